@@ -1,0 +1,79 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// Endpoint is one server: its address and what the registry says of it.
+//
+// Addr is its identity: two endpoints with the same Addr are one server, and
+// an endpoint that keeps its Addr keeps its connections, whatever else about
+// it changes. Endpoints are values; the map in Attrs must not be modified once
+// the endpoint was reported.
+type Endpoint struct {
+	// Addr is "host:port" (an IPv6 host in brackets) or "unix:/path".
+	Addr string
+	// Weight is the server's relative capacity. Zero means 1. It must be
+	// finite and not negative.
+	Weight float64
+	// Zone is where the server stands, if the registry says so.
+	Zone string
+	// Attrs holds any further attributes; nil when there are none.
+	Attrs map[string]string
+}
+
+// Validate reports why e cannot be dialed, or nil.
+func (e Endpoint) Validate() error {
+	var errs []error
+	if err := validAddr(e.Addr); err != nil {
+		errs = append(errs, err)
+	}
+	if e.Weight < 0 || math.IsNaN(e.Weight) || math.IsInf(e.Weight, 0) {
+		errs = append(errs, fmt.Errorf("weight %v is not a finite number >= 0", e.Weight))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("core: endpoint %q: %w", e.Addr, errors.Join(errs...))
+}
+
+// Equal reports whether e and o are the same server with the same attributes.
+func (e Endpoint) Equal(o Endpoint) bool {
+	return e.Addr == o.Addr && e.Weight == o.Weight && e.Zone == o.Zone && maps.Equal(e.Attrs, o.Attrs)
+}
+
+func (e Endpoint) weight() float64 {
+	if e.Weight == 0 {
+		return 1
+	}
+	return e.Weight
+}
+
+func validAddr(addr string) error {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		if path == "" {
+			return errors.New("empty socket path")
+		}
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address is not host:port: %w", err)
+	}
+	if host == "" {
+		return errors.New("address has no host")
+	}
+	if strings.ContainsAny(host, " \t\r\n/") {
+		return fmt.Errorf("host %q has a character no host name has", host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %q is not a number from 1 to 65535", port)
+	}
+	return nil
+}

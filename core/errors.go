@@ -1,0 +1,77 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The errors that callers branch on. All of them match with errors.Is; those
+// of Get and Do carry an [*Error] with the details, and match the context's
+// error too where the context ended the wait.
+var (
+	// ErrClosed: the pool is closed.
+	ErrClosed = errors.New("core: pool is closed")
+	// ErrNoEndpoint: the set of endpoints is empty, was not known in time, or
+	// does not hold the endpoint that the call named.
+	ErrNoEndpoint = errors.New("core: no endpoint")
+	// ErrExhausted: every connection was leased and no more may be opened.
+	ErrExhausted = errors.New("core: every connection is in use")
+	// ErrUnavailable: there are endpoints, and none of them could be dialed.
+	ErrUnavailable = errors.New("core: no endpoint could be dialed")
+	// ErrStaleLease: the lease was ended before. The connection is untouched.
+	ErrStaleLease = errors.New("core: the lease has ended already")
+)
+
+// Error says why a call got no connection, and in what state the pool was.
+type Error struct {
+	// Kind is ErrClosed, ErrNoEndpoint, ErrExhausted or ErrUnavailable.
+	Kind error
+	// Cause is the context's error if that ended the wait, else nil.
+	Cause error
+	// LastDial is the last dial's error of the endpoints concerned, LastWatch
+	// that of the watcher; nil when there was none.
+	LastDial, LastWatch error
+	// Endpoint is the address that the call asked for; empty for any.
+	Endpoint string
+	// State is what the pool knew of its set.
+	State State
+	// Waited is how long the call had waited for a connection.
+	Waited time.Duration
+	// Endpoints, Open, Idle, Dialing and Waiting count endpoints, their
+	// connections, and the calls that were waiting, this one included.
+	Endpoints, Open, Idle, Dialing, Waiting int
+}
+
+// Error tells the kind, the cause, the counts and the last errors.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Kind.Error())
+	if e.Endpoint != "" {
+		fmt.Fprintf(&b, " (wanted %s)", e.Endpoint)
+	}
+	if e.Cause != nil {
+		fmt.Fprintf(&b, ": %v after %v", e.Cause, e.Waited.Round(time.Microsecond))
+	}
+	fmt.Fprintf(&b, "; %s, %d endpoints, %d connections open, %d idle, %d dialing, %d calls waiting",
+		e.State, e.Endpoints, e.Open, e.Idle, e.Dialing, e.Waiting)
+	if e.LastDial != nil {
+		fmt.Fprintf(&b, "; last dial: %v", e.LastDial)
+	}
+	if e.LastWatch != nil {
+		fmt.Fprintf(&b, "; last watch: %v", e.LastWatch)
+	}
+	return b.String()
+}
+
+// Unwrap returns the kind, the cause and the last errors.
+func (e *Error) Unwrap() []error {
+	errs := []error{e.Kind}
+	for _, err := range []error{e.Cause, e.LastDial, e.LastWatch} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,313 @@
+// Package policy is the default choice of endpoint: the least of a few random
+// ones by expected latency times in-flight calls.
+//
+//	score = cost x (in-flight + 1),  cost = latency / weight
+//
+// All endpoints are looked at when there are at most four, else four at
+// random (Mitzenmacher, "The Power of Two Choices in Randomized Load
+// Balancing", IEEE TPDS 12(10), 2001; four instead of two since the plain
+// average reacts slower than a peak-sensitive one and the wider choice makes
+// up for it). Equal scores are decided at random.
+//
+// The package knows no pool and no clock: time is a parameter, so that a
+// simulation can drive it.
+package policy
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+const (
+	// choices is how many endpoints one pick looks at.
+	choices = 4
+	// window is the time constant of the latency average, and floor the least
+	// weight of one sample in it, so that a burst of calls counts too.
+	window = 2 * time.Second
+	floor  = 1.0 / 32
+	// relax is the time constant with which the average of an endpoint that
+	// gets no calls returns to the fleet's.
+	relax = 15 * time.Second
+	// band: latencies within this factor of the fleet's count as equal, so
+	// that noise in the averages does not turn a homogeneous fleet into a
+	// preferred server and idle ones.
+	band = 1.5
+	// penalty is the least latency of a failed call, in fleet latencies.
+	penalty = 4
+	// unknown is the latency of an endpoint while nothing was ever measured.
+	unknown = float64(time.Millisecond)
+
+	// Costs are latencies in 1/16 ns over weight, clamped so that a score
+	// (16 more bits) and a position (2 more) fit a word.
+	costUnit = 16
+	maxCost  = 1 << 45
+)
+
+// Outcome is what a report says of the server.
+type Outcome uint8
+
+const (
+	// Answered: the latency is that of an answer.
+	Answered Outcome = iota
+	// Failed: the call failed by the server's fault.
+	Failed
+	// AtLeast: the caller gave up; the answer would have taken longer.
+	AtLeast
+)
+
+// Member is one endpoint as the policy is told of it.
+type Member struct {
+	// Key identifies the endpoint across pickers.
+	Key string
+	// Weight is its relative capacity, above zero.
+	Weight float64
+	Load   *slots.Load
+}
+
+// Picker chooses among a fixed set of endpoints. Pick, PickKey and Report are
+// safe for concurrent use; Tick is too, but not with itself.
+type Picker struct {
+	loads []*slots.Load
+	nodes []*node
+	// mean is the fleet's latency per call in ns, float64 bits; 0: unknown.
+	mean atomic.Uint64
+	// ticked is the time of the last tick.
+	ticked atomic.Int64
+}
+
+// node is the record of one endpoint; it outlives the pickers it is in.
+type node struct {
+	key    string
+	hash   uint64
+	weight atomic.Uint64 // float64 bits
+	load   *slots.Load
+	// ewma is the latency in ns, float64 bits; 0: never measured.
+	ewma atomic.Uint64
+	// last is the time of the last report, count the reports since the last
+	// tick.
+	last  atomic.Int64
+	count atomic.Uint64
+	// idle is the time of the last tick that found no call in flight.
+	idle atomic.Int64
+}
+
+// New returns a picker for members. Endpoints that previous (which may be nil)
+// knew keep their averages; new ones begin at the fleet's.
+func New(previous *Picker, members []Member) *Picker {
+	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members))}
+	known := map[string]*node{}
+	if previous != nil {
+		p.mean.Store(previous.mean.Load())
+		p.ticked.Store(previous.ticked.Load())
+		for _, n := range previous.nodes {
+			known[n.key] = n
+		}
+	}
+	for i, m := range members {
+		n := known[m.Key]
+		if n == nil || n.load != m.Load {
+			n = &node{key: m.Key, hash: hash(m.Key), load: m.Load}
+			n.idle.Store(p.ticked.Load())
+			n.last.Store(p.ticked.Load())
+		}
+		n.weight.Store(math.Float64bits(m.Weight))
+		p.loads[i], p.nodes[i] = m.Load, n
+		p.price(n, p.latency(n))
+	}
+	return p
+}
+
+// Pick returns the index of the endpoint to call, or -1 if there is none.
+func (p *Picker) Pick() int {
+	n := uint64(len(p.loads))
+	best := uint64(math.MaxUint64)
+	r := rand.Uint64()
+	if n > choices {
+		// The digits of r, taken as a fraction, to base n.
+		var at [choices]uint64
+		for k := range at {
+			at[k], r = bits.Mul64(r, n)
+			l := p.loads[at[k]]
+			best = min(best, l.Cost.Load()*(l.Pressure()+1)<<2|uint64(k))
+		}
+		return int(at[best&(choices-1)])
+	}
+	if n == 0 {
+		return -1
+	}
+	first, _ := bits.Mul64(r, n)
+	k := first
+	for i := range n {
+		l := p.loads[k]
+		best = min(best, l.Cost.Load()*(l.Pressure()+1)<<2|i)
+		if k++; k == n {
+			k = 0
+		}
+	}
+	k = first + best&(choices-1)
+	if k >= n {
+		k -= n
+	}
+	return int(k)
+}
+
+// PickKey returns the index of the endpoint that key belongs to, or -1 if
+// there is none: the highest random weight (rendezvous hashing, Thaler and
+// Ravishankar, 1998) among those that are not down, or among all if all are.
+func (p *Picker) PickKey(key uint64) int {
+	best, bestDown := -1, -1
+	var top, topDown uint64
+	for i, n := range p.nodes {
+		h := mix(key ^ n.hash)
+		if n.load.Down() {
+			if bestDown < 0 || h > topDown {
+				bestDown, topDown = i, h
+			}
+		} else if best < 0 || h > top {
+			best, top = i, h
+		}
+	}
+	if best < 0 {
+		return bestDown
+	}
+	return best
+}
+
+// Report takes the outcome of a call to endpoint i. A latency of zero means
+// that it was not measured.
+func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
+	if i < 0 || i >= len(p.nodes) {
+		return
+	}
+	n := p.nodes[i]
+	sample := float64(latency)
+	mean := math.Float64frombits(p.mean.Load())
+	switch o {
+	case Failed:
+		sample = max(sample, penalty*mean)
+	case AtLeast:
+		if sample <= math.Float64frombits(n.ewma.Load()) {
+			return
+		}
+	case Answered:
+	}
+	if sample <= 0 {
+		return
+	}
+	dt := int64(now) - n.last.Swap(int64(now))
+	w := floor
+	if dt > int64(window)/32 {
+		w = max(floor, 1-math.Exp(-float64(dt)/float64(window)))
+	}
+	var next float64
+	for {
+		old := n.ewma.Load()
+		next = math.Float64frombits(old)
+		if next == 0 {
+			// The first answer: begin at the fleet's latency, if any is known.
+			next = mean
+		}
+		if next == 0 {
+			next = sample
+		}
+		next += w * (sample - next)
+		if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
+			break
+		}
+	}
+	n.count.Add(1)
+	p.price(n, next)
+}
+
+// Tick lets time pass: the fleet's latency is taken anew, averages of
+// endpoints without calls relax, and an endpoint that has calls in flight and
+// answers none gets dearer with every tick.
+func (p *Picker) Tick(now time.Duration) {
+	since := int64(now) - p.ticked.Swap(int64(now))
+	var sum, calls float64
+	for _, n := range p.nodes {
+		if c := float64(n.count.Load()); c > 0 {
+			sum += c * math.Float64frombits(n.ewma.Load())
+			calls += c
+		}
+	}
+	mean := math.Float64frombits(p.mean.Load())
+	if calls > 0 {
+		if fresh := sum / calls; mean == 0 {
+			mean = fresh
+		} else {
+			mean += (1 - math.Exp(-float64(since)/float64(window))) * (fresh - mean)
+		}
+		p.mean.Store(math.Float64bits(mean))
+	}
+	drift := 1 - math.Exp(-float64(since)/float64(relax))
+	for _, n := range p.nodes {
+		answered := n.count.Swap(0) > 0
+		old := n.ewma.Load()
+		lat := math.Float64frombits(old)
+		if lat > 0 && !answered {
+			next := lat + drift*(mean-lat)
+			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
+				lat = next
+			}
+		}
+		if lat == 0 {
+			lat = mean
+		}
+		if n.load.InFlight() == 0 {
+			n.idle.Store(int64(now))
+		} else if old != 0 && !answered {
+			lat = max(lat, float64(int64(now)-max(n.idle.Load(), n.last.Load())))
+		}
+		p.price(n, lat)
+	}
+}
+
+// Latency returns the average latency of endpoint i; zero if it is not known.
+func (p *Picker) Latency(i int) time.Duration {
+	return time.Duration(math.Float64frombits(p.nodes[i].ewma.Load()))
+}
+
+// latency returns the average of n, or the fleet's while n has none.
+func (p *Picker) latency(n *node) float64 {
+	if l := math.Float64frombits(n.ewma.Load()); l > 0 {
+		return l
+	}
+	return math.Float64frombits(p.mean.Load())
+}
+
+// price sets the cost of n from its latency in ns.
+func (p *Picker) price(n *node, latency float64) {
+	if latency == 0 {
+		latency = unknown
+	}
+	if mean := math.Float64frombits(p.mean.Load()); latency < mean*band && latency > mean/band {
+		latency = mean
+	}
+	cost := min(latency*costUnit/math.Float64frombits(n.weight.Load()), maxCost)
+	n.load.Cost.Store(max(1, uint64(cost)))
+}
+
+// hash is FNV-1a.
+func hash(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
+
+// Hash hashes a caller's key.
+func Hash(s string) uint64 { return mix(hash(s)) }
+
+// mix is the finalizer of splitmix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,227 @@
+package subpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+const (
+	// After a failed dial an endpoint rests for an eighth of the time it has
+	// been failing, within these bounds: back within 12.5 % of an outage's
+	// length, at a cost of one dial per doubling divided by six.
+	restMin   = 50 * time.Millisecond
+	restMax   = 10 * time.Second
+	restShare = 8
+)
+
+var (
+	errNilConn  = errors.New("the dialer returned a nil connection and no error")
+	errOverdue  = errors.New("the dialer has not returned within the dial timeout")
+	errDraining = errors.New("the endpoint left")
+)
+
+// reserveLocked reserves positions for the dials that demand, and MinIdle, ask
+// for and the limits allow, and returns how many.
+func (s *Sub) reserveLocked() int {
+	if s.draining || (s.failing >= 0 && s.host.Now() < s.resting) {
+		return 0
+	}
+	want := s.demand
+	if s.cfg.MinIdle > 0 {
+		want += max(0, s.cfg.MinIdle-s.Idle()/s.cfg.Share)
+	}
+	limit := s.cfg.MaxDialing
+	if s.failing >= 0 {
+		limit = 1 // a server that was down is tried with one dial, not with a burst
+	}
+	want = min(want, limit)
+	n := 0
+	for s.dialing < want && s.open+s.dialing+s.closing < s.cfg.MaxActive && s.host.TakeTotal() {
+		s.dialing++
+		s.Reserve()
+		n++
+	}
+	return n
+}
+
+// begin starts n reserved dials.
+func (s *Sub) begin(n int) {
+	for range n {
+		s.host.Go(s.dial)
+	}
+}
+
+// dial opens one connection and lands it in the pool, whoever asked for it. It
+// runs in a goroutine of its own, which the pool waits for.
+func (s *Sub) dial() {
+	begun := s.host.Now()
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.DialTimeout)
+	defer cancel()
+	// A dialer that ignores its context keeps this goroutine and its place
+	// among MaxDialing, but not the calls that wait for it.
+	overdue := context.AfterFunc(ctx, func() {
+		if s.life.Err() == nil {
+			s.failed(errOverdue, s.host.Now()-begun)
+		}
+	})
+	value, err := s.guardedDial(ctx)
+	told := !overdue()
+	took := s.host.Now() - begun
+	if err == nil {
+		s.land(value, took)
+		return
+	}
+	s.mu.Lock()
+	s.dialing--
+	s.Unreserve()
+	s.host.GiveTotal()
+	s.emptyLocked()
+	s.mu.Unlock()
+	if told {
+		s.host.Room(s)
+	} else {
+		s.failed(err, took)
+	}
+}
+
+// guardedDial calls the dialer; a panic and a nil connection are errors.
+func (s *Sub) guardedDial(ctx context.Context) (value io.Closer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the dialer panicked: %v", v)
+		}
+	}()
+	value, err = s.dialOne(ctx)
+	if err == nil && isNil(value) {
+		err = errNilConn
+	}
+	return value, err
+}
+
+func isNil(c io.Closer) bool {
+	if c == nil {
+		return true
+	}
+	switch v := reflect.ValueOf(c); v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan, reflect.Interface:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// failed notes a failed dial, or one that is overdue and still holds its place.
+func (s *Sub) failed(err error, took time.Duration) {
+	now := s.host.Now()
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		return
+	}
+	s.failures++
+	s.lastDial = err
+	if s.failing < 0 {
+		s.failing = now
+	}
+	rest := min(max((now-s.failing)/restShare, restMin), restMax)
+	rest += rand.N(rest/5) - rest/10
+	s.resting = now + rest
+	if s.retry == nil {
+		s.retry = time.AfterFunc(rest, s.rested)
+	} else {
+		s.retry.Reset(rest)
+	}
+	down := s.open == 0 && s.SetDown(true)
+	s.mu.Unlock()
+	s.host.Event(Event{Kind: DialFailed, Sub: s, Err: err, Duration: took})
+	if down {
+		s.host.Event(Event{Kind: Down, Sub: s, Err: err})
+	}
+	s.host.DialFailed(s)
+	s.host.Room(s)
+}
+
+// rested is called when a rest is over: a server without a connection is tried
+// again before any call depends on it, and calls that wait may try the others.
+func (s *Sub) rested() {
+	s.mu.Lock()
+	n := s.reserveLocked()
+	if n == 0 && s.open+s.dialing == 0 && !s.draining && s.host.TakeTotal() {
+		s.dialing++
+		s.Reserve()
+		n = 1
+	}
+	s.mu.Unlock()
+	s.begin(n)
+	s.host.Room(s)
+}
+
+// land puts a new connection into the pool.
+func (s *Sub) land(value io.Closer, took time.Duration) {
+	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, s.cfg.Share), Open: s.cfg.Share}
+	c.Born = s.host.Now()
+	c.Since, c.Checked = c.Born, c.Born
+	if life := s.cfg.MaxLifetime; life > 0 {
+		// Drawn once per connection, so that those opened together do not
+		// close together.
+		c.Expires = c.Born + life - rand.N(life/10+1)
+	}
+	s.mu.Lock()
+	s.dialing--
+	if s.draining {
+		s.Unreserve()
+		s.closing++
+		k := s.vacantLocked()
+		s.conns[k] = taken
+		s.mu.Unlock()
+		s.close(c, k, errDraining)
+		return
+	}
+	k := s.vacantLocked()
+	s.conns[k] = c
+	s.open++
+	s.dials++
+	s.failing, s.lastDial = -1, nil
+	if s.retry != nil {
+		s.retry.Stop()
+	}
+	up := s.SetDown(false)
+	for i := range c.Slots {
+		c.Slots[i].Conn = c
+		if i > 0 {
+			s.Reserve()
+		}
+		s.Place(&c.Slots[i], k*s.cfg.Share+i)
+	}
+	n := s.reserveLocked()
+	s.mu.Unlock()
+	s.begin(n)
+	s.host.Event(Event{Kind: Dialed, Sub: s, Duration: took})
+	if up {
+		s.host.Event(Event{Kind: Up, Sub: s})
+	}
+	for i := range c.Slots {
+		s.GiveBack(&c.Slots[i])
+	}
+	if up {
+		s.host.Room(s)
+	}
+}
+
+// vacantLocked returns the lowest vacant position. There is one for every
+// position counted: whoever holds a count finds one.
+func (s *Sub) vacantLocked() int {
+	for k, c := range s.conns {
+		if c == nil {
+			return k
+		}
+	}
+	panic("subpool: no vacant position for a counted connection")
+}

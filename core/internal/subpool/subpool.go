@@ -1,0 +1,495 @@
+// Package subpool keeps the connections of one endpoint: it opens them when
+// there is demand, checks and retires them, and drains them when the endpoint
+// leaves. Leasing itself is package slots.
+//
+// A position is the right to one connection. It is taken before the dial and
+// given back after the close, so that open, dialing and closing connections
+// together never exceed the limit.
+package subpool
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+// Config is what all sub-pools of a pool share. Zero durations are off.
+type Config struct {
+	// MaxActive connections, each leased by up to Share callers at once.
+	MaxActive, Share int
+	// MinIdle slots are kept ready; at most MaxIdle are kept (0: all).
+	MinIdle, MaxIdle int
+	// MaxDialing bounds the dials under way at once.
+	MaxDialing  int
+	DialTimeout time.Duration
+	IdleTimeout time.Duration
+	MaxLifetime time.Duration
+	// CheckAfter is the idle time after which a connection is checked before
+	// it is leased; negative: never.
+	CheckAfter     time.Duration
+	HealthInterval time.Duration
+	LeakAfter      time.Duration
+}
+
+// Host is the pool around the sub-pools. No method is called under a
+// sub-pool's lock, except Now and TakeTotal, which do not call back.
+type Host interface {
+	// Now is the time since the pool was made.
+	Now() time.Duration
+	// Go runs f in a goroutine that the pool waits for when it closes.
+	Go(f func())
+	// TakeTotal takes one connection off the pool's total, if any is left.
+	TakeTotal() bool
+	// GiveTotal gives it back.
+	GiveTotal()
+	// HandOver offers an owned, usable slot to the calls that wait. It
+	// returns false if none takes it.
+	HandOver(s *Sub, sl *slots.Slot) bool
+	// Returned says that a slot became idle while Attention was up.
+	Returned(s *Sub)
+	// Room says that a connection could be dialed where none could before.
+	Room(s *Sub)
+	// DialFailed says that a dial failed; calls that wait for it look again.
+	DialFailed(s *Sub)
+	// Event tells the observer.
+	Event(ev Event)
+}
+
+// EventKind names an Event.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	Down EventKind = iota
+	Up
+	Dialed
+	DialFailed
+	Closed
+	Leaked
+)
+
+// Event is what happened to a sub-pool.
+type Event struct {
+	Kind     EventKind
+	Sub      *Sub
+	Err      error
+	Duration time.Duration
+	PCs      []uintptr
+}
+
+// Sub is one sub-pool. Make it with New.
+type Sub struct {
+	slots.Set
+
+	// Tag is the pool's own record of the endpoint.
+	Tag any
+
+	attention *atomic.Int64
+	host      Host
+	cfg       *Config
+	dialOne   func(context.Context) (io.Closer, error)
+	// life ends with the sub-pool and cuts its dials short.
+	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
+	end  context.CancelFunc
+	// Empty is closed when a drained sub-pool holds no connection any more.
+	Empty chan struct{}
+
+	mu sync.Mutex
+	// conns by position: nil is vacant, taken is a position without a
+	// connection in it (dialing or closing).
+	conns []*slots.Conn
+	// open, dialing and closing count positions; they add up to those taken.
+	open, dialing, closing int
+	// demand is the number of calls that wait for a dial here.
+	demand   int
+	draining bool
+	// failing is when the dials began to fail, -1 while they do not; none is
+	// begun before resting.
+	failing, resting time.Duration
+	retry            *time.Timer
+	lastDial         error
+	dials, failures  uint64
+	closed           uint64
+	// uses are leases of connections already closed.
+	uses uint64
+}
+
+// taken marks a position without a connection in it.
+var taken = new(slots.Conn)
+
+// New returns a sub-pool that dials with dial. attention is the pool's: while
+// it is not zero, releases offer their connection to the calls that wait.
+func New(host Host, cfg *Config, attention *atomic.Int64, tag any, dial func(context.Context) (io.Closer, error)) *Sub {
+	s := &Sub{
+		Tag: tag, attention: attention, host: host, cfg: cfg, dialOne: dial,
+		Empty: make(chan struct{}), conns: make([]*slots.Conn, cfg.MaxActive), failing: -1,
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.Init(cfg.MaxActive * cfg.Share)
+	return s
+}
+
+// Release ends the lease of sl that began at gen, and reports whether it was
+// the current one. It never blocks.
+func Release(sl *slots.Slot, gen uint64) bool {
+	s := Of(sl)
+	switch sl.End(gen) {
+	case slots.Usable:
+		s.GiveBack(sl)
+	case slots.MustClose:
+		s.retire(sl, nil)
+	default:
+		return false
+	}
+	return true
+}
+
+// Discard is Release with the connection closed instead of kept. With
+// siblings, the endpoint's idle connections are closed also: what broke this
+// one has likely broken them.
+func Discard(sl *slots.Slot, gen uint64, cause error, siblings bool) bool {
+	s := Of(sl)
+	if sl.End(gen) == slots.Stale {
+		return false
+	}
+	s.lose(sl, cause, siblings)
+	return true
+}
+
+// Of returns the sub-pool that sl is a slot of.
+func Of(sl *slots.Slot) *Sub {
+	s, _ := sl.Conn.Owner.(*Sub)
+	return s
+}
+
+// GiveBack makes an owned, usable slot idle or hands it to a call that waits.
+func (s *Sub) GiveBack(sl *slots.Slot) {
+	if s.attention.Load() != 0 && s.host.HandOver(s, sl) {
+		return
+	}
+	if s.cfg.MaxIdle == 0 {
+		sl.Put()
+	} else if !sl.PutBelow(s.cfg.MaxIdle * s.cfg.Share) {
+		doom(sl.Conn)
+		s.retire(sl, nil)
+		return
+	}
+	// A call that began to wait, or a drain that began, after the first look
+	// has not seen this slot: it announced itself before it looked, so either
+	// it finds the slot or this finds it.
+	if s.attention.Load() != 0 {
+		if sl.Gen()&slots.Doomed == 0 {
+			s.host.Returned(s)
+		} else if sl.Take() {
+			s.retire(sl, nil)
+		}
+	}
+}
+
+// Vet makes a slot that was acquired with flags fit for use. It returns the
+// generation to lease it at, or false if the connection had to be closed.
+func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (uint64, bool) {
+	if gen&slots.Doomed == 0 && gen&slots.Rested != 0 {
+		if err := s.check(ctx, sl.Conn); err != nil {
+			s.lose(sl, err, false)
+			return 0, false
+		}
+		gen = sl.Unflag(slots.Rested)
+	}
+	if gen&slots.Doomed != 0 {
+		s.retire(sl, nil)
+		return 0, false
+	}
+	return gen, true
+}
+
+// Demand notes that one more call waits for a dial here, and dials if it may.
+// It returns false, and notes nothing, if no dial is under way then.
+func (s *Sub) Demand() bool {
+	s.mu.Lock()
+	s.demand++
+	n := s.reserveLocked()
+	ok := s.dialing > 0
+	if !ok {
+		s.demand--
+	}
+	s.mu.Unlock()
+	s.begin(n)
+	return ok
+}
+
+// Undemand takes a Demand back. Dials under way go on: their connections land
+// in the pool.
+func (s *Sub) Undemand() {
+	s.mu.Lock()
+	s.demand--
+	s.mu.Unlock()
+}
+
+// Refill dials until MinIdle slots are ready, as far as it may.
+func (s *Sub) Refill() {
+	s.mu.Lock()
+	n := s.reserveLocked()
+	s.mu.Unlock()
+	s.begin(n)
+}
+
+// Retire closes the connection of an owned, doomed slot.
+func (s *Sub) Retire(sl *slots.Slot) { s.retire(sl, nil) }
+
+// Growth is whether a sub-pool may open another connection now.
+type Growth uint8
+
+const (
+	// Grows: a dial may begin, or is under way with room for more callers.
+	Grows Growth = iota
+	// Full: as many connections as allowed are open.
+	Full
+	// Resting: the last dial failed and the next may not begin yet.
+	Resting
+	// Leaving: the endpoint left the set.
+	Leaving
+)
+
+// Growth tells whether a call can wait for a dial here.
+func (s *Sub) Growth() Growth {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return Leaving
+	case s.failing >= 0 && s.host.Now() < s.resting:
+		return Resting
+	case s.open+s.dialing+s.closing >= s.cfg.MaxActive && s.dialing <= s.demand:
+		return Full
+	default:
+		return Grows
+	}
+}
+
+// Busy reports whether a connection may come back or come up without a new
+// dial: one is open or being dialed.
+func (s *Sub) Busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open+s.dialing > 0
+}
+
+// LastDial returns the error of the last dial, nil if it went well.
+func (s *Sub) LastDial() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastDial
+}
+
+// Counts is the state of a sub-pool at one moment.
+type Counts struct {
+	Open, Dialing, Closing, Idle, InUse int
+	Dials, Failures, Closed, Uses       uint64
+	Down                                bool
+	LastDial                            error
+}
+
+// Counts returns the state of the sub-pool.
+func (s *Sub) Counts() Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := Counts{
+		Open: s.open, Dialing: s.dialing, Closing: s.closing, Idle: s.Idle(),
+		InUse: max(0, s.InFlight()-s.dialing), Dials: s.dials, Failures: s.failures, Closed: s.closed,
+		Uses: s.uses, Down: s.Down(), LastDial: s.lastDial,
+	}
+	for _, conn := range s.conns {
+		if conn == nil {
+			continue
+		}
+		for i := range conn.Slots {
+			c.Uses += conn.Slots[i].Uses()
+		}
+	}
+	return c
+}
+
+// Reset dooms every connection: idle ones are closed now, leased ones when
+// their lease ends.
+func (s *Sub) Reset() {
+	s.mu.Lock()
+	all := s.doomLocked()
+	s.mu.Unlock()
+	s.takeAndRetire(all)
+}
+
+// Evict closes one idle connection, if there is one, to make room elsewhere.
+func (s *Sub) Evict() bool {
+	sl, _ := s.Acquire()
+	if sl == nil {
+		return false
+	}
+	doom(sl.Conn)
+	s.lose(sl, nil, false)
+	return true
+}
+
+// Drain ends the sub-pool: no dial begins, no connection is leased again, idle
+// ones are closed. Empty is closed when the last one is. The pool's attention
+// must be up until then.
+func (s *Sub) Drain() {
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		return
+	}
+	s.draining = true
+	if s.retry != nil {
+		s.retry.Stop()
+	}
+	all := s.doomLocked()
+	s.emptyLocked()
+	s.mu.Unlock()
+	s.end()
+	s.takeAndRetire(all)
+}
+
+// Cut closes what is still open of a drained sub-pool, under the feet of its
+// callers, and returns how many connections that were.
+func (s *Sub) Cut(cause error) int {
+	s.mu.Lock()
+	cut := map[int]*slots.Conn{}
+	for k, c := range s.conns {
+		if c != nil && c != taken {
+			cut[k] = c
+			s.conns[k] = taken
+			s.open--
+			s.closing++
+			c.Open = 0 // its leases end without closing it again
+		}
+	}
+	s.mu.Unlock()
+	for k, c := range cut {
+		s.close(c, k, cause)
+	}
+	return len(cut)
+}
+
+func (s *Sub) doomLocked() []*slots.Conn {
+	var all []*slots.Conn
+	for _, c := range s.conns {
+		if c != nil && c != taken {
+			doom(c)
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// takeAndRetire retires the idle slots of doomed connections.
+func (s *Sub) takeAndRetire(conns []*slots.Conn) {
+	for _, c := range conns {
+		for i := range c.Slots {
+			if sl := &c.Slots[i]; sl.Take() {
+				s.retire(sl, nil)
+			}
+		}
+	}
+}
+
+// doom marks every slot of c. A lease that ends later retires its slot.
+func doom(c *slots.Conn) {
+	for i := range c.Slots {
+		c.Slots[i].Flag(slots.Doomed)
+	}
+}
+
+// lose retires an owned slot whose connection broke.
+func (s *Sub) lose(sl *slots.Slot, cause error, siblings bool) {
+	doom(sl.Conn)
+	var all []*slots.Conn
+	if siblings {
+		s.mu.Lock()
+		for _, c := range s.conns {
+			if c != nil && c != taken && c != sl.Conn && c.Slots[0].IsIdle() {
+				all = append(all, c)
+			}
+		}
+		s.mu.Unlock()
+	} else if s.cfg.Share > 1 {
+		all = []*slots.Conn{sl.Conn}
+	}
+	s.retire(sl, cause)
+	for _, c := range all {
+		for i := range c.Slots {
+			if sl := &c.Slots[i]; sl.Take() {
+				doom(c)
+				s.retire(sl, cause)
+			}
+		}
+	}
+}
+
+// retire takes an owned slot of a doomed connection out of use; with the last
+// slot goes the connection.
+func (s *Sub) retire(sl *slots.Slot, cause error) {
+	c := sl.Conn
+	s.mu.Lock()
+	k := sl.Vacate() / s.cfg.Share
+	s.uses += sl.Uses()
+	last := false
+	if c.Open > 0 { // else it was cut
+		c.Open--
+		last = c.Open == 0
+	}
+	down := false
+	if last {
+		s.conns[k] = taken
+		s.open--
+		s.closing++
+		down = s.open == 0 && s.failing >= 0 && s.SetDown(true)
+	}
+	err := s.lastDial
+	s.mu.Unlock()
+	if down {
+		s.host.Event(Event{Kind: Down, Sub: s, Err: err})
+	}
+	if last {
+		s.close(c, k, cause)
+	}
+}
+
+// close closes the connection of position k, which is marked taken, and gives
+// the position back. Closing may block, so it has a goroutine of its own: the
+// caller of a release never waits for it.
+func (s *Sub) close(c *slots.Conn, k int, cause error) {
+	s.host.Go(func() {
+		closeQuietly(c.Value)
+		s.mu.Lock()
+		s.conns[k] = nil
+		s.closing--
+		s.closed++
+		s.host.GiveTotal()
+		n := s.reserveLocked()
+		s.emptyLocked()
+		s.mu.Unlock()
+		s.begin(n)
+		s.host.Event(Event{Kind: Closed, Sub: s, Err: cause})
+		s.host.Room(s)
+	})
+}
+
+func (s *Sub) emptyLocked() {
+	if s.draining && s.open+s.dialing+s.closing == 0 {
+		select {
+		case <-s.Empty:
+		default:
+			close(s.Empty)
+		}
+	}
+}
+
+func closeQuietly(c io.Closer) {
+	defer func() { _ = recover() }() // a panic of the user's Close is no reason to end the program
+	_ = c.Close()                    // nobody is left to whom an error could matter
+}

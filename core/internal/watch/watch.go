@@ -1,0 +1,256 @@
+// Package watch runs a registry watch for ever: it begins it again with
+// back-off when it is lost, keeps what it last said, and decides what to
+// believe when a set shrinks too fast. It knows nothing of connections.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+const (
+	// backoffMin and backoffMax bound the pause before a lost watch is begun
+	// again: full jitter over an exponential bound (Brooker, "Exponential
+	// Backoff And Jitter", AWS Architecture Blog, 2015).
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 30 * time.Second
+	// stable is how long a watch must have lasted for the back-off to begin
+	// anew.
+	stable = 60 * time.Second
+	// coalesce is the least time between two sets taken over; the first of a
+	// burst is taken at once.
+	coalesce = 20 * time.Millisecond
+	// shrink is the share of the set whose disappearance at once is doubted.
+	shrink = 0.5
+)
+
+// Status is what is known of the set.
+type Status uint8
+
+const (
+	// Pending: nothing was reported yet.
+	Pending Status = iota
+	// Live: the last report is in use and the watch runs.
+	Live
+	// Lost: the watch ended; the last report is in use.
+	Lost
+)
+
+// Loop is the parameters of Run. E is an entry of the set.
+type Loop[E any] struct {
+	// Watch is the registry's watch.
+	Watch func(ctx context.Context, report func([]E)) error
+	// Key identifies an entry.
+	Key func(E) string
+	// Check rejects a bad entry.
+	Check func(E) error
+	// Grace is how long entries are kept that vanish when more than half of
+	// the set vanishes at once; zero: not at all.
+	Grace time.Duration
+
+	// Apply takes over a set without duplicates or bad entries. Rejected and
+	// Changed tell of dropped entries and of the status. All are called from
+	// the goroutine of Run.
+	Apply    func(set []E)
+	Rejected func(e E, err error)
+	Changed  func(s Status, err error)
+}
+
+// Run watches until ctx is done and returns when the watch has ended. A watch
+// that ignores its context holds Run.
+func (l *Loop[E]) Run(ctx context.Context) {
+	// The watch runs in a goroutine of its own, which Run waits for, so that a
+	// report never waits for the coalescing and a held set is let go in time.
+	r := &runner[E]{Loop: l}
+	bound := backoffMin
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := r.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) >= stable {
+			bound = backoffMin
+		}
+		l.Changed(Lost, err)
+		pause := time.NewTimer(rand.N(bound) + 1)
+		r.idle(ctx, pause.C)
+		pause.Stop()
+		bound = min(2*bound, backoffMax)
+	}
+}
+
+type runner[E any] struct {
+	*Loop[E]
+	// set is the set in use: what the registry said, and what is held.
+	set []E
+	// said is the latest report; pending while it waits for a burst to end.
+	said    []E
+	pending bool
+	taken   time.Time
+	// held are vanished entries kept until the deadline; nil when none are.
+	held     map[string]bool
+	deadline time.Time
+}
+
+// once runs one watch to its end.
+func (r *runner[E]) once(ctx context.Context) error {
+	// reports holds at most the latest set: the watch never waits for us.
+	reports := make(chan []E, 1)
+	done := make(chan error, 1)
+	// Ends with the watch; once waits for it below.
+	go func() {
+		done <- guarded(func() error {
+			return r.Watch(ctx, func(set []E) {
+				set = append(make([]E, 0, len(set)), set...)
+				select {
+				case <-reports:
+				default:
+				}
+				reports <- set
+			})
+		})
+	}()
+	for {
+		timer, stop := r.timer()
+		select {
+		case set := <-reports:
+			r.report(set)
+			r.Changed(Live, nil)
+		case <-timer:
+			r.due()
+		case err := <-done:
+			stop()
+			select {
+			case set := <-reports:
+				r.report(set)
+			default:
+			}
+			if err == nil {
+				err = errors.New("the watch ended without an error")
+			}
+			return err
+		}
+		stop()
+	}
+}
+
+// idle waits between two watches; what is held back still falls due.
+func (r *runner[E]) idle(ctx context.Context, pause <-chan time.Time) {
+	for {
+		timer, stop := r.timer()
+		select {
+		case <-ctx.Done():
+			stop()
+			return
+		case <-pause:
+			stop()
+			return
+		case <-timer:
+			r.due()
+		}
+	}
+}
+
+// timer returns a channel for the next thing that falls due, nil if nothing does.
+func (r *runner[E]) timer() (<-chan time.Time, func()) {
+	var at time.Time
+	if r.pending {
+		at = r.taken.Add(coalesce)
+	}
+	if r.held != nil && (at.IsZero() || r.deadline.Before(at)) {
+		at = r.deadline
+	}
+	if at.IsZero() {
+		return nil, func() {}
+	}
+	t := time.NewTimer(time.Until(at))
+	return t.C, func() { t.Stop() }
+}
+
+// report takes a set at once, or at the end of the burst it belongs to.
+func (r *runner[E]) report(set []E) {
+	r.said, r.pending = r.clean(set), true
+	if time.Since(r.taken) >= coalesce {
+		r.take()
+	}
+}
+
+// due does what the timer was for.
+func (r *runner[E]) due() {
+	if r.held != nil && !time.Now().Before(r.deadline) {
+		// The registry has said so for long enough: out of the set, so that
+		// take does not see them vanish once more.
+		r.set = slices.DeleteFunc(r.set, func(e E) bool { return r.held[r.Key(e)] })
+		r.held = nil
+		r.take()
+	} else if r.pending && time.Since(r.taken) >= coalesce {
+		r.take()
+	}
+}
+
+// clean drops bad entries and duplicates.
+func (r *runner[E]) clean(set []E) []E {
+	seen := make(map[string]bool, len(set))
+	return slices.DeleteFunc(set, func(e E) bool {
+		err := r.Check(e)
+		if err == nil && seen[r.Key(e)] {
+			err = errors.New("duplicate entry")
+		}
+		if err != nil {
+			r.Rejected(e, err)
+			return true
+		}
+		seen[r.Key(e)] = true
+		return false
+	})
+}
+
+// take puts what the registry said, and what is held against it, to use.
+func (r *runner[E]) take() {
+	r.pending, r.taken = false, time.Now()
+	present := make(map[string]bool, len(r.said))
+	for _, e := range r.said {
+		present[r.Key(e)] = true
+	}
+	var missing, fresh []E
+	for _, e := range r.set {
+		if k := r.Key(e); !present[k] {
+			missing = append(missing, e)
+			if !r.held[k] {
+				fresh = append(fresh, e)
+			}
+		}
+	}
+	if r.Grace > 0 && float64(len(fresh)) > shrink*float64(len(r.set)) {
+		if r.held == nil {
+			r.held, r.deadline = map[string]bool{}, r.taken.Add(r.Grace)
+		}
+		for _, e := range fresh {
+			r.held[r.Key(e)] = true
+		}
+	}
+	kept := slices.DeleteFunc(missing, func(e E) bool { return !r.held[r.Key(e)] })
+	maps.DeleteFunc(r.held, func(k string, _ bool) bool { return present[k] })
+	if len(kept) == 0 {
+		r.held = nil
+	}
+	r.set = slices.Concat(r.said, kept)
+	r.Apply(slices.Clone(r.set))
+}
+
+// guarded turns a panic into an error.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the watcher panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return f()
+}

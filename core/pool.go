@@ -1,0 +1,383 @@
+// Package core keeps one pool of live connections per server of a fleet whose
+// members come and go, and leases each call a connection to the server that is
+// best placed to answer it.
+//
+//	pool, err := core.New(watcher, dialer, core.MaxActive(64))
+//	err = pool.Do(ctx, func(ctx context.Context, c *Conn) error { return c.Call(ctx) })
+//
+// The set of servers streams in through a [Watcher]; connections are opened by
+// a [Dialer]. [Pool.Do] is the way most callers take: it leases, measures,
+// classifies and releases. [Pool.Get] returns the [Lease] itself.
+//
+// The package depends on the standard library only.
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
+	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
+	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
+)
+
+// Pool is a pool of pools. Its methods are safe for concurrent use.
+type Pool[C io.Closer] struct{ p *pool }
+
+// New makes a pool of the servers that w names, with connections from d. It
+// does no I/O: servers and connections come later, and [Pool.WaitReady] waits
+// for them. The error names every mistake in the parameters. The pool must be
+// closed.
+//
+// A dialer, like a watcher, may have a method Validate() error, which New
+// calls once.
+func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) {
+	cfg := defaults()
+	var errs []error
+	for i, o := range opts {
+		if o == nil {
+			errs = append(errs, fmt.Errorf("core: option %d is nil", i+1))
+			continue
+		}
+		o(&cfg)
+	}
+	errs = append(errs, usable("watcher", w), usable("dialer", d), cfg.validate())
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	p := &pool{
+		cfg: cfg, epoch: time.Now(), changed: make(chan struct{}), cut: make(chan struct{}), done: make(chan struct{}),
+		dial: func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) },
+	}
+	p.careful = cfg.sub.CheckAfter == 0 || cfg.sub.MinIdle > 0 || cfg.sub.LeakAfter > 0
+	p.view.Store(&view{since: p.epoch})
+	p.start(w)
+	return &Pool[C]{p}, nil
+}
+
+// usable checks a parameter of New that is an interface.
+func usable(what string, v any) error {
+	if r := reflect.ValueOf(v); !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil() {
+		return fmt.Errorf("core: the %s is nil", what)
+	}
+	if v, ok := v.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return fmt.Errorf("core: the %s is not valid: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// Get leases a connection, and waits for one while ctx lasts. Calls that wait
+// are served in the order they came, by a release or a dial of any endpoint.
+// It fails at once with [ErrNoEndpoint] when the set is known to be empty and
+// with [ErrUnavailable] when no endpoint can be dialed and none has a
+// connection that could come back. The error is an [*Error].
+func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
+	sl, gen, err := p.p.get(ctx, opts)
+	return Lease[C]{sl, gen}, err
+}
+
+// Do leases a connection, calls fn with it, tells the balancer the outcome and
+// the time fn took, and ends the lease: the connection is kept if the error of
+// fn is classified as [OK] or [Overload], and discarded otherwise, or if fn
+// panics. Do returns the error of fn, or that of the lease. fn must not keep
+// the connection.
+func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
+	sl, gen, err := p.p.get(ctx, opts)
+	if err != nil {
+		return err
+	}
+	l := Lease[C]{sl, gen}
+	ended := false
+	defer func() {
+		if !ended { // fn panicked, or ended its goroutine
+			_ = l.Discard(nil)
+		}
+	}()
+	begun := p.p.Now()
+	err = fn(ctx, l.Conn())
+	now := p.p.Now()
+	ended = true
+	class := p.p.classify(err)
+	s := serverOf(sl)
+	p.p.report(s, Report{Class: class, Latency: now - begun, At: now})
+	if class == OK || class == Overload {
+		_ = l.Release() // stale only if fn ended the lease behind our back
+	} else {
+		_ = l.Discard(err)
+	}
+	return err
+}
+
+// Classify tells what err, the outcome of a call, says of the server, for
+// adapters that lease by themselves.
+func (p *Pool[C]) Classify(err error) Class { return p.p.classify(err) }
+
+// WaitReady waits until a connection could be leased, or ctx is done.
+func (p *Pool[C]) WaitReady(ctx context.Context) error {
+	for {
+		changed := p.p.awaitChange()
+		l, err := p.Get(ctx)
+		if err == nil {
+			return l.Release()
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// Reset closes every connection there is now: idle ones at once, leased ones
+// when their lease ends. New ones are opened as they are needed.
+func (p *Pool[C]) Reset() {
+	for _, s := range p.p.view.Load().subs {
+		s.Reset()
+	}
+}
+
+// Close ends the pool: calls that wait get [ErrClosed], idle connections are
+// closed, leased ones when their lease ends. It returns nil when everything
+// that the pool started has ended. When ctx is done before that, connections
+// still leased are closed while in use, and the error says how many and what
+// else has not ended. Close may be called again, and then waits again.
+func (p *Pool[C]) Close(ctx context.Context) error { return p.p.close(ctx) }
+
+// pool is everything that does not depend on the type of connection.
+type pool struct {
+	view  atomic.Pointer[view]
+	queue waitq.Queue
+
+	cfg config
+	// careful: an option asks for more than the bare lease.
+	careful bool
+	epoch   time.Time
+	dial    func(context.Context, Endpoint) (io.Closer, error)
+	total   atomic.Int64 // connections counted against maxTotal
+
+	rejected, waits, waited atomic.Int64
+	lastWatch               atomic.Pointer[error]
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when a failed Get may go better
+	closing bool
+
+	stop  context.CancelFunc // ends the watch and the janitor
+	loops sync.WaitGroup     // the watch and the janitor
+	tasks sync.WaitGroup     // dials, closes, checks, drains; and the pool itself until it is drained
+	cut   chan struct{}      // closed when the time to drain is over
+	done  chan struct{}      // closed when all has ended
+}
+
+// start begins the watch and the janitor. close stops both and waits for them.
+func (p *pool) start(w Watcher) {
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.tasks.Add(1)
+	loop := watch.Loop[Endpoint]{
+		Watch:    w.Watch,
+		Key:      func(e Endpoint) string { return e.Addr },
+		Check:    Endpoint.Validate,
+		Grace:    p.cfg.shrinkGrace,
+		Apply:    p.apply,
+		Rejected: p.reject,
+		Changed:  p.watchChanged,
+	}
+	p.loops.Go(func() { loop.Run(ctx) })
+	p.loops.Go(func() { p.janitor(ctx) })
+}
+
+// tick is the time between two ticks of the picker.
+const tick = 100 * time.Millisecond
+
+// janitor sweeps the sub-pools about once a second, more often where a time of
+// the configuration is shorter than a few seconds, and lets the picker see
+// time pass. close stops it.
+func (p *pool) janitor(ctx context.Context) {
+	every := time.Second
+	for _, d := range []time.Duration{p.cfg.sub.IdleTimeout, p.cfg.sub.MaxLifetime, p.cfg.sub.HealthInterval, p.cfg.sub.LeakAfter} {
+		if d > 0 {
+			every = min(every, max(d/4, 10*time.Millisecond))
+		}
+	}
+	ticks, sweeps := time.NewTicker(tick), time.NewTicker(every)
+	defer ticks.Stop()
+	defer sweeps.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+			p.tick()
+		case <-sweeps.C:
+			now := p.Now()
+			for _, s := range p.view.Load().subs {
+				s.Sweep(now)
+			}
+		}
+	}
+}
+
+func (p *pool) close(ctx context.Context) error {
+	p.mu.Lock()
+	first := !p.closing
+	p.closing = true
+	p.mu.Unlock()
+	if first {
+		// Ends when all has ended; done tells.
+		go p.teardown()
+	}
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	}
+	c := p.counts()
+	p.mu.Lock()
+	select {
+	case <-p.cut:
+	default:
+		close(p.cut)
+	}
+	p.mu.Unlock()
+	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
+		ctx.Err(), c.InUse, c.Dialing, c.Closing)
+}
+
+// teardown ends everything in the order of use: the sources of change, the
+// calls that wait, the connections.
+func (p *pool) teardown() {
+	p.stop()
+	last := p.closeView()
+	p.queue.KickAll()
+	p.announce()
+	for _, s := range last.subs {
+		p.drain(s, 0)
+	}
+	p.loops.Wait()
+	p.tasks.Done() // from here on only what is under way may begin more
+	p.tasks.Wait()
+	close(p.done)
+}
+
+// drain empties a sub-pool that no view has any more. After timeout, if it is
+// not zero, or when the pool's own time is over, what is left is cut.
+func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
+	// Up until the sub-pool is empty: a release that saw its connection as
+	// usable just before must look again.
+	p.queue.Attention.Add(1)
+	s.Drain()
+	finish := func() { p.queue.Attention.Add(-1) }
+	select {
+	case <-s.Empty:
+		finish()
+		return
+	default:
+	}
+	p.Go(func() {
+		defer finish()
+		var over <-chan time.Time
+		if timeout > 0 {
+			t := time.NewTimer(timeout)
+			defer t.Stop()
+			over = t.C
+		}
+		select {
+		case <-s.Empty:
+			return
+		case <-over:
+		case <-p.cut:
+		}
+		s.Cut(errDrained)
+		<-s.Empty
+	})
+}
+
+var errDrained = errors.New("core: the endpoint left the set and its time to drain is over")
+
+// The methods below make pool the Host of its sub-pools.
+
+// Now is the time since the pool was made.
+func (p *pool) Now() time.Duration { return time.Since(p.epoch) }
+
+// Go runs f in a goroutine that close waits for.
+func (p *pool) Go(f func()) { p.tasks.Go(f) }
+
+// TakeTotal takes one connection off MaxTotal.
+func (p *pool) TakeTotal() bool {
+	if p.cfg.maxTotal == 0 {
+		return true
+	}
+	if p.total.Add(1) > int64(p.cfg.maxTotal) {
+		p.total.Add(-1)
+		return false
+	}
+	return true
+}
+
+// GiveTotal gives it back.
+func (p *pool) GiveTotal() {
+	if p.cfg.maxTotal != 0 {
+		p.total.Add(-1)
+	}
+}
+
+// HandOver gives an owned slot to the first call that waits and accepts it.
+func (p *pool) HandOver(s *subpool.Sub, sl *slots.Slot) bool {
+	gen := sl.Gen()
+	return gen&slots.Doomed == 0 && p.queue.Deliver(&s.Set, sl, gen)
+}
+
+// Returned offers the idle slots of s to the calls that wait.
+func (p *pool) Returned(s *subpool.Sub) {
+	for p.queue.Wants(&s.Set) {
+		sl, gen := s.Acquire()
+		if sl == nil {
+			return
+		}
+		if gen&slots.Doomed != 0 {
+			s.Retire(sl)
+		} else if !p.queue.Deliver(&s.Set, sl, gen) {
+			sl.Put()
+		}
+	}
+}
+
+// Room wakes a call that may dial now. When the pool's total is bounded, room
+// at one endpoint is room at any.
+func (p *pool) Room(s *subpool.Sub) {
+	if p.queue.Attention.Load() == 0 {
+		return
+	}
+	if p.cfg.maxTotal != 0 {
+		p.queue.KickAll()
+		return
+	}
+	p.queue.KickFirst(&s.Set)
+}
+
+// DialFailed makes the calls that wait look again: for some there may be
+// nothing left to wait for.
+func (p *pool) DialFailed(s *subpool.Sub) {
+	if srv, ok := s.Tag.(*server); ok {
+		p.report(srv, Report{Class: DialFailure, At: p.Now()})
+	}
+	p.queue.KickAll()
+}

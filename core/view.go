@@ -1,0 +1,239 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
+	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
+)
+
+// view is the set of endpoints that calls choose from. It is immutable: a
+// change of the set makes a new one.
+type view struct {
+	state  State
+	since  time.Time
+	subs   []*subpool.Sub // by the picker's index
+	byAddr map[string]*subpool.Sub
+	picker Picker
+	// fast is the picker when it is the default one, to spare the call path
+	// two indirections.
+	fast *policy.Picker
+	// closed is the last view of all; gone are the endpoints it drains.
+	closed bool
+	gone   []*subpool.Sub
+}
+
+func (v *view) pick(h Hint) int {
+	if v.fast != nil && !h.Keyed {
+		return v.fast.Pick()
+	}
+	if v.picker == nil {
+		return -1
+	}
+	return v.picker.Pick(h)
+}
+
+// server is the pool's record of an endpoint; it lives as long as its sub-pool.
+type server struct {
+	pool     *pool
+	endpoint atomic.Pointer[Endpoint]
+	index    atomic.Int32 // in the newest view that has it
+}
+
+func serverOf(sl *slots.Slot) *server {
+	s, _ := subpool.Of(sl).Tag.(*server)
+	return s
+}
+
+// apply takes over a set: new sub-pools for endpoints that came, the same ones
+// for those that stayed; then the new view, and only then the drain of those
+// that left. The watch loop calls it from one goroutine.
+func (p *pool) apply(set []Endpoint) {
+	old := p.view.Load()
+	if old.closed {
+		return
+	}
+	next := &view{
+		state: Ready, since: old.since, subs: make([]*subpool.Sub, 0, len(set)),
+		byAddr: make(map[string]*subpool.Sub, len(set)), picker: old.picker, fast: old.fast,
+	}
+	switch {
+	case old.state == Stale:
+		next.state = Stale // until the watch is known to live
+	case len(set) == 0:
+		next.state = Empty
+	}
+	same := len(set) == len(old.subs) && old.state != Pending
+	var added []*subpool.Sub
+	for i := range set {
+		e := set[i]
+		s := old.byAddr[e.Addr]
+		if s == nil {
+			s = p.newSub(e)
+			added = append(added, s)
+			same = false
+		} else if srv, _ := s.Tag.(*server); !srv.endpoint.Load().Equal(e) {
+			srv.endpoint.Store(&e)
+			same = false
+		}
+		next.subs = append(next.subs, s)
+		next.byAddr[e.Addr] = s
+	}
+	if same {
+		next.subs = old.subs
+	} else {
+		// Differently in each process, so that pickers which go by index do
+		// not make a fleet of clients march in step.
+		rand.Shuffle(len(next.subs), func(i, j int) { next.subs[i], next.subs[j] = next.subs[j], next.subs[i] })
+		next.picker = p.build(old.picker, next.subs)
+		next.fast = nil
+		if d, ok := next.picker.(defaultPicker); ok {
+			next.fast = d.policy
+		}
+		for i, s := range next.subs {
+			srv, _ := s.Tag.(*server)
+			srv.index.Store(int32(i)) //nolint:gosec // fewer endpoints than 2^31
+		}
+	}
+	if !p.publish(old, next) {
+		for _, s := range added {
+			p.drain(s, 0)
+		}
+		return
+	}
+	for _, s := range added {
+		p.event(Event{Kind: EndpointAdded, Endpoint: addr(s)})
+		if p.cfg.sub.MinIdle > 0 {
+			s.Refill()
+		}
+	}
+	for a, s := range old.byAddr {
+		if next.byAddr[a] == nil {
+			p.event(Event{Kind: EndpointRemoved, Endpoint: a})
+			p.drain(s, max(p.cfg.drainTimeout, 1))
+		}
+	}
+	if !same {
+		p.queue.KickAll()
+		p.announce()
+	}
+}
+
+func (p *pool) newSub(e Endpoint) *subpool.Sub {
+	srv := &server{pool: p}
+	srv.endpoint.Store(&e)
+	return subpool.New(p, &p.cfg.sub, &p.queue.Attention, srv, func(ctx context.Context) (io.Closer, error) {
+		c, err := p.dial(ctx, *srv.endpoint.Load())
+		if err != nil {
+			return nil, fmt.Errorf("core: dial %s: %w", srv.endpoint.Load().Addr, err)
+		}
+		return c, nil
+	})
+}
+
+// build asks the balancer for a picker. One that panics or returns nil leaves
+// the choice to the default.
+func (p *pool) build(previous Picker, subs []*subpool.Sub) (picker Picker) {
+	members := make([]Member, len(subs))
+	for i, s := range subs {
+		srv, _ := s.Tag.(*server)
+		members[i] = Member{Endpoint: *srv.endpoint.Load(), load: &s.Load}
+	}
+	defer func() {
+		if v := recover(); v != nil || picker == nil {
+			p.event(Event{Kind: BalancerFailed, Err: fmt.Errorf("core: the balancer failed to build a picker: %v", v)})
+			picker = defaultBalancer{}.Build(nil, Snapshot{members})
+		}
+	}()
+	return p.cfg.balancer.Build(previous, Snapshot{members})
+}
+
+// publish replaces old by next, unless the pool was closed meanwhile.
+func (p *pool) publish(old, next *view) bool {
+	if next.state != old.state {
+		next.since = time.Now()
+	}
+	p.mu.Lock()
+	ok := !p.closing
+	if ok {
+		p.view.Store(next)
+	}
+	p.mu.Unlock()
+	if ok && next.state != old.state {
+		p.event(Event{Kind: StateChanged, State: next.state})
+	}
+	return ok
+}
+
+// closeView publishes the last view, which has no endpoint, and returns the
+// one before. closing is set: no other is published after it.
+func (p *pool) closeView() *view {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.view.Load()
+	p.view.Store(&view{closed: true, state: last.state, since: last.since, gone: last.subs})
+	return last
+}
+
+// watchChanged notes that the watch is lost or lives.
+func (p *pool) watchChanged(s watch.Status, err error) {
+	old := p.view.Load()
+	next := *old
+	if s == watch.Lost {
+		p.lastWatch.Store(&err)
+		p.event(Event{Kind: WatchLost, Err: err})
+		if old.state == Pending {
+			return
+		}
+		next.state = Stale
+	} else {
+		p.lastWatch.Store(nil)
+		next.state = Ready
+		if len(old.subs) == 0 {
+			next.state = Empty
+		}
+	}
+	if old.state != next.state && !old.closed {
+		p.publish(old, &next)
+	}
+}
+
+// reject notes a bad entry of a report.
+func (p *pool) reject(e Endpoint, err error) {
+	p.rejected.Add(1)
+	p.event(Event{Kind: EndpointRejected, Endpoint: e.Addr, Err: err})
+}
+
+// tick lets the picker see time pass. It runs in the janitor.
+func (p *pool) tick() {
+	if t, ok := p.view.Load().picker.(Ticker); ok {
+		defer func() { _ = recover() }() // a panic of the user's picker is no reason to end the program
+		t.Tick(p.Now())
+	}
+}
+
+// report tells the picker of the newest view; a server that left is forgotten.
+func (p *pool) report(s *server, r Report) {
+	v := p.view.Load()
+	i := int(s.index.Load())
+	if i >= len(v.subs) || v.subs[i].Tag != any(s) {
+		return
+	}
+	if d := v.fast; d != nil {
+		defaultPicker{d}.Report(i, r)
+		return
+	}
+	v.picker.Report(i, r)
+}
+
+func addr(s *subpool.Sub) string {
+	srv, _ := s.Tag.(*server)
+	return srv.endpoint.Load().Addr
+}
