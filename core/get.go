@@ -24,24 +24,31 @@ const (
 	hedge = 250 * time.Millisecond
 )
 
-// get leases a connection: the whole way of a call that finds one idle at the
-// endpoint that the picker chose. No lock, no allocation, no clock.
-func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
-	if len(opts) == 0 && ctx.Err() == nil {
-		v := p.view.Load()
-		if i := v.pick(Hint{}); uint(i) < uint(len(v.subs)) {
-			s := v.subs[i]
-			if sl, gen := s.Acquire(); sl != nil {
-				if gen&flagged == 0 && !p.careful {
-					return sl, gen, nil
-				}
-				if gen, ok := p.accept(ctx, s, sl, gen); ok {
-					return sl, gen, nil
-				}
-			}
-		}
+// quick is the whole way of a call that finds a connection idle at the
+// endpoint that the picker chose: no lock, no allocation, no clock. It returns
+// nil when there is more to do than that.
+func (p *pool) quick(ctx context.Context) (*slots.Slot, uint64) {
+	if ctx.Err() != nil {
+		return nil, 0
 	}
-	return p.getSlow(ctx, opts)
+	v := p.view.Load()
+	var i int
+	if v.fast != nil {
+		i = v.fast.Pick()
+	} else {
+		i = v.pick(Hint{})
+	}
+	if uint(i) >= uint(len(v.subs)) {
+		return nil, 0
+	}
+	sl, gen := v.subs[i].Acquire()
+	if sl != nil && (gen&flagged != 0 || p.careful) {
+		if gen, ok := p.accept(ctx, v.subs[i], sl, gen); ok {
+			return sl, gen
+		}
+		return nil, 0
+	}
+	return sl, gen
 }
 
 // accept makes an acquired slot fit for use: it does what flags and options
@@ -157,7 +164,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 		return p.fail(&r, ErrClosed, nil, 0)
 	}
 	// What may be had at once, without the cost of the queue.
-	if r.resolve(v) && len(opts) > 0 {
+	if r.resolve(v) && len(opts) > 0 && len(v.subs) > 0 {
 		if o := p.choose(ctx, v, &r); o.slot != nil {
 			return o.slot, o.gen, nil
 		}

@@ -52,10 +52,12 @@ func (l Lease[C]) Report(r Report) {
 // Release ends the lease and gives the connection back. It never blocks. The
 // error is nil or [ErrStaleLease].
 func (l Lease[C]) Release() error {
-	if l.slot == nil || !subpool.Release(l.slot, l.gen) {
-		return ErrStaleLease
+	if l.slot != nil {
+		if how := l.slot.Release(l.gen); how == slots.Idle || subpool.Released(l.slot, how) {
+			return nil
+		}
 	}
-	return nil
+	return ErrStaleLease
 }
 
 // Discard ends the lease and closes the connection, in the background. cause,

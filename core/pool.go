@@ -81,7 +81,12 @@ func usable(what string, v any) error {
 // with [ErrUnavailable] when no endpoint can be dialed and none has a
 // connection that could come back. The error is an [*Error].
 func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
-	sl, gen, err := p.p.get(ctx, opts)
+	if len(opts) == 0 {
+		if sl, gen := p.p.quick(ctx); sl != nil {
+			return Lease[C]{sl, gen}, nil
+		}
+	}
+	sl, gen, err := p.p.getSlow(ctx, opts)
 	return Lease[C]{sl, gen}, err
 }
 
@@ -91,11 +96,10 @@ func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error)
 // panics. Do returns the error of fn, or that of the lease. fn must not keep
 // the connection.
 func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
-	sl, gen, err := p.p.get(ctx, opts)
+	l, err := p.Get(ctx, opts...)
 	if err != nil {
 		return err
 	}
-	l := Lease[C]{sl, gen}
 	ended := false
 	defer func() {
 		if !ended { // fn panicked, or ended its goroutine
@@ -107,8 +111,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 	now := p.p.Now()
 	ended = true
 	class := p.p.classify(err)
-	s := serverOf(sl)
-	p.p.report(s, Report{Class: class, Latency: now - begun, At: now})
+	p.p.report(serverOf(l.slot), Report{Class: class, Latency: now - begun, At: now})
 	if class == OK || class == Overload {
 		_ = l.Release() // stale only if fn ended the lease behind our back
 	} else {

@@ -31,9 +31,6 @@ type view struct {
 }
 
 func (v *view) pick(h Hint) int {
-	if v.fast != nil && !h.Keyed {
-		return v.fast.Pick()
-	}
 	if v.picker == nil {
 		return -1
 	}

@@ -15,7 +15,6 @@ package policy
 
 import (
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -42,11 +41,16 @@ const (
 	// unknown is the latency of an endpoint while nothing was ever measured.
 	unknown = float64(time.Millisecond)
 
-	// Costs are latencies in 1/16 ns over weight, clamped so that a score
-	// (16 more bits) and a position (2 more) fit a word.
-	costUnit = 16
-	maxCost  = 1 << 45
+	// A word compares scores and carries the index of the winner: 28 bits of
+	// cost (latency over relative weight, in units of 64 ns: up to 17 s), 16
+	// of in-flight calls, 20 of index.
+	costUnit  = 64
+	maxCost   = 1<<28 - 1
+	indexBits = 20
 )
+
+// Max is how many endpoints a picker chooses from; further ones are ignored.
+const Max = 1 << indexBits
 
 // Outcome is what a report says of the server.
 type Outcome uint8
@@ -82,10 +86,11 @@ type Picker struct {
 
 // node is the record of one endpoint; it outlives the pickers it is in.
 type node struct {
-	key    string
-	hash   uint64
-	weight atomic.Uint64 // float64 bits
-	load   *slots.Load
+	key  string
+	hash uint64
+	// share is the weight over the mean weight, float64 bits.
+	share atomic.Uint64
+	load  *slots.Load
 	// ewma is the latency in ns, float64 bits; 0: never measured.
 	ewma atomic.Uint64
 	// last is the time of the last report, count the reports since the last
@@ -99,7 +104,12 @@ type node struct {
 // New returns a picker for members. Endpoints that previous (which may be nil)
 // knew keep their averages; new ones begin at the fleet's.
 func New(previous *Picker, members []Member) *Picker {
+	members = members[:min(len(members), Max)]
 	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members))}
+	total := 0.0
+	for _, m := range members {
+		total += m.Weight
+	}
 	known := map[string]*node{}
 	if previous != nil {
 		p.mean.Store(previous.mean.Load())
@@ -115,7 +125,7 @@ func New(previous *Picker, members []Member) *Picker {
 			n.idle.Store(p.ticked.Load())
 			n.last.Store(p.ticked.Load())
 		}
-		n.weight.Store(math.Float64bits(m.Weight))
+		n.share.Store(math.Float64bits(m.Weight / total * float64(len(members))))
 		p.loads[i], p.nodes[i] = m.Load, n
 		p.price(n, p.latency(n))
 	}
@@ -124,37 +134,47 @@ func New(previous *Picker, members []Member) *Picker {
 
 // Pick returns the index of the endpoint to call, or -1 if there is none.
 func (p *Picker) Pick() int {
-	n := uint64(len(p.loads))
-	best := uint64(math.MaxUint64)
+	loads := p.loads
+	n := uint64(len(loads))
+	if n <= choices {
+		return p.pickAll()
+	}
+	// Four 32-bit windows of one random word, 16 bits apart: each is a
+	// fraction whose product with n is an index.
 	r := rand.Uint64()
-	if n > choices {
-		// The digits of r, taken as a fraction, to base n.
-		var at [choices]uint64
-		for k := range at {
-			at[k], r = bits.Mul64(r, n)
-			l := p.loads[at[k]]
-			best = min(best, l.Cost.Load()*(l.Pressure()+1)<<2|uint64(k))
+	a := r >> 32 * n >> 32
+	b := r << 16 >> 32 * n >> 32
+	c := r << 32 >> 32 * n >> 32
+	d := (r<<48>>32 | r>>48) * n >> 32
+	// Its low bits decide between equals: the index below each score is
+	// disguised with them.
+	mask := r & (Max - 1)
+	best := min(score(loads[a])|a^mask, score(loads[b])|b^mask, score(loads[c])|c^mask, score(loads[d])|d^mask)
+	return int((best ^ mask) & (Max - 1))
+}
+
+// pickAll is Pick among few. The scan begins at random, so that the first of
+// equals is a random one.
+func (p *Picker) pickAll() int {
+	n := uint64(len(p.loads))
+	if n < 2 {
+		return int(n) - 1
+	}
+	k := rand.Uint64() >> 32 * n >> 32
+	at, best := k, uint64(math.MaxUint64)
+	for range n {
+		if s := score(p.loads[k]); s < best {
+			at, best = k, s
 		}
-		return int(at[best&(choices-1)])
-	}
-	if n == 0 {
-		return -1
-	}
-	first, _ := bits.Mul64(r, n)
-	k := first
-	for i := range n {
-		l := p.loads[k]
-		best = min(best, l.Cost.Load()*(l.Pressure()+1)<<2|i)
 		if k++; k == n {
 			k = 0
 		}
 	}
-	k = first + best&(choices-1)
-	if k >= n {
-		k -= n
-	}
-	return int(k)
+	return int(at)
 }
+
+// score is what a pick compares, with room for an index below it.
+func score(l *slots.Load) uint64 { return l.Cost.Load() * (l.Pressure() + 1) << indexBits }
 
 // PickKey returns the index of the endpoint that key belongs to, or -1 if
 // there is none: the highest random weight (rendezvous hashing, Thaler and
@@ -289,7 +309,7 @@ func (p *Picker) price(n *node, latency float64) {
 	if mean := math.Float64frombits(p.mean.Load()); latency < mean*band && latency > mean/band {
 		latency = mean
 	}
-	cost := min(latency*costUnit/math.Float64frombits(n.weight.Load()), maxCost)
+	cost := min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)
 	n.load.Cost.Store(max(1, uint64(cost)))
 }
 

@@ -123,23 +123,24 @@ const (
 // Set is the slots of one endpoint.
 type Set struct {
 	Load
-	_    [48]byte // what follows is read-mostly: keep it off the hot line
-	size int
-	slot []atomic.Pointer[Slot]
-	more []atomic.Uint64
+	_ [48]byte // what follows is read-mostly: keep it off the hot line
+	// attention, while not zero, makes every release take the long way.
+	attention *atomic.Int64
+	// limit is the most slots that may be idle; 0: all.
+	limit int
+	slot  []atomic.Pointer[Slot]
+	more  []atomic.Uint64
 }
 
-// Init makes s ready for n slots, 1..Max. It must be called once, first.
-func (s *Set) Init(n int) {
-	s.size = n
+// Init makes s ready for n slots, 1..Max, of which at most limit may be idle
+// (0: all). It must be called once, first.
+func (s *Set) Init(n, limit int, attention *atomic.Int64) {
+	s.limit, s.attention = limit, attention
 	s.slot = make([]atomic.Pointer[Slot], n)
 	if n > first {
 		s.more = make([]atomic.Uint64, (n-first+overflow-1)/overflow)
 	}
 }
-
-// Size returns the number of slots.
-func (s *Set) Size() int { return s.size }
 
 // Acquire takes the lowest idle slot and returns it with its generation, or
 // nil. The generation may carry flags: then the caller must not use the
@@ -149,9 +150,6 @@ func (s *Set) Acquire() (*Slot, uint64) {
 		w := s.word.Load()
 		b := w & -w & idleMask
 		if b == 0 {
-			if s.more == nil {
-				return nil, 0
-			}
 			return s.acquireMore()
 		}
 		if s.word.CompareAndSwap(w, w-b+one) {
@@ -225,23 +223,29 @@ func (sl *Slot) Put() {
 	sl.set.Unreserve()
 }
 
-// PutBelow is Put if fewer than limit slots are idle, and else false.
-func (sl *Slot) PutBelow(limit int) bool {
-	if sl.word >= 0 || sl.set.more != nil {
-		// With overflow words the count is not one word: the sweep trims what
-		// two releases in the same instant may overshoot.
-		if sl.set.Idle() >= limit {
+// PutWithin is Put unless the limit of idle slots is reached: then it returns
+// false, and the caller still owns the slot.
+func (sl *Slot) PutWithin() bool {
+	s := sl.set
+	if s.limit == 0 {
+		sl.Put()
+		return true
+	}
+	if s.more != nil {
+		// The count is not one word: releases in the same instant may
+		// overshoot by one each.
+		if s.Idle() >= s.limit {
 			return false
 		}
 		sl.Put()
 		return true
 	}
 	for {
-		w := sl.set.word.Load()
-		if bits.OnesCount64(w&idleMask) >= limit {
+		w := s.word.Load()
+		if bits.OnesCount64(w&idleMask) >= s.limit {
 			return false
 		}
-		if sl.set.word.CompareAndSwap(w, w+sl.bit-one) {
+		if s.word.CompareAndSwap(w, w+sl.bit-one) {
 			return true
 		}
 	}
@@ -291,20 +295,42 @@ func (sl *Slot) Flag(f uint64) { sl.gen.Or(f) }
 // caller must own the slot.
 func (sl *Slot) Unflag(f uint64) uint64 { return sl.gen.And(^f) &^ f }
 
-// Ended is the result of End.
+// Ended is how a lease ended.
 type Ended uint8
 
 const (
 	// Stale: the lease was not the current one; nothing was changed.
 	Stale Ended = iota
+	// Idle: the slot is idle again; nothing is left to do.
+	Idle
+	// Exposed: the slot is idle, but the attention went up meanwhile: the
+	// caller must see whether somebody waits for it.
+	Exposed
 	// Usable: the caller owns the slot, whose connection may be used again.
 	Usable
 	// MustClose: the caller owns the slot, whose connection is doomed.
 	MustClose
 )
 
-// End ends the lease that began at generation gen. Unless the result is Stale
-// the slot belongs to the caller, who must Put it or retire it.
+// Release ends the lease that began at generation gen and, where nothing
+// speaks against it, makes the slot idle: two atomic operations, no more.
+func (sl *Slot) Release(gen uint64) Ended {
+	if !sl.gen.CompareAndSwap(gen, gen+use) {
+		return sl.endFlagged(gen)
+	}
+	s := sl.set
+	if s.attention.Load() != 0 || s.limit != 0 || sl.word >= 0 {
+		return Usable
+	}
+	s.word.Add(sl.bit - one)
+	if s.attention.Load() != 0 {
+		return Exposed
+	}
+	return Idle
+}
+
+// End ends the lease that began at gen. Unless the result is Stale the slot
+// belongs to the caller, who must Put it or retire it.
 func (sl *Slot) End(gen uint64) Ended {
 	if sl.gen.CompareAndSwap(gen, gen+use) {
 		return Usable

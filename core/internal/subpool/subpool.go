@@ -129,26 +129,28 @@ func New(host Host, cfg *Config, attention *atomic.Int64, tag any, dial func(con
 		Empty: make(chan struct{}), conns: make([]*slots.Conn, cfg.MaxActive), failing: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.Init(cfg.MaxActive * cfg.Share)
+	s.Init(cfg.MaxActive*cfg.Share, cfg.MaxIdle*cfg.Share, attention)
 	return s
 }
 
-// Release ends the lease of sl that began at gen, and reports whether it was
-// the current one. It never blocks.
-func Release(sl *slots.Slot, gen uint64) bool {
-	s := Of(sl)
-	switch sl.End(gen) {
+// Released does what is left to do after a lease of sl ended, and reports
+// whether it was the current one. It never blocks.
+func Released(sl *slots.Slot, how slots.Ended) bool {
+	switch how {
+	case slots.Idle:
+	case slots.Exposed:
+		Of(sl).exposed(sl)
 	case slots.Usable:
-		s.GiveBack(sl)
+		Of(sl).GiveBack(sl)
 	case slots.MustClose:
-		s.retire(sl, nil)
+		Of(sl).retire(sl, nil)
 	default:
 		return false
 	}
 	return true
 }
 
-// Discard is Release with the connection closed instead of kept. With
+// Discard ends the lease of sl that began at gen and closes the connection. With
 // siblings, the endpoint's idle connections are closed also: what broke this
 // one has likely broken them.
 func Discard(sl *slots.Slot, gen uint64, cause error, siblings bool) bool {
@@ -171,22 +173,25 @@ func (s *Sub) GiveBack(sl *slots.Slot) {
 	if s.attention.Load() != 0 && s.host.HandOver(s, sl) {
 		return
 	}
-	if s.cfg.MaxIdle == 0 {
-		sl.Put()
-	} else if !sl.PutBelow(s.cfg.MaxIdle * s.cfg.Share) {
+	if !sl.PutWithin() {
 		doom(sl.Conn)
 		s.retire(sl, nil)
 		return
 	}
-	// A call that began to wait, or a drain that began, after the first look
-	// has not seen this slot: it announced itself before it looked, so either
-	// it finds the slot or this finds it.
 	if s.attention.Load() != 0 {
-		if sl.Gen()&slots.Doomed == 0 {
-			s.host.Returned(s)
-		} else if sl.Take() {
-			s.retire(sl, nil)
-		}
+		s.exposed(sl)
+	}
+}
+
+// exposed looks at a slot that became idle while the attention was up. A call
+// that began to wait, or a drain that began, after the release first looked
+// has not seen this slot: it announced itself before it looked, so either it
+// finds the slot or this finds it.
+func (s *Sub) exposed(sl *slots.Slot) {
+	if sl.Gen()&slots.Doomed == 0 {
+		s.host.Returned(s)
+	} else if sl.Take() {
+		s.retire(sl, nil)
 	}
 }
 

@@ -1,0 +1,78 @@
+# Everything a person or a CI runs on this repository; `make help` lists it.
+# The modules are those of go.work, which is the only list of them.
+
+modules = $(shell go list -m -f '{{.Dir}}' | sed 's|^$(CURDIR)|.|')
+STRESS ?= 2m
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check bench bench-thrift stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+run: ## run the quickstart; flags in ARGS="..."
+	go run ./examples/quickstart $(ARGS)
+
+test: ## run the tests of all modules with the race detector
+	go test -race work
+
+bench: ## compare with other pools on this machine; flags in ARGS="..."
+	go run ./bench $(ARGS)
+
+bench-thrift: ## compare ways to call Thrift servers; flags in ARGS="..."
+	go run ./bench/thrift $(ARGS)
+
+stress: ## random actions against the core for STRESS=2m
+	STRESS=$(STRESS) go test -race -count=1 -timeout=0 -run=Stress -v ./core/...
+
+fmt: .bin/golangci-lint ## format everything: gofumpt, and imports in three groups
+	.bin/golangci-lint fmt
+
+tidy: ## tidy every go.mod and go.sum
+	$(call each,go mod tidy)
+
+check: check-fmt check-vet check-lint check-race check-alone check-tidy check-layers ## the gate: everything below, in this order
+	@echo "==> all checks passed"
+
+check-fmt: .bin/golangci-lint ## code is formatted (else: make fmt)
+	$(call step,gofumpt and gci)
+	@.bin/golangci-lint fmt --diff || $(call fail,run make fmt)
+
+check-vet: ## go vet
+	$(call step,go vet)
+	@go vet work
+
+check-lint: .bin/golangci-lint ## golangci-lint in each module
+	$(call step,golangci-lint)
+	$(call each,$(CURDIR)/.bin/golangci-lint run ./...)
+
+check-race: ## all tests with the race detector
+	$(call step,go test -race)
+	@go test -race work
+
+check-alone: ## each module builds without go.work, as its users see it
+	$(call step,each module alone)
+	$(call each,export GOWORK=off && go build -o /dev/null ./... && go vet ./...)
+
+check-tidy: ## every go.mod and go.sum is tidy (else: make tidy)
+	$(call step,go mod tidy)
+	$(call each,go mod tidy -diff)
+
+check-layers: ## the root module has no dependency, and core none of its own
+	$(call step,layers)
+	@go test -count=1 .
+
+# Built once from its pin, since that takes minutes.
+.bin/golangci-lint: tools/go.mod
+	$(call step,building $@)
+	@GOWORK=off go -C tools build -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+step = @echo "==> $(1)"
+fail = { echo "FAIL: $(1)" >&2; exit 1; }
+# $(call each,command) runs the command in every module, also after a failure,
+# and fails in the end if one did.
+each = @failed=; set -- $(modules); [ -n "$$1" ] || $(call fail,go.work lists no module); \
+	for m; do echo "    $$m"; (cd $$m && $(1)) || failed="$$failed $$m"; done; \
+	[ -z "$$failed" ] || $(call fail,$(1) in$$failed)
