@@ -7,6 +7,49 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
 
+// Balancer builds pickers. Build is called once for each new set of endpoints,
+// off the call path and never concurrently with itself. previous is the picker
+// in use until now, nil at first; it stays in use until Build returns, and may
+// be asked by late callers for a moment longer.
+//
+// Set one with [WithBalancer]. The default chooses by latency and in-flight
+// calls: see DESIGN.md.
+type Balancer interface {
+	Build(previous Picker, set Snapshot) Picker
+}
+
+// Snapshot is the set of endpoints that a picker chooses from.
+type Snapshot struct {
+	// Members are ordered at random, differently in each pool, and never
+	// change. A picker refers to them by index.
+	Members []Member
+}
+
+// Picker chooses the endpoint of each call. Its methods are called
+// concurrently, on the call path: they must not block, lock or allocate.
+type Picker interface {
+	// Pick returns the index of the member to call. An index out of range
+	// means "any". The pool turns to another member by itself when this one
+	// has no connection to offer and cannot be dialed.
+	Pick(h Hint) int
+	// Report tells the outcome of a call to member i.
+	Report(i int, r Report)
+}
+
+// Ticker is implemented by pickers that need to see time pass. The pool calls
+// Tick about every 100 ms, never concurrently with itself, with the time since
+// the pool was made.
+type Ticker interface {
+	Tick(now time.Duration)
+}
+
+// Hint is what a call asks of the picker.
+type Hint struct {
+	// Key selects an endpoint by consistent hashing when Keyed is true.
+	Key   uint64
+	Keyed bool
+}
+
 // Member is an endpoint as a picker sees it, with its live load.
 type Member struct {
 	Endpoint Endpoint

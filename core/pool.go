@@ -22,8 +22,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
-	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
 	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
 	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
 )
@@ -233,154 +231,17 @@ func (p *pool) janitor(ctx context.Context) {
 	}
 }
 
-func (p *pool) close(ctx context.Context) error {
+// awaitChange returns a channel that is closed when a Get that failed may go
+// better: the set changed, a server came up, the pool was closed.
+func (p *pool) awaitChange() <-chan struct{} {
 	p.mu.Lock()
-	first := !p.closing
-	p.closing = true
-	p.mu.Unlock()
-	if first {
-		// Ends when all has ended; done tells.
-		go p.teardown()
-	}
-	select {
-	case <-p.done:
-		return nil
-	default:
-	}
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-	}
-	c := p.counts()
+	defer p.mu.Unlock()
+	return p.changed
+}
+
+func (p *pool) announce() {
 	p.mu.Lock()
-	select {
-	case <-p.cut:
-	default:
-		close(p.cut)
-	}
+	close(p.changed)
+	p.changed = make(chan struct{})
 	p.mu.Unlock()
-	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
-		ctx.Err(), c.InUse, c.Dialing, c.Closing)
-}
-
-// teardown ends everything in the order of use: the sources of change, the
-// calls that wait, the connections.
-func (p *pool) teardown() {
-	p.stop()
-	last := p.closeView()
-	p.queue.KickAll()
-	p.announce()
-	for _, s := range last.subs {
-		p.drain(s, 0)
-	}
-	p.loops.Wait()
-	p.tasks.Done() // from here on only what is under way may begin more
-	p.tasks.Wait()
-	close(p.done)
-}
-
-// drain empties a sub-pool that no view has any more. After timeout, if it is
-// not zero, or when the pool's own time is over, what is left is cut.
-func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
-	// Up until the sub-pool is empty: a release that saw its connection as
-	// usable just before must look again.
-	p.queue.Attention.Add(1)
-	s.Drain()
-	finish := func() { p.queue.Attention.Add(-1) }
-	select {
-	case <-s.Empty:
-		finish()
-		return
-	default:
-	}
-	p.Go(func() {
-		defer finish()
-		var over <-chan time.Time
-		if timeout > 0 {
-			t := time.NewTimer(timeout)
-			defer t.Stop()
-			over = t.C
-		}
-		select {
-		case <-s.Empty:
-			return
-		case <-over:
-		case <-p.cut:
-		}
-		s.Cut(errDrained)
-		<-s.Empty
-	})
-}
-
-var errDrained = errors.New("core: the endpoint left the set and its time to drain is over")
-
-// The methods below make pool the Host of its sub-pools.
-
-// Now is the time since the pool was made.
-func (p *pool) Now() time.Duration { return time.Since(p.epoch) }
-
-// Go runs f in a goroutine that close waits for.
-func (p *pool) Go(f func()) { p.tasks.Go(f) }
-
-// TakeTotal takes one connection off MaxTotal.
-func (p *pool) TakeTotal() bool {
-	if p.cfg.maxTotal == 0 {
-		return true
-	}
-	if p.total.Add(1) > int64(p.cfg.maxTotal) {
-		p.total.Add(-1)
-		return false
-	}
-	return true
-}
-
-// GiveTotal gives it back.
-func (p *pool) GiveTotal() {
-	if p.cfg.maxTotal != 0 {
-		p.total.Add(-1)
-	}
-}
-
-// HandOver gives an owned slot to the first call that waits and accepts it.
-func (p *pool) HandOver(s *subpool.Sub, sl *slots.Slot) bool {
-	gen := sl.Gen()
-	return gen&slots.Doomed == 0 && p.queue.Deliver(&s.Set, sl, gen)
-}
-
-// Returned offers the idle slots of s to the calls that wait.
-func (p *pool) Returned(s *subpool.Sub) {
-	for p.queue.Wants(&s.Set) {
-		sl, gen := s.Acquire()
-		if sl == nil {
-			return
-		}
-		if gen&slots.Doomed != 0 {
-			s.Retire(sl)
-		} else if !p.queue.Deliver(&s.Set, sl, gen) {
-			sl.Put()
-		}
-	}
-}
-
-// Room wakes a call that may dial now. When the pool's total is bounded, room
-// at one endpoint is room at any.
-func (p *pool) Room(s *subpool.Sub) {
-	if p.queue.Attention.Load() == 0 {
-		return
-	}
-	if p.cfg.maxTotal != 0 {
-		p.queue.KickAll()
-		return
-	}
-	p.queue.KickFirst(&s.Set)
-}
-
-// DialFailed makes the calls that wait look again: for some there may be
-// nothing left to wait for.
-func (p *pool) DialFailed(s *subpool.Sub) {
-	if srv, ok := s.Tag.(*server); ok {
-		p.report(srv, Report{Class: DialFailure, At: p.Now()})
-	}
-	p.queue.KickAll()
 }

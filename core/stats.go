@@ -1,12 +1,7 @@
 package core
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
@@ -114,81 +109,4 @@ func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.
 		e.LastWatch = *err
 	}
 	return nil, 0, e
-}
-
-// classify is the default Classifier.
-func classify(err error) Class {
-	switch {
-	case err == nil:
-		return OK
-	case errors.Is(err, context.Canceled):
-		return Cancelled
-	default:
-		return Failure
-	}
-}
-
-// classify asks the classifier.
-func (p *pool) classify(err error) (c Class) {
-	defer func() {
-		if recover() != nil {
-			c = Failure
-		}
-	}()
-	return p.cfg.classify(err)
-}
-
-// event tells the observer, if there is one.
-func (p *pool) event(ev Event) {
-	if p.cfg.observer == nil {
-		return
-	}
-	defer func() { _ = recover() }() // as the contract of Observer says
-	p.cfg.observer.Observe(ev)
-}
-
-// Event translates what happened in a sub-pool.
-func (p *pool) Event(ev subpool.Event) {
-	if ev.Kind == subpool.Up {
-		p.announce()
-	}
-	if p.cfg.observer == nil {
-		return
-	}
-	kinds := [...]EventKind{
-		subpool.Down: EndpointDown, subpool.Up: EndpointUp, subpool.Dialed: Dialed, subpool.DialFailed: DialFailed,
-		subpool.Closed: ConnClosed, subpool.Leaked: LeaseLeaked,
-	}
-	p.event(Event{Kind: kinds[ev.Kind], Endpoint: addr(ev.Sub), Err: ev.Err, Duration: ev.Duration, Stack: stack(ev.PCs)})
-}
-
-// stack prints the frames of a recorded lease.
-func stack(pcs []uintptr) string {
-	if len(pcs) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	frames := runtime.CallersFrames(pcs)
-	for {
-		f, more := frames.Next()
-		fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
-		if !more {
-			return b.String()
-		}
-	}
-}
-
-// awaitChange returns a channel that is closed when a Get that failed may go
-// better: the set changed, a server came up, the pool was closed.
-func (p *pool) awaitChange() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.changed
-}
-
-func (p *pool) announce() {
-	p.mu.Lock()
-	close(p.changed)
-	p.changed = make(chan struct{})
-	p.mu.Unlock()
 }

@@ -1,0 +1,92 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
+)
+
+func (p *pool) close(ctx context.Context) error {
+	p.mu.Lock()
+	first := !p.closing
+	p.closing = true
+	p.mu.Unlock()
+	if first {
+		// Ends when all has ended; done tells.
+		go p.teardown()
+	}
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+	}
+	c := p.counts()
+	p.mu.Lock()
+	select {
+	case <-p.cut:
+	default:
+		close(p.cut)
+	}
+	p.mu.Unlock()
+	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
+		ctx.Err(), c.InUse, c.Dialing, c.Closing)
+}
+
+// teardown ends everything in the order of use: the sources of change, the
+// calls that wait, the connections.
+func (p *pool) teardown() {
+	p.stop()
+	last := p.closeView()
+	p.queue.KickAll()
+	p.announce()
+	for _, s := range last.subs {
+		p.drain(s, 0)
+	}
+	p.loops.Wait()
+	p.tasks.Done() // from here on only what is under way may begin more
+	p.tasks.Wait()
+	close(p.done)
+}
+
+// drain empties a sub-pool that no view has any more. After timeout, if it is
+// not zero, or when the pool's own time is over, what is left is cut.
+func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
+	// Up until the sub-pool is empty: a release that saw its connection as
+	// usable just before must look again.
+	p.queue.Attention.Add(1)
+	s.Drain()
+	finish := func() { p.queue.Attention.Add(-1) }
+	select {
+	case <-s.Empty:
+		finish()
+		return
+	default:
+	}
+	p.Go(func() {
+		defer finish()
+		var over <-chan time.Time
+		if timeout > 0 {
+			t := time.NewTimer(timeout)
+			defer t.Stop()
+			over = t.C
+		}
+		select {
+		case <-s.Empty:
+			return
+		case <-over:
+		case <-p.cut:
+		}
+		s.Cut(errDrained)
+		<-s.Empty
+	})
+}
+
+var errDrained = errors.New("core: the endpoint left the set and its time to drain is over")
