@@ -160,9 +160,6 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 		return p.fail(&r, ErrExhausted, err, 0)
 	}
 	v := p.view.Load()
-	if v.closed {
-		return p.fail(&r, ErrClosed, nil, 0)
-	}
 	// What may be had at once, without the cost of the queue.
 	if r.resolve(v) && len(opts) > 0 && len(v.subs) > 0 {
 		if o := p.choose(ctx, v, &r); o.slot != nil {
@@ -171,8 +168,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 	}
 
 	begun := p.Now()
-	crowded := p.queue.Crowded()
-	w := p.queue.Enter(setOf(r.only), r.shunt)
+	w, hopeless := p.queue.Enter(setOf(r.only), r.shunt)
 	var want *subpool.Sub
 	// done leaves the queue; a connection that was delivered in the same
 	// instant goes back.
@@ -186,20 +182,24 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 			}
 		}
 	}
-	for ; ; crowded = false {
-		v = p.view.Load()
-		if v.closed {
+	for {
+		if now := p.view.Load(); now != v {
+			v, hopeless = now, false
+			r.resolve(v)
+			p.queue.Restrict(w, setOf(r.only), r.shunt)
+		}
+		switch {
+		case v.closed:
 			done()
 			return p.fail(&r, ErrClosed, nil, begun)
-		}
-		known := r.resolve(v)
-		p.queue.Restrict(w, setOf(r.only), r.shunt)
-		if v.state != Pending && (!known || len(v.subs) == 0) {
+		case hopeless:
+			// Whoever waits already has looked: no more than wait is left.
+		case v.state == Pending:
+		case len(v.subs) == 0 || r.on != "" && r.only == nil:
 			done()
 			return p.fail(&r, ErrNoEndpoint, nil, begun)
-		}
-		if known && len(v.subs) > 0 {
-			o := p.look(ctx, v, &r, w, &want, crowded)
+		default:
+			o := p.look(ctx, v, &r, w, &want)
 			if o.slot != nil {
 				done()
 				p.noteWait(begun)
@@ -211,28 +211,27 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 				return p.fail(&r, ErrUnavailable, nil, begun)
 			}
 		}
-		select {
-		case <-w.Ready:
+		switch w.Wait(ctx) {
+		case waitq.Signalled:
+			hopeless = false
 			sl, gen := p.queue.Delivered(w)
 			if sl == nil {
-				continue // kicked: something changed
+				continue // something changed
 			}
 			w = nil
-			s := subpool.Of(sl)
 			if gen&flagged != 0 || p.careful {
 				var ok bool
-				if gen, ok = p.accept(ctx, s, sl, gen); !ok {
-					w = p.queue.Enter(setOf(r.only), r.shunt)
+				if gen, ok = p.accept(ctx, subpool.Of(sl), sl, gen); !ok {
+					w, hopeless = p.queue.Enter(setOf(r.only), r.shunt)
 					continue
 				}
 			}
 			done()
 			p.noteWait(begun)
 			return sl, gen, nil
-		case <-w.C():
-			r.late = want
-			w.Disarm()
-		case <-ctx.Done():
+		case waitq.TimedOut:
+			r.late, hopeless = want, false
+		case waitq.Done:
 			done()
 			kind := ErrExhausted
 			switch {
@@ -248,24 +247,20 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 
 // look is one look around by a call in the queue: it takes a slot, or settles
 // whose dial the call waits for.
-func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter, want **subpool.Sub, crowded bool) offer {
+func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter, want **subpool.Sub) offer {
 	o := p.choose(ctx, v, r)
-	if o.slot == nil && o.dial == nil && !crowded {
+	if o.slot == nil && o.dial == nil {
 		o = p.scan(ctx, v, r)
 	}
-	if o.slot != nil {
-		return o
-	}
-	if crowded && o.dial == nil {
-		o.busy = true // whoever was here before has found something to wait for
-	}
 	switch {
+	case o.slot != nil:
+		return o
 	case o.dial != nil && o.dial != *want:
 		if !o.dial.Demand() {
 			// The total is used up, or things changed since the look.
 			p.evict(o.dial)
 			o.busy = true
-			return o
+			break
 		}
 		if *want != nil {
 			(*want).Undemand()
@@ -278,7 +273,10 @@ func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter, w
 		*want = nil
 		w.Disarm()
 	}
-	o.busy = o.busy || o.dial != nil || *want != nil
+	o.busy = o.busy || *want != nil
+	if *want == nil && o.busy {
+		p.queue.Settle(w)
+	}
 	return o
 }
 

@@ -89,6 +89,7 @@ func (p *pool) event(ev Event) {
 // Event translates what happened in a sub-pool.
 func (p *pool) Event(ev subpool.Event) {
 	if ev.Kind == subpool.Up {
+		p.queue.KickAll() // there is a server to dial that was not
 		p.announce()
 	}
 	if p.cfg.observer == nil {

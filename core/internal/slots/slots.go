@@ -219,8 +219,10 @@ func (sl *Slot) Put() {
 		sl.set.word.Add(sl.bit - one)
 		return
 	}
-	sl.set.more[sl.word].Or(sl.bit)
+	// Off the count first: were the slot acquired again in between, a set of
+	// Max slots would count one too many and run into the down flag.
 	sl.set.Unreserve()
+	sl.set.more[sl.word].Or(sl.bit)
 }
 
 // PutWithin is Put unless the limit of idle slots is reached: then it returns

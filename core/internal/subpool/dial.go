@@ -210,9 +210,6 @@ func (s *Sub) land(value io.Closer, took time.Duration) {
 	for i := range c.Slots {
 		s.GiveBack(&c.Slots[i])
 	}
-	if up {
-		s.host.Room(s)
-	}
 }
 
 // vacantLocked returns the lowest vacant position. There is one for every

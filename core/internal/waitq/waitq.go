@@ -6,10 +6,13 @@
 //     a waiter that removed itself and finds no delivery never gets one, and a
 //     connection is never handed to a call that has given up;
 //   - a signal is sent after the state that it tells of; hence whoever receives
-//     one finds it.
+//     one finds it, and one without news costs no more than a look;
+//   - room for one dial is told to one waiter; if that one is served otherwise or
+//     gives up before it looked, the next is told, so that no room is forgotten.
 package waitq
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,25 +26,32 @@ const MaxAvoid = 4
 // Waiter is one waiting call. It belongs to the goroutine that waits, except
 // for what the queue's lock guards.
 type Waiter struct {
-	// Ready carries a token when the waiter should look again: it was
-	// delivered to, or what it waits for changed.
-	Ready chan struct{}
+	// ready carries a token to a waiter that parked.
+	ready  chan struct{}
+	parked atomic.Bool
+	// kicked: what the waiter waits for may have changed.
+	kicked atomic.Bool
+	// slot and gen are what was delivered; gen is written before slot.
+	slot atomic.Pointer[slots.Slot]
+	gen  uint64
 
 	timer *time.Timer
 	armed bool
 
+	// The rest is under the queue's lock.
 	prev, next *Waiter
 	queued     bool
 	// only restricts the waiter to one endpoint; nil is any. avoid are
 	// endpoints whose connections it does not take.
 	only  *slots.Set
 	avoid [MaxAvoid]*slots.Set
-	// slot and gen are what was delivered; gen is written before slot.
-	slot atomic.Pointer[slots.Slot]
-	gen  uint64
+	// settled: the waiter has looked and found nothing to dial.
+	settled bool
+	// room is the endpoint it was kicked for, if it was one.
+	room *slots.Set
 }
 
-// Arm makes C deliver after d.
+// Arm makes Wait return TimedOut after d, once.
 func (w *Waiter) Arm(d time.Duration) {
 	w.timer.Reset(d)
 	w.armed = true
@@ -53,12 +63,49 @@ func (w *Waiter) Disarm() {
 	w.armed = false
 }
 
-// C is the channel of the timer; nil while it is not armed.
-func (w *Waiter) C() <-chan time.Time {
-	if !w.armed {
-		return nil
+// Why is what ended a Wait.
+type Why uint8
+
+const (
+	// Signalled: a slot was delivered, or something changed.
+	Signalled Why = iota
+	// TimedOut: the time of Arm is over.
+	TimedOut
+	// Done: the context is done.
+	Done
+)
+
+// Wait waits for a signal, for the time of Arm, or for ctx.
+func (w *Waiter) Wait(ctx context.Context) Why {
+	// Parked before the look: whoever signals either sees that, or signalled
+	// before the look.
+	w.parked.Store(true)
+	why := Signalled
+	if w.slot.Load() == nil && !w.kicked.Load() {
+		why = w.park(ctx)
 	}
-	return w.timer.C
+	w.parked.Store(false)
+	return why
+}
+
+func (w *Waiter) park(ctx context.Context) Why {
+	if !w.armed { // most waits: two channels cost less than three
+		select {
+		case <-w.ready:
+			return Signalled
+		case <-ctx.Done():
+			return Done
+		}
+	}
+	select {
+	case <-w.ready:
+		return Signalled
+	case <-w.timer.C:
+		w.armed = false
+		return TimedOut
+	case <-ctx.Done():
+		return Done
+	}
 }
 
 func (w *Waiter) accepts(s *slots.Set) bool {
@@ -76,12 +123,6 @@ func (w *Waiter) accepts(s *slots.Set) bool {
 	return true
 }
 
-var waiters = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return &Waiter{Ready: make(chan struct{}, 1), timer: t}
-}}
-
 // Queue is the queue. Its zero value is empty and ready.
 type Queue struct {
 	// Attention is not zero while a release must look at the queue, or at its
@@ -92,13 +133,23 @@ type Queue struct {
 	_          [56]byte // Attention is read by every release: keep the lock off its line
 	mu         sync.Mutex
 	head, tail *Waiter
-	free       int // waiters without restrictions
+	// hopeless counts the settled waiters that accept any endpoint.
+	hopeless int
+	// idle are waiters to use again. They are the queue's own: a channel made
+	// in one bubble of testing/synctest must not be used in another.
+	idle sync.Pool
 }
 
-// Enter queues a new waiter. After Enter the caller must look once more for a
-// connection: one released before it may have gone unseen.
-func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
-	w, _ := waiters.Get().(*Waiter)
+// Enter queues a new waiter. Unless hopeless is true the caller must look once
+// more for a connection: one released before Enter may have gone unseen.
+// hopeless means that another call, which accepts any endpoint, waits already
+// and found nothing to take or to dial after it had entered: all that came
+// since was, and will be, offered to the queue.
+func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, hopeless bool) {
+	w, _ = q.idle.Get().(*Waiter)
+	if w == nil {
+		w = newWaiter()
+	}
 	// Announced first: a releaser either sees this or released before the
 	// look that follows.
 	q.Attention.Add(1)
@@ -111,9 +162,21 @@ func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
 		q.tail.next = w
 	}
 	q.tail = w
-	q.free += free(w)
+	if hopeless = q.hopeless > 0; hopeless {
+		q.settleLocked(w, true)
+	}
 	q.mu.Unlock()
-	return w
+	return w, hopeless
+}
+
+// Settle notes that w has looked, after it entered, at all there is and found
+// nothing to take or to dial.
+func (q *Queue) Settle(w *Waiter) {
+	q.mu.Lock()
+	if w.queued && !w.kicked.Load() {
+		q.settleLocked(w, true)
+	}
+	q.mu.Unlock()
 }
 
 // Leave ends the wait and returns what was delivered meanwhile, or nil. The
@@ -126,28 +189,37 @@ func (q *Queue) Leave(w *Waiter) (*slots.Slot, uint64) {
 }
 
 // Delivered returns what was delivered to w, which must not be used afterwards
-// then, or nil.
+// then. Else it returns nil, and the waiter must look at what has changed.
 func (q *Queue) Delivered(w *Waiter) (*slots.Slot, uint64) {
 	if w.slot.Load() == nil {
+		w.kicked.Store(false) // before the look: a later kick makes it look again
 		return nil, 0
 	}
-	// A delivered waiter is out of the queue: nobody else knows it.
 	return q.recycle(w)
 }
 
+// recycle ends the use of a waiter that is out of the queue: nobody else knows
+// it any more.
 func (q *Queue) recycle(w *Waiter) (*slots.Slot, uint64) {
 	sl, gen := w.slot.Load(), w.gen
 	if w.armed {
 		w.Disarm()
 	}
 	w.slot.Store(nil)
-	w.gen, w.only, w.avoid = 0, nil, [MaxAvoid]*slots.Set{}
+	w.kicked.Store(false)
+	w.gen, w.room, w.only, w.avoid = 0, nil, nil, [MaxAvoid]*slots.Set{}
 	select {
-	case <-w.Ready:
+	case <-w.ready:
 	default:
 	}
-	waiters.Put(w)
+	q.idle.Put(w)
 	return sl, gen
+}
+
+func newWaiter() *Waiter {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return &Waiter{ready: make(chan struct{}, 1), timer: t}
 }
 
 // Deliver gives an owned slot of s to the first waiter that accepts it, or
@@ -162,7 +234,7 @@ func (q *Queue) Deliver(s *slots.Set, sl *slots.Slot, gen uint64) bool {
 	q.unlinkLocked(w)
 	w.gen = gen
 	w.slot.Store(sl)
-	signal(w)
+	w.signal()
 	q.mu.Unlock()
 	return true
 }
@@ -172,15 +244,6 @@ func (q *Queue) Wants(s *slots.Set) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.firstLocked(s) != nil
-}
-
-// Crowded reports whether a waiter that accepts any endpoint is queued: then
-// there was nothing to be had when it looked, and all that came since was
-// offered to it.
-func (q *Queue) Crowded() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.free > 0
 }
 
 // Len returns the number of waiters.
@@ -198,31 +261,35 @@ func (q *Queue) Len() int {
 func (q *Queue) Restrict(w *Waiter, only *slots.Set, avoid [MaxAvoid]*slots.Set) {
 	q.mu.Lock()
 	if w.queued {
-		q.free -= free(w)
+		q.settleLocked(w, false)
 		w.only, w.avoid = only, avoid
-		q.free += free(w)
 	}
 	q.mu.Unlock()
 }
 
-// KickFirst makes the first waiter that accepts s look again: there is room
-// for a dial.
+// KickFirst makes the first waiter that accepts s, and is not about to look
+// anyway, look again: there is room for one dial.
 func (q *Queue) KickFirst(s *slots.Set) {
 	q.mu.Lock()
+	q.kickFirstLocked(s)
+	q.mu.Unlock()
+}
+
+func (q *Queue) kickFirstLocked(s *slots.Set) {
 	for w := q.head; w != nil; w = w.next {
-		if w.accepts(s) {
-			signal(w)
-			break
+		if w.accepts(s) && !w.kicked.Load() {
+			w.room = s
+			q.kickLocked(w)
+			return
 		}
 	}
-	q.mu.Unlock()
 }
 
 // KickAll makes all waiters look again.
 func (q *Queue) KickAll() {
 	q.mu.Lock()
 	for w := q.head; w != nil; w = w.next {
-		signal(w)
+		q.kickLocked(w)
 	}
 	q.mu.Unlock()
 }
@@ -249,22 +316,42 @@ func (q *Queue) unlinkLocked(w *Waiter) {
 	} else {
 		w.next.prev = w.prev
 	}
-	q.free -= free(w)
+	q.settleLocked(w, false)
 	w.prev, w.next, w.queued = nil, nil, false
 	q.Attention.Add(-1)
-}
-
-// free is 1 for a waiter without restrictions.
-func free(w *Waiter) int {
-	if w.only == nil && w.avoid[0] == nil {
-		return 1
+	if w.room != nil && w.kicked.Load() { // told of room, and has not looked
+		q.kickFirstLocked(w.room)
 	}
-	return 0
 }
 
-func signal(w *Waiter) {
+func (q *Queue) kickLocked(w *Waiter) {
+	q.settleLocked(w, false)
+	w.kicked.Store(true)
+	w.signal()
+}
+
+func (q *Queue) settleLocked(w *Waiter, settled bool) {
+	if w.settled == settled {
+		return
+	}
+	w.settled = settled
+	if w.only != nil || w.avoid[0] != nil {
+		return
+	}
+	if settled {
+		q.hopeless++
+	} else {
+		q.hopeless--
+	}
+}
+
+// signal wakes w if it parked; else it will look before it does.
+func (w *Waiter) signal() {
+	if !w.parked.Load() {
+		return
+	}
 	select {
-	case w.Ready <- struct{}{}:
+	case w.ready <- struct{}{}:
 	default:
 	}
 }

@@ -1,0 +1,327 @@
+package slots_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+// tag is the connection of a slot in these tests: who uses it now.
+type tag struct{ user atomic.Int32 }
+
+func (*tag) Close() error { return nil }
+
+// full returns a set of n idle slots, each with a tag of its own.
+func full(n, limit int, attention *atomic.Int64) (*slots.Set, []*slots.Slot) {
+	s := new(slots.Set)
+	s.Init(n, limit, attention)
+	all := make([]*slots.Slot, n)
+	for i := range all {
+		all[i] = &slots.Slot{Conn: &slots.Conn{Value: new(tag)}}
+		s.Reserve()
+		s.Place(all[i], i)
+		all[i].Put()
+	}
+	return s, all
+}
+
+// own notes that the goroutine me owns sl, and disown that it does no more.
+func own(t *testing.T, sl *slots.Slot, me int32) {
+	t.Helper()
+	if g, ok := sl.Conn.Value.(*tag); !ok || !g.user.CompareAndSwap(0, me) {
+		t.Errorf("a slot has two owners")
+	}
+}
+
+func disown(sl *slots.Slot) {
+	if g, ok := sl.Conn.Value.(*tag); ok {
+		g.user.Store(0)
+	}
+}
+
+func TestConcurrentUseGivesEachSlotOneOwner(t *testing.T) {
+	for _, n := range []int{1, 2, 47, 48, 49, 113, 300} {
+		for _, limit := range []int{0, n} {
+			t.Run(fmt.Sprintf("%d slots, limit %d", n, limit), func(t *testing.T) {
+				t.Parallel()
+				var attention atomic.Int64
+				set, all := full(n, limit, &attention)
+				var ended atomic.Uint64
+				var wg sync.WaitGroup
+				for me := int32(1); me <= 8; me++ {
+					wg.Go(func() {
+						for range 4000 {
+							hammer(t, set, all, &attention, &ended, me)
+						}
+					})
+				}
+				// One goroutine alone says whether the endpoint is down, so that it
+				// knows what it finds.
+				wg.Go(func() {
+					for k := range 4000 {
+						down := k%2 == 0
+						if !set.SetDown(down) || set.Down() != down {
+							t.Errorf("SetDown(%v) had no effect", down)
+						}
+					}
+				})
+				wg.Wait()
+				uses := uint64(0)
+				for _, sl := range all {
+					uses += sl.Uses()
+					if !sl.IsIdle() {
+						t.Error("a slot was lost: it is not idle and nobody has it")
+					}
+				}
+				if set.Idle() != n || set.InFlight() != 0 || set.Down() {
+					t.Errorf("%d idle, %d in flight, down %v; want %d, 0, false", set.Idle(), set.InFlight(), set.Down(), n)
+				}
+				if uses != ended.Load() || uses == 0 {
+					t.Errorf("the generations counted %d uses, the users %d", uses, ended.Load())
+				}
+			})
+		}
+	}
+}
+
+// hammer takes a slot in a random way and gives it back in a random way.
+func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.Int64, ended *atomic.Uint64, me int32) {
+	t.Helper()
+	if n := set.InFlight(); n > len(all) {
+		t.Errorf("%d of %d slots in flight", n, len(all))
+	}
+	switch rand.IntN(8) {
+	case 0: // as the sweep does
+		sl := all[rand.IntN(len(all))]
+		if sl.Take() {
+			own(t, sl, me)
+			disown(sl)
+			if !sl.PutWithin() {
+				t.Error("no room for a slot that was idle just now")
+				sl.Put()
+			}
+		}
+		return
+	case 1:
+		all[rand.IntN(len(all))].Flag(slots.Rested)
+		return
+	case 2:
+		attention.Add(1)
+		defer attention.Add(-1)
+	}
+	sl, gen := set.Acquire()
+	if sl == nil {
+		return
+	}
+	own(t, sl, me)
+	gen = sl.Unflag(slots.Rested)
+	if !sl.Current(gen) {
+		t.Error("a lease that lasts is not current")
+	}
+	release := rand.IntN(2) == 0
+	disown(sl)
+	how := slots.Stale
+	if release {
+		how = sl.Release(gen)
+	} else {
+		how = sl.End(gen)
+	}
+	switch how {
+	case slots.Idle, slots.Exposed:
+		if !release {
+			t.Error("End made the slot idle")
+		}
+	case slots.Usable:
+		own(t, sl, me)
+		disown(sl)
+		sl.Put()
+	case slots.Stale, slots.MustClose:
+		t.Errorf("the first end of a lease is %d", how)
+	}
+	ended.Add(1)
+	if rand.IntN(2) == 0 {
+		if how := sl.Release(gen); how != slots.Stale {
+			t.Errorf("the second end of a lease is %d", how)
+		}
+	} else if how := sl.End(gen); how != slots.Stale {
+		t.Errorf("the second end of a lease is %d", how)
+	}
+}
+
+// TestOneOfManyEndsOfALeaseCounts lets several goroutines end one lease at the
+// same instant.
+func TestOneOfManyEndsOfALeaseCounts(t *testing.T) {
+	var attention atomic.Int64
+	set, all := full(1, 0, &attention)
+	for round := range uint64(2000) {
+		sl, gen := set.Acquire()
+		if sl == nil {
+			t.Fatalf("round %d: the slot is gone", round)
+		}
+		var won, must atomic.Int32
+		var wg sync.WaitGroup
+		for k := range 4 {
+			wg.Go(func() {
+				end := sl.Release
+				if k%2 == 0 {
+					end = sl.End
+				}
+				switch end(gen) {
+				case slots.Stale:
+				case slots.Usable:
+					must.Add(1)
+					won.Add(1)
+				default:
+					won.Add(1)
+				}
+			})
+		}
+		wg.Go(func() { sl.Flag(slots.Rested) })
+		wg.Wait()
+		if won.Load() != 1 || sl.Uses() != round+1 {
+			t.Fatalf("round %d: %d ends of one lease counted, %d uses", round, won.Load(), sl.Uses())
+		}
+		if must.Load() == 1 {
+			all[0].Put()
+		}
+		sl.Unflag(slots.Rested)
+	}
+}
+
+// TestDoomedDuringALeaseIsSeenAtItsEnd races the end of a lease with Flag: the
+// flag is seen by the end, or by whoever acquires the slot next.
+func TestDoomedDuringALeaseIsSeenAtItsEnd(t *testing.T) {
+	var attention atomic.Int64
+	for range 2000 {
+		set, all := full(1, 0, &attention)
+		sl, gen := set.Acquire()
+		var wg sync.WaitGroup
+		wg.Go(func() { sl.Flag(slots.Doomed) })
+		how := sl.Release(gen)
+		wg.Wait()
+		switch how {
+		case slots.MustClose:
+			if sl.IsIdle() {
+				t.Fatal("a slot is idle that its last user was told to close")
+			}
+		case slots.Idle, slots.Usable: // Usable when the flag came between its two steps
+			if how == slots.Usable {
+				sl.Put()
+			}
+			if _, gen := set.Acquire(); gen&slots.Doomed == 0 {
+				t.Fatal("the flag was lost")
+			}
+		default:
+			t.Fatalf("released with %d", how)
+		}
+		if all[0].Gen()&slots.Doomed == 0 {
+			t.Fatal("the flag was lost")
+		}
+	}
+}
+
+// TestReleaseLooksAtTheAttentionAfterIt is one half of the promise that no
+// wake-up is lost: whoever raises the attention and then finds nothing idle
+// knows that the release saw it.
+func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
+	var attention atomic.Int64
+	set, _ := full(1, 0, &attention)
+	for range 5000 {
+		sl, gen := set.Acquire()
+		var found bool
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			attention.Add(1)
+			found = set.Idle() == 1
+		})
+		how := sl.Release(gen)
+		wg.Wait()
+		attention.Add(-1)
+		switch how {
+		case slots.Idle:
+			if !found {
+				t.Fatal("the release did not see the attention, nor who raised it the slot")
+			}
+		case slots.Usable:
+			sl.Put()
+		case slots.Exposed:
+			if !sl.IsIdle() {
+				t.Fatal("an exposed slot is not idle")
+			}
+		default:
+			t.Fatalf("released with %d", how)
+		}
+	}
+}
+
+// TestLargestSetCountsAllOfItsSlots holds a set of Max slots in flight but for
+// one that is released and acquired all the time: the count must not run into
+// the flag above it, not for an instant.
+func TestLargestSetCountsAllOfItsSlots(t *testing.T) {
+	var attention atomic.Int64
+	set, all := full(slots.Max, 0, &attention)
+	for k := range slots.Max {
+		sl, _ := set.Acquire()
+		if sl != all[k] {
+			t.Fatalf("acquired another slot than %d", k)
+		}
+	}
+	if sl, _ := set.Acquire(); sl != nil || set.Idle() != 0 || set.InFlight() != slots.Max || set.Down() {
+		t.Fatalf("all leased: %d idle, %d in flight, down %v", set.Idle(), set.InFlight(), set.Down())
+	}
+	if !set.SetDown(true) || set.InFlight() != slots.Max || set.Pressure() != 1<<16-1 {
+		t.Fatalf("down: %d in flight, pressure %d", set.InFlight(), set.Pressure())
+	}
+	set.SetDown(false)
+
+	var wg sync.WaitGroup
+	for _, k := range []int{0, 47, 48, slots.Max - 1} {
+		all[k].Put()
+	}
+	for me := int32(1); me <= 6; me++ {
+		wg.Go(func() {
+			for range 20_000 {
+				sl, _ := set.Acquire()
+				if sl == nil {
+					continue
+				}
+				own(t, sl, me)
+				if n := set.InFlight(); set.Down() || n < slots.Max-8 {
+					t.Errorf("%d in flight, down %v", n, set.Down())
+				}
+				disown(sl)
+				sl.Put()
+			}
+		})
+	}
+	wg.Wait()
+	if set.Idle() != 4 || set.InFlight() != slots.Max-4 || set.Down() {
+		t.Errorf("%d idle, %d in flight, down %v", set.Idle(), set.InFlight(), set.Down())
+	}
+}
+
+func TestSetWithoutRoomForOneMoreIdleSlotSaysSo(t *testing.T) {
+	for _, n := range []int{3, 60} {
+		var attention atomic.Int64
+		set, all := full(n, 2, &attention) // Put does not ask for the limit
+		for range n {
+			sl, gen := set.Acquire()
+			if how := sl.Release(gen); how != slots.Usable {
+				t.Fatalf("release with a limit: %d", how)
+			}
+		}
+		kept := 0
+		for _, sl := range all {
+			if sl.PutWithin() {
+				kept++
+			}
+		}
+		if kept != 2 || set.Idle() != 2 {
+			t.Errorf("of %d slots %d became idle, %d are; want 2", n, kept, set.Idle())
+		}
+	}
+}
