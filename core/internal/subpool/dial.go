@@ -19,6 +19,9 @@ const (
 	restMin   = 50 * time.Millisecond
 	restMax   = 10 * time.Second
 	restShare = 8
+
+	// patience is how long a dialer may take to return once its context ended.
+	patience = 100 * time.Millisecond
 )
 
 var (
@@ -39,9 +42,9 @@ func (s *Sub) reserveLocked() int {
 	}
 	limit := s.cfg.MaxDialing
 	if s.failing >= 0 {
-		limit = 1 // a server that was down is tried with one dial, not with a burst
+		limit = min(limit, s.stuck+1) // a server that was down is tried with one dial, not with a burst
 	}
-	want = min(want, limit)
+	want = min(want+s.stuck, limit)
 	n := 0
 	for s.dialing < want && s.open+s.dialing+s.closing < s.cfg.MaxActive && s.host.TakeTotal() {
 		s.dialing++
@@ -66,20 +69,19 @@ func (s *Sub) dial() {
 	defer cancel()
 	// A dialer that ignores its context keeps this goroutine and its place
 	// among MaxDialing, but not the calls that wait for it.
-	overdue := context.AfterFunc(ctx, func() {
-		if s.life.Err() == nil {
-			s.failed(errOverdue, s.host.Now()-begun)
-		}
-	})
+	overdue := time.AfterFunc(s.cfg.DialTimeout+patience, func() { s.failed(errOverdue, s.host.Now()-begun, 1) })
 	value, err := s.guardedDial(ctx)
-	told := !overdue()
+	told := !overdue.Stop()
 	took := s.host.Now() - begun
-	if err == nil {
-		s.land(value, took)
-		return
-	}
 	s.mu.Lock()
 	s.dialing--
+	if told {
+		s.stuck--
+	}
+	if err == nil {
+		s.landLocked(value, took)
+		return
+	}
 	s.Unreserve()
 	s.host.GiveTotal()
 	s.emptyLocked()
@@ -87,7 +89,7 @@ func (s *Sub) dial() {
 	if told {
 		s.host.Room(s)
 	} else {
-		s.failed(err, took)
+		s.failed(err, took, 0)
 	}
 }
 
@@ -117,10 +119,12 @@ func isNil(c io.Closer) bool {
 	}
 }
 
-// failed notes a failed dial, or one that is overdue and still holds its place.
-func (s *Sub) failed(err error, took time.Duration) {
+// failed notes a failed dial, or one that is overdue (stuck is 1) and still
+// holds its position.
+func (s *Sub) failed(err error, took time.Duration, stuck int) {
 	now := s.host.Now()
 	s.mu.Lock()
+	s.stuck += stuck
 	if s.draining {
 		s.mu.Unlock()
 		return
@@ -153,7 +157,7 @@ func (s *Sub) failed(err error, took time.Duration) {
 func (s *Sub) rested() {
 	s.mu.Lock()
 	n := s.reserveLocked()
-	if n == 0 && s.open+s.dialing == 0 && !s.draining && s.host.TakeTotal() {
+	if n == 0 && s.open == 0 && s.dialing == s.stuck && s.stuck < s.cfg.MaxDialing && !s.draining && s.host.TakeTotal() {
 		s.dialing++
 		s.Reserve()
 		n = 1
@@ -163,8 +167,8 @@ func (s *Sub) rested() {
 	s.host.Room(s)
 }
 
-// land puts a new connection into the pool.
-func (s *Sub) land(value io.Closer, took time.Duration) {
+// landLocked puts a new connection into the pool, and unlocks.
+func (s *Sub) landLocked(value io.Closer, took time.Duration) {
 	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, s.cfg.Share), Open: s.cfg.Share}
 	c.Born = s.host.Now()
 	c.Since, c.Checked = c.Born, c.Born
@@ -173,8 +177,6 @@ func (s *Sub) land(value io.Closer, took time.Duration) {
 		// close together.
 		c.Expires = c.Born + life - rand.N(life/10+1)
 	}
-	s.mu.Lock()
-	s.dialing--
 	if s.draining {
 		s.Unreserve()
 		s.closing++

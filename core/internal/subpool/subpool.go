@@ -104,6 +104,8 @@ type Sub struct {
 	conns []*slots.Conn
 	// open, dialing and closing count positions; they add up to those taken.
 	open, dialing, closing int
+	// stuck counts the dials among dialing that are overdue.
+	stuck int
 	// demand is the number of calls that wait for a dial here.
 	demand   int
 	draining bool
@@ -218,7 +220,7 @@ func (s *Sub) Demand() bool {
 	s.mu.Lock()
 	s.demand++
 	n := s.reserveLocked()
-	ok := s.dialing > 0
+	ok := s.dialing > s.stuck
 	if !ok {
 		s.demand--
 	}
@@ -281,7 +283,7 @@ func (s *Sub) Growth() Growth {
 func (s *Sub) Busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open+s.dialing > 0
+	return s.open+s.dialing-s.stuck > 0
 }
 
 // LastDial returns the error of the last dial, nil if it went well.
