@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
 	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
 	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
 )
@@ -128,7 +129,8 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 		changed := p.p.awaitChange()
 		l, err := p.Get(ctx)
 		if err == nil {
-			return l.Release()
+			subpool.Of(l.slot).GiveBack(l.slot) // unused: not a call
+			return nil
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return err

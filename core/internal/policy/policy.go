@@ -29,9 +29,15 @@ const (
 	// weight of one sample in it, so that a burst of calls counts too.
 	window = 2 * time.Second
 	floor  = 1.0 / 32
-	// relax is the time constant with which the average of an endpoint that
-	// gets no calls returns to the fleet's.
-	relax = 15 * time.Second
+	// An endpoint that gets no calls returns to the fleet's latency, or it
+	// would never be tried again: with this time constant, or within this many
+	// calls to an average endpoint, whichever is sooner. The second bounds what
+	// trying a slow server costs: about one call in a thousand.
+	relax      = 15 * time.Second
+	relaxCalls = 200
+	// clip: one answer counts for no more than this many times the average it
+	// goes into, so that a single outlier does not shut an endpoint out.
+	clip = 8
 	// band: latencies within this factor of the fleet's count as equal, so
 	// that noise in the averages does not turn a homogeneous fleet into a
 	// preferred server and idle ones.
@@ -99,6 +105,8 @@ type node struct {
 	count atomic.Uint64
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
+	// down: the last tick found it down.
+	down atomic.Bool
 }
 
 // New returns a picker for members. Endpoints that previous (which may be nil)
@@ -221,7 +229,10 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	}
 	dt := int64(now) - n.last.Swap(int64(now))
 	w := floor
-	if dt > int64(window)/32 {
+	switch {
+	case mean == 0:
+		w = 1 / (float64(n.count.Load()) + 1) // the first 100 ms: a plain average
+	case dt > int64(window)/32:
 		w = max(floor, 1-math.Exp(-float64(dt)/float64(window)))
 	}
 	var next float64
@@ -235,7 +246,11 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		if next == 0 {
 			next = sample
 		}
-		next += w * (sample - next)
+		add := sample
+		if o == Answered && mean > 0 {
+			add = min(add, clip*next)
+		}
+		next += w * (add - next)
 		if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
 			break
 		}
@@ -265,12 +280,14 @@ func (p *Picker) Tick(now time.Duration) {
 		}
 		p.mean.Store(math.Float64bits(mean))
 	}
-	drift := 1 - math.Exp(-float64(since)/float64(relax))
+	drift := 1 - math.Exp(-float64(since)/float64(relax)-calls/float64(len(p.nodes))/relaxCalls)
 	for _, n := range p.nodes {
 		answered := n.count.Swap(0) > 0
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
-		if lat > 0 && !answered {
+		if down := n.load.Down(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
+			lat = mean // what it was before it went down says nothing of it now
+		} else if lat > 0 && !answered {
 			next := lat + drift*(mean-lat)
 			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
 				lat = next
@@ -303,10 +320,10 @@ func (p *Picker) latency(n *node) float64 {
 
 // price sets the cost of n from its latency in ns.
 func (p *Picker) price(n *node, latency float64) {
-	if latency == 0 {
-		latency = unknown
-	}
-	if mean := math.Float64frombits(p.mean.Load()); latency < mean*band && latency > mean/band {
+	switch mean := math.Float64frombits(p.mean.Load()); {
+	case mean == 0:
+		latency = unknown // until the first tick there is nothing to compare with
+	case latency == 0, latency < mean*band && latency > mean/band:
 		latency = mean
 	}
 	cost := min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)

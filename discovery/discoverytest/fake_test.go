@@ -1,0 +1,122 @@
+package discoverytest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+)
+
+// watchFunc is the Watch of a watcher under test, at a place.
+type watchFunc func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error
+
+// fakePlace is a registry in memory that can be cut off and silenced.
+type fakePlace struct {
+	list  static.List
+	watch watchFunc
+
+	mu      sync.Mutex
+	cut     chan struct{} // closed while connections are refused
+	answers chan struct{} // closed while the registry answers
+
+	// For broken watchers:
+	busy    sync.Mutex // Put needs it
+	invalid error      // of Validate
+	shared  scratch
+}
+
+// scratch is what watches of one place should not have in common.
+type scratch struct {
+	mu    sync.Mutex
+	set   []core.Endpoint
+	slice []core.Endpoint
+	used  bool
+	ends  []context.CancelFunc
+}
+
+var (
+	_ Cutter = (*fakePlace)(nil)
+	_ Hanger = (*fakePlace)(nil)
+)
+
+func newFakePlace(w watchFunc) *fakePlace {
+	p := &fakePlace{watch: w, cut: make(chan struct{}), answers: make(chan struct{})}
+	close(p.answers)
+	return p
+}
+
+func (p *fakePlace) Watcher() (core.Watcher, error) { return fakeWatcher{p}, nil }
+
+func (p *fakePlace) Put(_ context.Context, eps []core.Endpoint) error {
+	p.busy.Lock()
+	defer p.busy.Unlock()
+	return p.list.Set(eps...)
+}
+
+func (p *fakePlace) Close() error { return nil }
+
+func (p *fakePlace) Cut(context.Context) (func() error, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.cut)
+	return func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.cut = make(chan struct{})
+		return nil
+	}, nil
+}
+
+func (p *fakePlace) Hang(context.Context) (func() error, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	answers := make(chan struct{})
+	p.answers = answers
+	return func() error { close(answers); return nil }, nil
+}
+
+type fakeWatcher struct{ p *fakePlace }
+
+func (w fakeWatcher) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+	return w.p.watch(ctx, w.p, report)
+}
+
+func (w fakeWatcher) Validate() error { return w.p.invalid }
+
+var errLost = errors.New("connection lost")
+
+// good is a Watch that keeps the contract.
+func good(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+	p.mu.Lock()
+	cut, answers := p.cut, p.answers
+	p.mu.Unlock()
+
+	select {
+	case <-answers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-cut:
+		return errLost
+	default:
+	}
+	connected, cancel := context.WithCancel(ctx)
+	var link sync.WaitGroup
+	link.Go(func() {
+		select {
+		case <-cut:
+			cancel()
+		case <-connected.Done():
+		}
+	})
+	_ = p.list.Watch(connected, report)
+	cancel()
+	link.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errLost
+}
