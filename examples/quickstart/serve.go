@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/examples/internal/echo"
+)
+
+//go:generate thrift --gen go:skip_remote,package_prefix=github.com/minicaptain/multi_connection_pool/examples/internal/ -out ../internal echo.thrift
+
+// serve is a server process: it listens on addr, prints the address it got,
+// and answers until its standard input ends, which it does when the parent
+// dies, however that dies.
+func serve(addr string) error {
+	// Ctrl-C in a terminal goes to every process of the group; the parent
+	// decides when the servers end.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+
+	socket, err := listen(addr)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(os.Stdout, socket.Addr()); err != nil {
+		return err
+	}
+	server := thrift.NewTSimpleServer4(
+		echo.NewEchoProcessor(echoer{socket.Addr().String()}),
+		socket,
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
+		thrift.NewTBinaryProtocolFactoryConf(nil),
+	)
+	return server.Serve()
+}
+
+// listen tries for a while, since a port that was free a moment ago may be the
+// local end of somebody's connection now.
+func listen(addr string) (*thrift.TServerSocket, error) {
+	socket, err := thrift.NewTServerSocket(addr)
+	if err != nil {
+		return nil, err
+	}
+	for range 50 {
+		if err = socket.Listen(); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return socket, err
+}
+
+// echoer answers with what it got and with its own address.
+type echoer struct{ addr string }
+
+func (e echoer) Echo(_ context.Context, payload []byte) (*echo.Reply, error) {
+	return &echo.Reply{Server: e.addr, Payload: payload}, nil
+}

@@ -1,0 +1,27 @@
+// Command readme is the program that the README begins with.
+package main
+
+import (
+	"context"
+	"log"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/examples/internal/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+)
+
+func main() {
+	pool, err := core.New(
+		static.Watcher("10.0.0.1:9090", "10.0.0.2:9090", "10.0.0.3:9090"),
+		thriftpool.Dial(thriftpool.Config{}),
+	)
+	if err != nil {
+		log.Fatal(err) // a mistake in the parameters; nothing was dialed yet
+	}
+	client := echo.NewEchoClient(thriftpool.Client(pool, thriftpool.Idempotent("echo")))
+
+	reply, err := client.Echo(context.Background(), []byte("hello"))
+	log.Println(reply, err)
+	log.Println(pool.Close(context.Background()))
+}
