@@ -26,9 +26,8 @@ const MaxAvoid = 4
 // Waiter is one waiting call. It belongs to the goroutine that waits, except
 // for what the queue's lock guards.
 type Waiter struct {
-	// ready carries a token to a waiter that parked.
-	ready  chan struct{}
-	parked atomic.Bool
+	// ready carries a token when there is something to see.
+	ready chan struct{}
 	// kicked: what the waiter waits for may have changed.
 	kicked atomic.Bool
 	// slot and gen are what was delivered; gen is written before slot.
@@ -75,20 +74,14 @@ const (
 	Done
 )
 
-// Wait waits for a signal, for the time of Arm, or for ctx.
+// Wait waits for a signal, for the time of Arm, or for ctx. A signal that is
+// there already comes first.
 func (w *Waiter) Wait(ctx context.Context) Why {
-	// Parked before the look: whoever signals either sees that, or signalled
-	// before the look.
-	w.parked.Store(true)
-	why := Signalled
-	if w.slot.Load() == nil && !w.kicked.Load() {
-		why = w.park(ctx)
+	select {
+	case <-w.ready:
+		return Signalled
+	default:
 	}
-	w.parked.Store(false)
-	return why
-}
-
-func (w *Waiter) park(ctx context.Context) Why {
 	if !w.armed { // most waits: two channels cost less than three
 		select {
 		case <-w.ready:
@@ -345,13 +338,9 @@ func (q *Queue) settleLocked(w *Waiter, settled bool) {
 	}
 }
 
-// signal wakes w if it parked; else it will look before it does.
 func (w *Waiter) signal() {
-	if !w.parked.Load() {
-		return
-	}
 	select {
 	case w.ready <- struct{}{}:
-	default:
+	default: // there is a token already
 	}
 }

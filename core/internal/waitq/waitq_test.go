@@ -1,0 +1,442 @@
+package waitq_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
+)
+
+type avoid = [waitq.MaxAvoid]*slots.Set
+
+// news is what a waiter finds when it asks without waiting.
+type news struct {
+	kicked bool
+	slot   *slots.Slot
+	gen    uint64
+}
+
+// ask returns the news of w, which is used up if that is a slot.
+func ask(q *waitq.Queue, w *waitq.Waiter) news {
+	over, end := context.WithCancel(context.Background())
+	end()
+	if w.Wait(over) != waitq.Signalled {
+		return news{}
+	}
+	sl, gen := q.Delivered(w)
+	return news{kicked: sl == nil, slot: sl, gen: gen}
+}
+
+func enter(q *waitq.Queue, only *slots.Set, not avoid) *waitq.Waiter {
+	w, _ := q.Enter(only, not)
+	return w
+}
+
+func expect(t *testing.T, q *waitq.Queue, w *waitq.Waiter, want *slots.Slot) {
+	t.Helper()
+	if n := ask(q, w); n.slot != want || n.gen != 7 {
+		t.Errorf("delivered %p at generation %d, want %p at 7", n.slot, n.gen, want)
+	}
+}
+
+func TestFirstInIsFirstOut(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	var ws []*waitq.Waiter
+	for range 5 {
+		ws = append(ws, enter(&q, nil, avoid{}))
+	}
+	if sl, _ := q.Leave(ws[1]); sl != nil {
+		t.Error("one that left was delivered to")
+	}
+	for _, k := range []int{0, 2, 3, 4} {
+		sl := new(slots.Slot)
+		if !q.Deliver(&s, sl, 7) {
+			t.Fatalf("nobody took the slot for waiter %d", k)
+		}
+		expect(t, &q, ws[k], sl)
+	}
+	if q.Deliver(&s, new(slots.Slot), 7) {
+		t.Error("a slot was delivered to an empty queue")
+	}
+}
+
+func TestRestrictedWaiterTakesNoOtherEndpoint(t *testing.T) {
+	var q waitq.Queue
+	var a, b, c slots.Set
+	onlyA := enter(&q, &a, avoid{})
+	notAB := enter(&q, nil, avoid{&a, &b})
+	anything := enter(&q, nil, avoid{})
+	for _, step := range []struct {
+		set *slots.Set
+		to  *waitq.Waiter
+	}{{&b, anything}, {&c, notAB}, {&a, onlyA}} {
+		if !q.Wants(step.set) {
+			t.Error("the queue does not want what a waiter accepts")
+		}
+		sl := new(slots.Slot)
+		if !q.Deliver(step.set, sl, 7) {
+			t.Error("nobody took a slot that a waiter accepts")
+		}
+		expect(t, &q, step.to, sl)
+		if step.set == &b && (q.Wants(&b) || q.Deliver(&b, new(slots.Slot), 7)) {
+			t.Error("a slot of b was delivered although no waiter accepts it")
+		}
+	}
+}
+
+func TestRestrictChangesWhatAWaiterAcceptsAndNotItsPlace(t *testing.T) {
+	var q waitq.Queue
+	var a, b slots.Set
+	first, second := enter(&q, &a, avoid{}), enter(&q, nil, avoid{})
+	q.Restrict(first, nil, avoid{&a})
+	q.Restrict(second, &b, avoid{})
+	if q.Wants(&a) || !q.Wants(&b) {
+		t.Error("the queue goes by the old restrictions")
+	}
+	q.Restrict(second, nil, avoid{})
+	sl := new(slots.Slot)
+	q.Deliver(&b, sl, 7)
+	expect(t, &q, first, sl)
+	q.Leave(second)
+	if q.Attention.Load() != 0 {
+		t.Error("an empty queue calls for attention")
+	}
+}
+
+func TestRestrictAfterADeliveryChangesNothing(t *testing.T) {
+	var q waitq.Queue
+	var a, b slots.Set
+	w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
+	q.Deliver(&a, sl, 7)
+	q.Restrict(w, &b, avoid{})
+	expect(t, &q, w, sl)
+	if _, hopeless := q.Enter(nil, avoid{}); hopeless {
+		t.Error("an empty queue is hopeless")
+	}
+}
+
+func TestWaiterThatLeavesReturnsWhatWasDeliveredToIt(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
+	q.Deliver(&s, sl, 7)
+	if got, gen := q.Leave(w); got != sl || gen != 7 {
+		t.Errorf("left with %p at generation %d, want %p at 7", got, gen, sl)
+	}
+	if n := q.Attention.Load(); n != 0 {
+		t.Errorf("attention %d in an empty queue", n)
+	}
+}
+
+func TestAttentionCountsTheWaiters(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	check := func(want int) {
+		t.Helper()
+		if n := q.Attention.Load(); n != int64(want) || q.Len() != want {
+			t.Errorf("attention %d, length %d, want %d", n, q.Len(), want)
+		}
+	}
+	check(0)
+	a, b := enter(&q, nil, avoid{}), enter(&q, &s, avoid{})
+	check(2)
+	q.KickAll()
+	check(2)
+	q.Deliver(&s, new(slots.Slot), 7)
+	check(1)
+	q.Leave(b)
+	check(0)
+	q.Leave(a)
+	check(0)
+}
+
+func TestKickAllMakesEveryWaiterLookOnce(t *testing.T) {
+	var q waitq.Queue
+	var a slots.Set
+	ws := []*waitq.Waiter{enter(&q, nil, avoid{}), enter(&q, &a, avoid{}), enter(&q, nil, avoid{&a})}
+	q.KickAll()
+	q.KickAll()
+	for k, w := range ws {
+		if !ask(&q, w).kicked {
+			t.Errorf("waiter %d is not told to look", k)
+		}
+		if ask(&q, w).kicked {
+			t.Errorf("waiter %d is told to look again", k)
+		}
+	}
+}
+
+func TestDeliveryComesBeforeAKickThatWasNotSeen(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
+	q.KickAll()
+	q.Deliver(&s, sl, 7)
+	expect(t, &q, w, sl)
+}
+
+func TestRoomIsToldToTheFirstThatAcceptsIt(t *testing.T) {
+	var q waitq.Queue
+	var a, b slots.Set
+	other, first, second := enter(&q, &b, avoid{}), enter(&q, &a, avoid{}), enter(&q, nil, avoid{})
+	q.KickFirst(&a)
+	if ask(&q, other).kicked || !ask(&q, first).kicked || ask(&q, second).kicked {
+		t.Error("room was told to another than the first that accepts it")
+	}
+}
+
+func TestRoomForTwoIsToldToTwo(t *testing.T) {
+	var q waitq.Queue
+	var a, b slots.Set
+	first, second := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+	q.KickFirst(&a)
+	q.KickFirst(&b)
+	if !ask(&q, first).kicked || !ask(&q, second).kicked {
+		t.Error("two rooms became one: the second waiter sleeps beside it")
+	}
+}
+
+// TestRoomIsNotForgottenWithTheWaiterThatWasTold is what a wake-up lost looks
+// like: the one who was told is gone before it looked, the next sleeps on.
+func TestRoomIsNotForgottenWithTheWaiterThatWasTold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		gone func(q *waitq.Queue, w *waitq.Waiter)
+	}{
+		{"it gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }},
+		{"it was served", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(new(slots.Set), new(slots.Slot), 7) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var q waitq.Queue
+			var a, b slots.Set
+			told, other, next := enter(&q, nil, avoid{}), enter(&q, &b, avoid{}), enter(&q, &a, avoid{})
+			q.KickFirst(&a)
+			c.gone(&q, told)
+			if ask(&q, other).kicked {
+				t.Error("one that does not accept the room is told to look")
+			}
+			if !ask(&q, next).kicked {
+				t.Error("the next is not told to look")
+			}
+		})
+	}
+}
+
+func TestRoomThatWasSeenIsNotToldAgain(t *testing.T) {
+	var q waitq.Queue
+	var a slots.Set
+	told, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+	q.KickFirst(&a)
+	ask(&q, told)
+	q.Leave(told)
+	if ask(&q, next).kicked {
+		t.Error("the next is told to look")
+	}
+}
+
+func TestQueueIsHopelessWhileAWaiterThatLookedInVainWaitsForAnything(t *testing.T) {
+	var a slots.Set
+	for _, c := range []struct {
+		name string
+		do   func(q *waitq.Queue, w *waitq.Waiter)
+		want bool
+	}{
+		{"it looked in vain", func(*waitq.Queue, *waitq.Waiter) {}, true},
+		{"another came for one endpoint only", func(q *waitq.Queue, _ *waitq.Waiter) { enter(q, &a, avoid{}) }, true},
+		{"it is to look again", func(q *waitq.Queue, _ *waitq.Waiter) { q.KickAll() }, false},
+		{"it was told of room", func(q *waitq.Queue, _ *waitq.Waiter) { q.KickFirst(&a) }, false},
+		{"it is to look elsewhere", func(q *waitq.Queue, w *waitq.Waiter) { q.Restrict(w, nil, avoid{}) }, false},
+		{"it was served", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(&a, new(slots.Slot), 7) }, false},
+		{"it gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }, false},
+		{"it gave up, and one that came in vain is left", func(q *waitq.Queue, w *waitq.Waiter) {
+			enter(q, nil, avoid{})
+			q.Leave(w)
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var q waitq.Queue
+			w, hopeless := q.Enter(nil, avoid{})
+			if hopeless {
+				t.Fatal("the first to come is not to look")
+			}
+			q.Settle(w)
+			c.do(&q, w)
+			if _, hopeless := q.Enter(nil, avoid{}); hopeless != c.want {
+				t.Errorf("hopeless: %v, want %v", hopeless, c.want)
+			}
+		})
+	}
+	t.Run("it waits for one endpoint only", func(t *testing.T) {
+		var q waitq.Queue
+		q.Settle(enter(&q, &a, avoid{}))
+		if _, hopeless := q.Enter(nil, avoid{}); hopeless {
+			t.Error("hopeless although nobody looked at other endpoints")
+		}
+	})
+	t.Run("it was kicked while it looked", func(t *testing.T) {
+		var q waitq.Queue
+		w := enter(&q, nil, avoid{})
+		q.KickAll()
+		q.Settle(w)
+		if _, hopeless := q.Enter(nil, avoid{}); hopeless {
+			t.Error("hopeless although something changed since the look began")
+		}
+	})
+}
+
+func TestRecycledWaiterIsAsGoodAsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var q waitq.Queue
+		var a, b slots.Set
+		for range 100 {
+			w := enter(&q, &a, avoid{&b})
+			w.Arm(time.Millisecond)
+			q.KickFirst(&a)
+			q.Deliver(&a, new(slots.Slot), 7)
+			if sl, _ := q.Leave(w); sl == nil {
+				t.Fatal("the delivery was lost")
+			}
+			w, hopeless := q.Enter(nil, avoid{})
+			if hopeless {
+				t.Fatal("a new waiter is as settled as an old one")
+			}
+			if !q.Wants(&b) {
+				t.Fatal("a new waiter has an old one's restrictions")
+			}
+			// Nor has it an old one's timer, kick, room or slot.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if why := w.Wait(ctx); why != waitq.Done {
+				t.Fatalf("a new waiter is woken: %d", why)
+			}
+			cancel()
+			if sl, gen := q.Leave(w); sl != nil || gen != 0 {
+				t.Fatal("a new waiter has an old one's slot")
+			}
+		}
+	})
+}
+
+func TestWaitEndsWithWhateverComesFirst(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		begin func(q *waitq.Queue, w *waitq.Waiter)
+		want  waitq.Why
+		after time.Duration
+	}{
+		{"a kick before", func(q *waitq.Queue, _ *waitq.Waiter) { q.KickAll() }, waitq.Signalled, 0},
+		{"a delivery before", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(nil, new(slots.Slot), 7) }, waitq.Signalled, 0},
+		{"a kick", func(q *waitq.Queue, _ *waitq.Waiter) { time.AfterFunc(time.Second, q.KickAll) }, waitq.Signalled, time.Second},
+		{"a delivery", func(q *waitq.Queue, _ *waitq.Waiter) {
+			time.AfterFunc(time.Second, func() { q.Deliver(nil, new(slots.Slot), 7) })
+		}, waitq.Signalled, time.Second},
+		{"a delivery to an armed one", func(q *waitq.Queue, w *waitq.Waiter) {
+			w.Arm(time.Minute)
+			time.AfterFunc(time.Second, func() { q.Deliver(nil, new(slots.Slot), 7) })
+		}, waitq.Signalled, time.Second},
+		{"the timer", func(_ *waitq.Queue, w *waitq.Waiter) { w.Arm(time.Second) }, waitq.TimedOut, time.Second},
+		{"the last timer counts", func(_ *waitq.Queue, w *waitq.Waiter) {
+			w.Arm(time.Second)
+			w.Arm(time.Minute)
+		}, waitq.TimedOut, time.Minute},
+		{"the end of the context", func(*waitq.Queue, *waitq.Waiter) {}, waitq.Done, time.Hour},
+		{"a timer that was disarmed", func(_ *waitq.Queue, w *waitq.Waiter) {
+			w.Arm(time.Second)
+			w.Disarm()
+		}, waitq.Done, time.Hour},
+		{"a timer that fired unseen and was disarmed", func(_ *waitq.Queue, w *waitq.Waiter) {
+			w.Arm(time.Nanosecond)
+			time.Sleep(time.Microsecond)
+			w.Disarm()
+			w.Arm(2 * time.Hour)
+		}, waitq.Done, time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var q waitq.Queue
+				w := enter(&q, nil, avoid{})
+				c.begin(&q, w)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				begun := time.Now()
+				if why := w.Wait(ctx); why != c.want || time.Since(begun) != c.after {
+					t.Errorf("ended with %d after %v, want %d after %v", why, time.Since(begun), c.want, c.after)
+				}
+				if c.want == waitq.TimedOut && w.Wait(ctx) != waitq.Done {
+					t.Error("the timer woke the waiter twice")
+				}
+				q.Leave(w)
+			})
+		})
+	}
+}
+
+// TestQueuesOfDifferentBubblesShareNothing fails by a panic of the runtime: a
+// channel made in one bubble must not be used in another.
+func TestQueuesOfDifferentBubblesShareNothing(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			var q waitq.Queue
+			q.Leave(enter(&q, nil, avoid{}))
+			w := enter(&q, nil, avoid{})
+			time.AfterFunc(time.Second, q.KickAll)
+			w.Wait(t.Context())
+			q.Leave(w)
+		})
+	}
+}
+
+// TestDeliverAndLeaveNeverBothWinNorBothLose races the two: the slot ends up
+// with the waiter or with the one who offered it, and with one of them only.
+func TestDeliverAndLeaveNeverBothWinNorBothLose(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	for range 3000 {
+		w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
+		var wg sync.WaitGroup
+		var delivered bool
+		wg.Go(func() { delivered = q.Deliver(&s, sl, 7) })
+		wg.Go(q.KickAll)
+		got, _ := q.Leave(w)
+		wg.Wait()
+		if delivered != (got == sl) {
+			t.Fatalf("delivered: %v, received: %v", delivered, got == sl)
+		}
+		if n := q.Attention.Load(); n != 0 {
+			t.Fatalf("attention %d in an empty queue", n)
+		}
+	}
+}
+
+// TestSignalIsSeenHoweverItMeetsTheWait races signals with a waiter that parks:
+// a lost one would leave it parked for ever.
+func TestSignalIsSeenHoweverItMeetsTheWait(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	for round := range 5000 {
+		w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if round%2 == 0 {
+				q.KickFirst(&s)
+			}
+			q.Deliver(&s, sl, 7)
+		})
+		for {
+			if why := w.Wait(t.Context()); why != waitq.Signalled {
+				t.Fatalf("woken by %d", why)
+			}
+			if got, _ := q.Delivered(w); got != nil {
+				if got != sl {
+					t.Fatal("received what was delivered to another")
+				}
+				break
+			}
+		}
+		wg.Wait()
+	}
+}
