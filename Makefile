@@ -1,7 +1,8 @@
 # Everything a person or a CI runs on this repository; `make help` lists it.
-# The modules are those of go.work, which is the only list of them.
+# The modules are those of go.work, which is the only list of them, and bench:
+# the pools that it compares with need far more than everything else together.
 
-modules = $(shell go list -m -f '{{.Dir}}' | sed 's|^$(CURDIR)|.|')
+modules = $(shell go list -m -f '{{.Dir}}' | sed 's|^$(CURDIR)|.|') ./bench
 STRESS ?= 2m
 
 .DEFAULT_GOAL := help
@@ -18,10 +19,10 @@ test: ## run the tests of all modules with the race detector
 	go test -race work
 
 bench: ## compare with other pools on this machine; flags in ARGS="..."
-	go run ./bench $(ARGS)
+	GOWORK=off go -C bench run . $(ARGS)
 
 bench-thrift: ## compare ways to call Thrift servers; flags in ARGS="..."
-	go run ./bench/thrift $(ARGS)
+	GOWORK=off go -C bench run ./thrift $(ARGS)
 
 stress: ## random actions against the core for STRESS=2m
 	STRESS=$(STRESS) go test -race -count=1 -timeout=0 -run=Stress -v ./core/...
@@ -41,7 +42,7 @@ check-fmt: .bin/golangci-lint ## code is formatted (else: make fmt)
 
 check-vet: ## go vet
 	$(call step,go vet)
-	@go vet work
+	@go vet work && GOWORK=off go -C bench vet ./...
 
 check-lint: .bin/golangci-lint ## golangci-lint in each module
 	$(call step,golangci-lint)
@@ -49,11 +50,11 @@ check-lint: .bin/golangci-lint ## golangci-lint in each module
 
 check-race: ## all tests with the race detector
 	$(call step,go test -race)
-	@go test -race work
+	@go test -race work && GOWORK=off go -C bench test -race ./...
 
 check-alone: ## each module builds without go.work, as its users see it
 	$(call step,each module alone)
-	$(call each,export GOWORK=off && go build -o /dev/null ./... && go vet ./...)
+	$(call each,go build -o /dev/null ./... && go vet ./...)
 
 check-tidy: ## every go.mod and go.sum is tidy (else: make tidy)
 	$(call step,go mod tidy)
@@ -74,5 +75,5 @@ fail = { echo "FAIL: $(1)" >&2; exit 1; }
 # $(call each,command) runs the command in every module, also after a failure,
 # and fails in the end if one did.
 each = @failed=; set -- $(modules); [ -n "$$1" ] || $(call fail,go.work lists no module); \
-	for m; do echo "    $$m"; (cd $$m && $(1)) || failed="$$failed $$m"; done; \
+	for m; do echo "    $$m"; (cd $$m && export GOWORK=off && $(1)) || failed="$$failed $$m"; done; \
 	[ -z "$$failed" ] || $(call fail,$(1) in$$failed)

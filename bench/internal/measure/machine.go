@@ -1,0 +1,32 @@
+package measure
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// Conditions tells in Markdown where, when and how a table was measured.
+func Conditions() string {
+	command := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
+	return fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s %s/%s, %s.\nCommand: `%s`.\n",
+		cpuModel(), runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), strings.Join(command, " "))
+}
+
+// cpuModel is what Linux calls the processor; elsewhere unknown.
+func cpuModel() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown CPU"
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "unknown CPU"
+}

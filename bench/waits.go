@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+)
+
+// In the waiting cases every goroutine leases a connection, lets the others run once while it holds it (as it would
+// while the server answers), releases it and starts over. There are eight times as many goroutines as connections and
+// none of them ever does anything else, so all connections are always spoken for: whoever arrives must wait, in every
+// contender, unless the contender lets it overtake those who wait already. That is what the figures here tell.
+
+// queueing is how long the calls of one contender waited.
+type queueing struct {
+	times []time.Duration
+	// served counts, for each call, the others that got a connection between its arrival and its own lease: the wait
+	// in a unit that does not depend on the machine. First come, first served makes it the length of the queue.
+	served []int64
+}
+
+// add measures another slice. It is apart from the slices that measure cost because it reads the clock in each call.
+func (q *queueing) add(w waiter, ctxs []context.Context, d time.Duration) error {
+	var total atomic.Int64
+	parts := make([]queueing, len(ctxs))
+	_, err := measure.Slice(d, len(ctxs), func(i int, stop *atomic.Bool) (int, error) {
+		mine := &parts[i]
+		var arrival time.Time
+		var before int64
+		leased := func() {
+			mine.times = append(mine.times, time.Since(arrival))
+			mine.served = append(mine.served, total.Add(1)-1-before)
+			callServer()
+		}
+		for !stop.Load() {
+			before, arrival = total.Load(), time.Now()
+			if err := w.hold(ctxs[i], leased); err != nil {
+				return len(mine.times), err
+			}
+		}
+		return len(mine.times), nil
+	})
+	for _, part := range parts {
+		q.times = append(q.times, part.times...)
+		q.served = append(q.served, part.served...)
+	}
+	return err
+}
+
+func (q *queueing) sort() {
+	slices.Sort(q.times)
+	slices.Sort(q.served)
+}
+
+// waited is the share of calls that saw at least as many others served first as there are connections: more than can
+// be explained by calls that run in parallel. The calls must be sorted.
+func (q *queueing) waited(connections int) float64 {
+	first, _ := slices.BinarySearch(q.served, int64(connections))
+	return 1 - float64(first)/float64(len(q.served))
+}
