@@ -1,0 +1,352 @@
+package combine_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/combine"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+)
+
+var errDown = errors.New("registry down")
+
+// lost is a watcher that is always lost at once.
+type lost struct{}
+
+func (lost) Watch(context.Context, func([]core.Endpoint)) error { return errDown }
+
+// hung is a watcher that never reports.
+type hung struct{}
+
+func (hung) Watch(ctx context.Context, _ func([]core.Endpoint)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// registry is a list that can be down; watches count those that run.
+type registry struct {
+	static.List
+	mu      sync.Mutex
+	down    chan struct{} // closed while it is down
+	watches int
+}
+
+func newRegistry(addrs ...string) *registry {
+	r := &registry{down: make(chan struct{})}
+	r.set(addrs...)
+	return r
+}
+
+func (r *registry) set(addrs ...string) {
+	eps := make([]core.Endpoint, len(addrs))
+	for i, a := range addrs {
+		eps[i].Addr, eps[i].Zone, _ = strings.Cut(a, "/")
+	}
+	if err := r.Set(eps...); err != nil {
+		panic(err)
+	}
+}
+
+func (r *registry) fall() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.down)
+}
+
+func (r *registry) rise() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down = make(chan struct{})
+}
+
+func (r *registry) count(n int) (down <-chan struct{}, watches int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watches += n
+	return r.down, r.watches
+}
+
+func (r *registry) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+	down, _ := r.count(+1)
+	defer r.count(-1)
+	select {
+	case <-down:
+		return errDown
+	default:
+	}
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-down:
+			cancel()
+		case <-inner.Done():
+		}
+	}()
+	_ = r.List.Watch(inner, report)
+	cancel()
+	<-done
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errDown
+}
+
+// watching is a Watch that runs in a bubble.
+type watching struct {
+	t    *testing.T
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu   sync.Mutex
+	sets []string
+	err  error
+}
+
+func watch(t *testing.T, w core.Watcher) *watching {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	x := &watching{t: t, stop: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(x.done)
+		err := w.Watch(ctx, func(set []core.Endpoint) {
+			var addrs []string
+			for _, e := range set {
+				a := e.Addr
+				if e.Zone != "" {
+					a += "/" + e.Zone
+				}
+				addrs = append(addrs, a)
+			}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.sets = append(x.sets, strings.Join(addrs, " "))
+		})
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.err = err
+	}()
+	t.Cleanup(func() { cancel(); <-x.done })
+	return x
+}
+
+// after lets d pass and expects sets to have been reported since the last
+// call.
+func (x *watching) after(d time.Duration, want ...string) {
+	x.t.Helper()
+	time.Sleep(d)
+	synctest.Wait()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if got := strings.Join(x.sets, " | "); got != strings.Join(want, " | ") {
+		x.t.Errorf("reported %q, want %q", got, strings.Join(want, " | "))
+	}
+	x.sets = nil
+}
+
+// ended expects the watch to have returned for the reason.
+func (x *watching) ended(want error) {
+	x.t.Helper()
+	synctest.Wait()
+	select {
+	case <-x.done:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if !errors.Is(x.err, want) {
+			x.t.Errorf("Watch returned %v, want %v", x.err, want)
+		}
+	default:
+		x.t.Errorf("Watch goes on, want %v", want)
+	}
+}
+
+func TestUnionWaitsForAllAndTakesTheFirstOfEqualAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newRegistry("a:1/first", "b:1"), newRegistry("a:1/second", "c:1")
+		x := watch(t, combine.Union(a, b))
+		x.after(0, "a:1/first b:1 c:1")
+		a.set("b:1")
+		x.after(0, "b:1 a:1/second c:1")
+		b.set("a:1/second", "b:1", "c:1")
+		x.after(0) // the same
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := watch(t, combine.Union(newRegistry("a:1"), hung{}))
+		x.after(time.Hour)
+	})
+}
+
+func TestUnionKeepsTheSetOfALostRegistryAndFollowsTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newRegistry("a:1"), newRegistry("b:1")
+		x := watch(t, combine.Union(a, b))
+		x.after(0, "a:1 b:1")
+		b.fall()
+		x.after(time.Hour)
+		a.set("a:2")
+		x.after(0, "a:2 b:1")
+		b.set("b:2")
+		b.rise()
+		x.after(time.Minute, "a:2 b:2")
+		a.fall()
+		b.fall()
+		x.after(0)
+		x.ended(errDown)
+	})
+}
+
+func TestUnionWithARegistryThatIsDownFromTheStartIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := watch(t, combine.Union(newRegistry("a:1"), lost{}))
+		x.after(time.Second)
+		x.ended(errDown)
+	})
+}
+
+func TestFailoverUsesTheSecondaryAfterItsPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newRegistry("a:1"), newRegistry("b:1")
+		x := watch(t, combine.Failover(a, b, 10*time.Second))
+		x.after(time.Hour, "a:1")
+		if _, n := b.count(0); n != 0 {
+			t.Error("the secondary is watched without need")
+		}
+		a.fall()
+		x.after(9 * time.Second)
+		x.after(time.Second, "b:1")
+		b.set("b:2")
+		x.after(0, "b:2")
+		a.rise()
+		x.after(time.Minute, "a:1")
+		if _, n := b.count(0); n != 0 {
+			t.Error("the secondary is still watched")
+		}
+		x.after(time.Hour) // so that the back-off begins anew
+		a.fall()
+		x.after(time.Second)
+		a.rise() // in time
+		x.after(time.Hour)
+	})
+}
+
+func TestFailoverDoesNotWaitForAPrimaryThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := watch(t, combine.Failover(hung{}, newRegistry("b:1"), 10*time.Second))
+		x.after(9 * time.Second)
+		x.after(time.Second, "b:1")
+	})
+}
+
+func TestFailoverReturnsTheLossOfBoth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newRegistry("a:1"), newRegistry("b:1")
+		x := watch(t, combine.Failover(a, b, time.Second))
+		x.after(0, "a:1")
+		a.fall()
+		x.after(time.Second, "b:1")
+		b.fall()
+		x.after(0)
+		x.ended(errDown)
+	})
+}
+
+func TestFilterReportsNoChangeOfWhatItLeavesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newRegistry("a:1/x", "b:1/y")
+		x := watch(t, combine.Filter(a, func(e core.Endpoint) bool { return e.Zone == "x" }))
+		x.after(0, "a:1/x")
+		a.set("a:1/x", "b:2/y")
+		x.after(0)
+		a.set("b:2/y")
+		x.after(0, "")
+		a.fall()
+		x.ended(errDown)
+	})
+}
+
+func TestSwapKeepsTheOldSetUntilTheNewIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newRegistry("a:1"), newRegistry("b:1")
+		b.fall()
+		s := combine.NewSwap(a)
+		x := watch(t, s)
+		x.after(0, "a:1")
+		if err := s.Set(b); err != nil {
+			t.Fatal(err)
+		}
+		x.after(time.Hour)
+		a.set("a:2")
+		x.after(0, "a:2")
+		b.rise()
+		x.after(time.Minute, "b:1")
+		if _, n := a.count(0); n != 0 {
+			t.Error("the old registry is still watched")
+		}
+		a.set("a:3")
+		x.after(time.Hour)
+		b.fall()
+		x.ended(errDown)
+	})
+}
+
+func TestTheLastOfSeveralSwapsCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, c := newRegistry("b:1"), newRegistry("c:1")
+		b.fall()
+		s := combine.NewSwap(newRegistry("a:1"))
+		x := watch(t, s)
+		x.after(0, "a:1")
+		for _, w := range []core.Watcher{b, c} {
+			if err := s.Set(w); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		b.rise()
+		x.after(time.Hour, "c:1")
+		if _, n := b.count(0); n != 0 {
+			t.Error("the one between is still watched")
+		}
+	})
+}
+
+func TestSwapIsBegunWithTheLastWatcherThatWasSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := combine.NewSwap(newRegistry("a:1"))
+		if err := s.Set(newRegistry("b:1")); err != nil {
+			t.Fatal(err)
+		}
+		x := watch(t, s)
+		x.after(time.Hour, "b:1")
+	})
+}
+
+func TestMistakesOfTheWatchersAreFound(t *testing.T) {
+	bad, good := static.Watcher("nowhere"), static.Watcher("a:1")
+	for name, w := range map[string]core.Watcher{
+		"union":             combine.Union(good, bad),
+		"empty union":       combine.Union(),
+		"union of nil":      combine.Union(good, nil),
+		"primary":           combine.Failover(bad, good, 0),
+		"secondary":         combine.Failover(good, bad, 0),
+		"negative patience": combine.Failover(good, good, -1),
+		"filter":            combine.Filter(bad, nil),
+		"swap":              combine.NewSwap(bad),
+	} {
+		if err := w.(interface{ Validate() error }).Validate(); err == nil {
+			t.Errorf("%s is valid", name)
+		}
+	}
+	s := combine.NewSwap(good)
+	if s.Set(bad) == nil || s.Set(nil) == nil || s.Validate() != nil {
+		t.Error("a bad watcher was set")
+	}
+}

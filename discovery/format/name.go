@@ -1,0 +1,45 @@
+package format
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// Name is "name", the layout of the original library: the address is the key,
+// and the value is empty. It holds nothing but addresses.
+//
+//	<path>/10.0.0.1:9090
+func Name() Format {
+	f := wrap("name", decodeName, encodeName)
+	f.NamesOnly = true
+	return f
+}
+
+func decodeName(key string, _ []byte) ([]core.Endpoint, error) {
+	e, err := at(addrOf(last(key)))
+	if err != nil {
+		return nil, err
+	}
+	return []core.Endpoint{e}, nil
+}
+
+func encodeName(_ string, e core.Endpoint) (string, []byte, error) {
+	if err := bare(e); err != nil {
+		return "", nil, err
+	}
+	return keyOf(e), nil, nil
+}
+
+// addrOf is the reverse of keyOf. A percent sign stands for itself in an
+// address with a port (a scope of IPv6), unless it is escaped.
+func addrOf(key string) string {
+	if !strings.Contains(key, "%") {
+		return key
+	}
+	if addr, err := url.PathUnescape(key); err == nil {
+		return addr
+	}
+	return key
+}

@@ -1,0 +1,50 @@
+package format
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// Value is "value", the layout of go-kit and go-zero: the value is the
+// address, or a URL, whose scheme and path become attributes; the key may be
+// anything.
+//
+//	<path>/7587869134542098693   10.0.0.1:8080
+//	<path>/0000000012            http://10.0.0.1:8080
+func Value() Format { return wrap("value", decodeValue, encodeValue) }
+
+func decodeValue(_ string, value []byte) ([]core.Endpoint, error) {
+	if len(value) > 4*maxAddr {
+		return nil, fmt.Errorf("a value of %d bytes is no address", len(value))
+	}
+	s := strings.TrimSpace(string(value))
+	var e core.Endpoint
+	var err error
+	if strings.Contains(s, "://") {
+		e, err = urlAddr(s, "")
+	} else {
+		e, err = at(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []core.Endpoint{e}, nil
+}
+
+func encodeValue(_ string, e core.Endpoint) (string, []byte, error) {
+	if err := bare(e, "scheme", "path"); err != nil {
+		return "", nil, err
+	}
+	s := e.Addr
+	scheme, hasScheme := e.Attrs["scheme"]
+	if path, ok := e.Attrs["path"]; hasScheme || ok {
+		s = scheme + "://" + e.Addr + path
+	}
+	// Whether all of that is a URL is told by reading it.
+	if got, err := decodeValue("", []byte(s)); err != nil || !got[0].Equal(e) {
+		return "", nil, lacks("such an address, scheme and path: " + clip(s))
+	}
+	return keyOf(e), []byte(s), nil
+}

@@ -1,0 +1,315 @@
+package discovery_test
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+)
+
+// words decodes an entry of addresses, each with a zone behind a slash; "!" is
+// malformed, "-" foreign, "panic" a bug. It counts what it decodes.
+func words(decodes *int) func(string, []byte) ([]core.Endpoint, error) {
+	return func(_ string, value []byte) (eps []core.Endpoint, err error) {
+		*decodes++
+		for w := range strings.FieldsSeq(string(value)) {
+			switch w {
+			case "!":
+				err = errors.New("malformed")
+			case "-":
+				return nil, nil
+			case "panic":
+				panic("a bug")
+			default:
+				addr, zone, _ := strings.Cut(w, "/")
+				eps = append(eps, core.Endpoint{Addr: addr, Zone: zone})
+			}
+		}
+		return eps, err
+	}
+}
+
+func entries(m map[string]string) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for k, v := range m { // in any order
+			if !yield(k, []byte(v)) {
+				return
+			}
+		}
+	}
+}
+
+// text is a set of endpoints as words writes them.
+func text(eps []core.Endpoint) string {
+	all := make([]string, len(eps))
+	for i, e := range eps {
+		all[i] = e.Addr
+		if e.Zone != "" {
+			all[i] += "/" + e.Zone
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// reported returns what s has to report, and "same" if it reports nothing.
+func reported(s *discovery.Set) string {
+	got := "same"
+	s.Report(func(eps []core.Endpoint) { got = text(eps) })
+	return got
+}
+
+func TestSetReportsCompleteSetsAndOnlyChanges(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	for i, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, ""}, // an empty set is news, once
+		{func() {}, "same"},
+		{func() { s.Put("b", []byte("b:1")) }, "b:1"},
+		{func() { s.Put("a", []byte("a:1 a:2")) }, "a:1 a:2 b:1"},
+		{func() { s.Put("a", []byte("a:1 a:2")) }, "same"},
+		{func() { s.Put("a", []byte(" a:1  a:2 ")) }, "same"},
+		{func() { s.Put("a", []byte("a:2 a:1")) }, "a:2 a:1 b:1"},
+		{func() { s.Put("a", []byte("a:1/z")) }, "a:1/z b:1"},
+		{func() { s.Delete("nobody") }, "same"},
+		{func() { s.Put("c", []byte("c:1")); s.Delete("c") }, "same"},
+		{func() { s.Delete("b"); s.Put("b", []byte("b:1")) }, "same"},
+		{func() { s.Put("foreign", []byte("-")) }, "same"},
+		{func() { s.Delete("foreign") }, "same"},
+		{func() { s.Replace(entries(map[string]string{"c": "c:1", "a": "a:1/z"})) }, "a:1/z c:1"},
+		{func() { s.Replace(entries(map[string]string{"c": "c:1", "a": "a:1/z"})) }, "same"},
+		{func() { s.Delete("a"); s.Delete("c") }, ""},
+		{func() { s.Replace(entries(nil)) }, "same"},
+	} {
+		step.do()
+		if got := reported(s); got != step.want {
+			t.Errorf("step %d: reported %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+func TestMalformedEntryIsSkippedCountedAndToldOnce(t *testing.T) {
+	var n int
+	var told []string
+	s := discovery.NewSet(words(&n), func(key string, err error) {
+		if err == nil {
+			t.Errorf("%s is told without an error", key)
+		}
+		told = append(told, key)
+	})
+	relist := func() {
+		s.Replace(entries(map[string]string{"a": "a:1", "b": "!", "c": "c:1 ! c:2", "d": "panic", "e": "nonsense e:1", "f": "-"}))
+	}
+	relist()
+	if got, want := reported(s), "a:1 c:1 c:2 e:1"; got != want {
+		t.Errorf("reported %q, want %q", got, want)
+	}
+	slices.Sort(told)
+	if want := []string{"b", "c", "d", "e"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
+	if s.Malformed() != 4 || s.Len() != 6 {
+		t.Errorf("%d of %d malformed", s.Malformed(), s.Len())
+	}
+	told = nil
+	relist()
+	if told != nil {
+		t.Errorf("told again of %q", told)
+	}
+	s.Put("b", []byte("b:1"))
+	s.Delete("c")
+	if got, want := reported(s), "a:1 b:1 e:1"; got != want || s.Malformed() != 2 {
+		t.Errorf("reported %q with %d malformed, want %q", got, s.Malformed(), want)
+	}
+	s.Put("a", []byte("!"))
+	if got, want := reported(s), "b:1 e:1"; got != want || s.Malformed() != 3 {
+		t.Errorf("reported %q with %d malformed, want %q", got, s.Malformed(), want)
+	}
+}
+
+func TestOfTwoEntriesWithOneAddressTheLowerKeyCounts(t *testing.T) {
+	for _, order := range [][]string{{"1", "2", "3"}, {"3", "2", "1"}, {"2", "3", "1"}} {
+		var n int
+		s := discovery.NewSet(words(&n), nil)
+		for _, key := range order {
+			s.Put(key, []byte("a:1/"+key))
+		}
+		s.Put("0", []byte("b:1 b:1/twice"))
+		want := []string{"b:1 a:1/1", "b:1 a:1/2", "b:1 a:1/3", "b:1"}
+		for i, key := range []string{"1", "2", "3", ""} {
+			if got := reported(s); got != want[i] {
+				t.Errorf("in the order %q without the first %d: reported %q, want %q", order, i, got, want[i])
+			}
+			s.Delete(key)
+		}
+	}
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	s.Put("1", []byte("a:1"))
+	s.Put("2", []byte("a:1/x"))
+	_ = reported(s)
+	s.Put("2", []byte("a:1/y"))
+	if got := reported(s); got != "same" {
+		t.Errorf("the change of an entry that does not count was reported: %q", got)
+	}
+}
+
+func TestRetainSaysWhatIsToBeRead(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	s.Replace(entries(map[string]string{"a": "a:1", "b": "b:1"}))
+	if got := s.Retain([]string{"d", "b", "c", "d"}); !slices.Equal(got, []string{"d", "c"}) {
+		t.Errorf("missing are %q", got)
+	}
+	if got := reported(s); got != "b:1" {
+		t.Errorf("reported %q", got)
+	}
+	if got := s.Retain([]string{"b"}); got != nil {
+		t.Errorf("missing are %q", got)
+	}
+}
+
+func TestOneChangeAmongTenThousandCostsOneDecode(t *testing.T) {
+	var n int
+	s, all := big(&n)
+	n = 0
+	s.Put("key-05000", []byte("changed:1"))
+	if !s.Report(func([]core.Endpoint) {}) || n != 1 {
+		t.Errorf("a change cost %d decodes", n)
+	}
+	n = 0
+	all["key-05000"] = "again:1"
+	s.Replace(entries(all))
+	if !s.Report(func([]core.Endpoint) {}) || n != 1 {
+		t.Errorf("a list with one change cost %d decodes", n)
+	}
+	n = 0
+	s.Delete("key-05000")
+	if !s.Report(func([]core.Endpoint) {}) || n != 0 {
+		t.Errorf("a removal cost %d decodes", n)
+	}
+}
+
+func big(decodes *int) (*discovery.Set, map[string]string) {
+	all := make(map[string]string)
+	for i := range 10_000 {
+		all[fmt.Sprintf("key-%05d", i)] = fmt.Sprintf("10.0.%d.%d:9090", i/250, i%250)
+	}
+	s := discovery.NewSet(words(decodes), nil)
+	s.Replace(entries(all))
+	s.Report(func([]core.Endpoint) {})
+	return s, all
+}
+
+func BenchmarkOneChangeAmongTenThousand(b *testing.B) {
+	var n int
+	s, _ := big(&n)
+	for i := 0; b.Loop(); i++ {
+		s.Put("key-05000", fmt.Appendf(nil, "changed:%d", 1+i%2))
+		s.Report(func([]core.Endpoint) {})
+	}
+}
+
+func TestReportedSliceIsTheReceivers(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	s.Put("a", []byte("a:1"))
+	s.Report(func(eps []core.Endpoint) { eps[0] = core.Endpoint{Addr: "spoilt:1"} })
+	s.Put("b", []byte("b:1"))
+	if got := reported(s); got != "a:1 b:1" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+// TestSetEqualsItsModel does random things to a set and to a plain map.
+func TestSetEqualsItsModel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	values := []string{"a:1", "a:1/z", "b:1", "a:1 b:1", "c:1 a:1/y", "!", "-", "c:1 !", "b:1 b:1/x", "panic", ""}
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	model := map[string]string{}
+	last := "nothing yet"
+	for step := range 20_000 {
+		key, value := string(rune('a'+rnd.IntN(6))), values[rnd.IntN(len(values))]
+		switch rnd.IntN(10) {
+		case 0:
+			model = map[string]string{}
+			for range rnd.IntN(6) {
+				model[string(rune('a'+rnd.IntN(6)))] = values[rnd.IntN(len(values))]
+			}
+			s.Replace(entries(model))
+		case 1:
+			keep := []string{key, "a", "b"}
+			maps.DeleteFunc(model, func(k, _ string) bool { return !slices.Contains(keep, k) })
+			s.Retain(keep)
+		case 2, 3, 4:
+			delete(model, key)
+			s.Delete(key)
+		default:
+			model[key] = value
+			s.Put(key, []byte(value))
+		}
+		if rnd.IntN(3) == 0 {
+			continue
+		}
+		want, bad := oracle(model)
+		if want == last {
+			want = "same"
+		} else {
+			last = want
+		}
+		if got := reported(s); got != want || s.Malformed() != bad || s.Len() != len(model) {
+			t.Fatalf("step %d: reported %q with %d of %d malformed, want %q with %d; model %v",
+				step, got, s.Malformed(), s.Len(), want, bad, model)
+		}
+	}
+}
+
+// oracle computes from scratch what the set should report.
+func oracle(model map[string]string) (set string, malformed int) {
+	seen := map[string]bool{}
+	var all []core.Endpoint
+	for _, key := range slices.Sorted(maps.Keys(model)) {
+		value := model[key]
+		if strings.ContainsAny(value, "!p") {
+			malformed++
+		}
+		if value == "-" || value == "panic" {
+			continue
+		}
+		for w := range strings.FieldsSeq(strings.ReplaceAll(value, "!", "")) {
+			addr, zone, _ := strings.Cut(w, "/")
+			if !seen[addr] {
+				all = append(all, core.Endpoint{Addr: addr, Zone: zone})
+			}
+			seen[addr] = true
+		}
+	}
+	return text(all), malformed
+}
+
+func TestSetKeepsACopyOfTheValue(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	value := []byte("a:1")
+	s.Put("a", value)
+	copy(value, "b:1")
+	s.Put("a", value)
+	var got []core.Endpoint
+	s.Report(func(eps []core.Endpoint) { got = eps })
+	if want := []core.Endpoint{{Addr: "b:1"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("reported %v", got)
+	}
+}
