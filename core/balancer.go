@@ -26,7 +26,9 @@ type Snapshot struct {
 }
 
 // Picker chooses the endpoint of each call. Its methods are called
-// concurrently, on the call path: they must not block, lock or allocate.
+// concurrently, on the call path: they must not block, lock or allocate. A
+// panic in Pick counts as "any", one in Report or Tick is dropped. A picker
+// without members is not asked.
 type Picker interface {
 	// Pick returns the index of the member to call. An index out of range
 	// means "any". The pool turns to another member by itself when this one

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Endpoint is one server: its address and what the registry says of it.
@@ -69,7 +70,7 @@ func validAddr(addr string) error {
 	if host == "" {
 		return errors.New("address has no host")
 	}
-	if strings.ContainsAny(host, " \t\r\n/") {
+	if strings.ContainsFunc(host, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return fmt.Errorf("host %q has a character no host name has", host)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

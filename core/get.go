@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
@@ -22,6 +23,9 @@ const (
 	// another endpoint as well: the Connection Attempt Delay of RFC 8305,
 	// section 5.
 	hedge = 250 * time.Millisecond
+
+	// never is the time at which a call began to wait that did not.
+	never = -1
 )
 
 // quick is the whole way of a call that finds a connection idle at the
@@ -82,9 +86,13 @@ type request struct {
 
 	only  *subpool.Sub
 	shunt [waitq.MaxAvoid]*slots.Set
-	// late is an endpoint whose dial this call has waited for long enough.
-	late *subpool.Sub
+	// want is the endpoint whose dial this call waits for, and late one whose
+	// dial it has waited for long enough; nil for none.
+	want, late *subpool.Sub
 }
+
+// simple reports whether the call takes any connection.
+func (r *request) simple() bool { return r.on == "" && r.n == 0 }
 
 func newRequest(opts []CallOption) request {
 	var r request
@@ -102,25 +110,23 @@ func newRequest(opts []CallOption) request {
 	return r
 }
 
-// resolve finds the endpoints that r names in v. It returns false if the one
-// that the call is for is not there.
-func (r *request) resolve(v *view) bool {
+// resolve finds the endpoints that r names in v.
+func (r *request) resolve(v *view) {
 	r.only, r.shunt = nil, [waitq.MaxAvoid]*slots.Set{}
 	if r.on != "" {
 		r.only = v.byAddr[r.on]
-		return r.only != nil
+		return
 	}
 	k := 0
 	for _, a := range r.avoid[:min(r.n, len(r.avoid))] {
-		if s := v.byAddr[a]; s != nil {
+		if s := v.byAddr[a]; s != nil && !slices.Contains(r.shunt[:k], &s.Set) {
 			r.shunt[k] = &s.Set
 			k++
 		}
 	}
-	if k >= len(v.subs) {
-		r.shunt = [waitq.MaxAvoid]*slots.Set{} // there is no other
+	if k > 0 && !slices.ContainsFunc(v.subs, func(s *subpool.Sub) bool { return r.accepts(s) && !s.Down() }) {
+		r.shunt = [waitq.MaxAvoid]*slots.Set{} // there is no other that is up
 	}
-	return true
 }
 
 func (r *request) accepts(s *subpool.Sub) bool {
@@ -157,87 +163,75 @@ type offer struct {
 func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
 	r := newRequest(opts)
 	if err := ctx.Err(); err != nil {
-		return p.fail(&r, ErrExhausted, err, 0)
+		return p.fail(&r, ErrExhausted, err, never)
 	}
 	v := p.view.Load()
+	r.resolve(v)
 	// What may be had at once, without the cost of the queue.
-	if r.resolve(v) && len(opts) > 0 && len(v.subs) > 0 {
+	if len(opts) > 0 && len(v.subs) > 0 && (r.on == "" || r.only != nil) {
 		if o := p.choose(ctx, v, &r); o.slot != nil {
 			return o.slot, o.gen, nil
 		}
 	}
 
-	begun := p.Now()
+	begun, waited := p.Now(), false
 	w, hopeless := p.queue.Enter(setOf(r.only), r.shunt)
-	var want *subpool.Sub
-	// done leaves the queue; a connection that was delivered in the same
-	// instant goes back.
-	done := func() {
-		if want != nil {
-			want.Undemand()
-		}
+	// However the call ends, by a panic of the picker too, it leaves the
+	// queue; a connection that was delivered in that instant goes back.
+	defer func() {
 		if w != nil {
 			if sl, _ := p.queue.Leave(w); sl != nil {
 				subpool.Of(sl).GiveBack(sl)
 			}
 		}
-	}
+	}()
 	for {
-		if now := p.view.Load(); now != v {
+		now := p.view.Load()
+		if now != v || r.n > 0 {
 			v, hopeless = now, false
 			r.resolve(v)
 			p.queue.Restrict(w, setOf(r.only), r.shunt)
 		}
 		switch {
 		case v.closed:
-			done()
 			return p.fail(&r, ErrClosed, nil, begun)
-		case hopeless:
-			// Whoever waits already has looked: no more than wait is left.
 		case v.state == Pending:
 		case len(v.subs) == 0 || r.on != "" && r.only == nil:
-			done()
 			return p.fail(&r, ErrNoEndpoint, nil, begun)
+		case hopeless && r.simple():
+			// Whoever waits already has looked: no more than wait is left.
 		default:
-			o := p.look(ctx, v, &r, w, &want)
+			o := p.look(ctx, v, &r, w)
 			if o.slot != nil {
-				done()
-				p.noteWait(begun)
+				p.noteWait(begun, waited)
 				return o.slot, o.gen, nil
 			}
 			if !o.busy {
-				done()
-				p.queue.KickAll() // the others have as little to wait for
 				return p.fail(&r, ErrUnavailable, nil, begun)
 			}
 		}
-		switch w.Wait(ctx) {
+		why := w.Wait(ctx)
+		waited, hopeless = true, false
+		switch why {
 		case waitq.Signalled:
-			hopeless = false
 			sl, gen := p.queue.Delivered(w)
 			if sl == nil {
 				continue // something changed
 			}
-			w = nil
-			if gen&flagged != 0 || p.careful {
-				var ok bool
-				if gen, ok = p.accept(ctx, subpool.Of(sl), sl, gen); !ok {
-					w, hopeless = p.queue.Enter(setOf(r.only), r.shunt)
-					continue
-				}
+			w, r.want, r.late = nil, nil, nil
+			if gen, ok := p.receive(ctx, &r, sl, gen); ok {
+				p.noteWait(begun, waited)
+				return sl, gen, nil
 			}
-			done()
-			p.noteWait(begun)
-			return sl, gen, nil
+			w = p.queue.Return(setOf(r.only), r.shunt)
 		case waitq.TimedOut:
-			r.late, hopeless = want, false
+			r.late = r.want
 		case waitq.Done:
-			done()
 			kind := ErrExhausted
 			switch {
 			case v.state == Pending:
 				kind = ErrNoEndpoint
-			case want != nil:
+			case r.want != nil:
 				kind = ErrUnavailable
 			}
 			return p.fail(&r, kind, ctx.Err(), begun)
@@ -245,37 +239,69 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 	}
 }
 
+// receive makes a slot that was delivered fit for use, or gives it away.
+func (p *pool) receive(ctx context.Context, r *request, sl *slots.Slot, gen uint64) (uint64, bool) {
+	s := subpool.Of(sl)
+	if !r.simple() {
+		// The queue knew no more than this call did: not of an endpoint that
+		// came only now.
+		if r.resolve(p.view.Load()); r.on != "" && r.only != s || !r.accepts(s) {
+			s.GiveBack(sl)
+			return 0, false
+		}
+	}
+	if gen&flagged != 0 || p.careful {
+		return p.accept(ctx, s, sl, gen)
+	}
+	return gen, true
+}
+
 // look is one look around by a call in the queue: it takes a slot, or settles
 // whose dial the call waits for.
-func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter, want **subpool.Sub) offer {
+func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter) offer {
+	if r.want != nil && !r.want.Awaited() {
+		r.want = nil // it is full, or failed, or left
+		w.Disarm()
+	}
+	o := p.search(ctx, v, r)
+	if o.slot == nil && o.dial == nil && r.want == nil && r.late != nil {
+		r.late = nil // slow as it was, it is the only one left
+		o = p.search(ctx, v, r)
+	}
+	if o.slot == nil && o.dial != nil && (r.want == nil || r.want == r.late) {
+		r.want = o.dial
+		p.queue.Await(w, r.want, false) // first: what it asks for may be there at once
+		if r.want.Demand() {
+			w.Arm(hedge)
+		} else {
+			// The total is used up, or things changed since the look.
+			r.want, o.busy = nil, true
+			w.Disarm()
+			if found := p.spare(ctx, v, r, o.dial); found.slot != nil {
+				o = found
+			}
+		}
+	}
+	if o.slot != nil {
+		return o
+	}
+	if r.want != nil {
+		p.queue.Await(w, r.want, r.want == r.late)
+		o.busy = true
+	} else {
+		p.queue.Await(w, nil, false)
+		if o.busy {
+			p.queue.Settle(w)
+		}
+	}
+	return o
+}
+
+// search asks the picker and then looks at every endpoint.
+func (p *pool) search(ctx context.Context, v *view, r *request) offer {
 	o := p.choose(ctx, v, r)
 	if o.slot == nil && o.dial == nil {
 		o = p.scan(ctx, v, r)
-	}
-	switch {
-	case o.slot != nil:
-		return o
-	case o.dial != nil && o.dial != *want:
-		if !o.dial.Demand() {
-			// The total is used up, or things changed since the look.
-			p.evict(o.dial)
-			o.busy = true
-			break
-		}
-		if *want != nil {
-			(*want).Undemand()
-		}
-		*want = o.dial
-		w.Arm(hedge)
-	case o.dial == nil && *want != nil && (*want).Growth() != subpool.Grows:
-		// Nothing more to ask for there: it is full, or failed, or left.
-		(*want).Undemand()
-		*want = nil
-		w.Disarm()
-	}
-	o.busy = o.busy || *want != nil
-	if *want == nil && o.busy {
-		p.queue.Settle(w)
 	}
 	return o
 }
@@ -303,32 +329,26 @@ func (p *pool) choose(ctx context.Context, v *view, r *request) offer {
 	return offer{}
 }
 
-// scan looks at every endpoint: for one that is idle, then for one to dial, and
-// for one that the call wanted to avoid only when all others are out of reach.
+// scan looks at every endpoint: for one that is idle, else for one to dial.
 func (p *pool) scan(ctx context.Context, v *view, r *request) offer {
 	if r.only != nil {
-		return offer{busy: r.only.Busy()}
+		return p.try(ctx, r.only, r)
 	}
 	var best offer
 	first := rand.IntN(len(v.subs))
-	for _, accepted := range []bool{true, false} {
-		for k := range v.subs {
-			s := v.subs[(first+k)%len(v.subs)]
-			if r.accepts(s) != accepted {
-				continue
-			}
-			o := p.try(ctx, s, r)
-			if o.slot != nil {
-				return o
-			}
-			if best.dial == nil {
-				best.dial = o.dial
-			}
-			best.busy = best.busy || s.Busy()
+	for k := range v.subs {
+		s := v.subs[(first+k)%len(v.subs)]
+		if !r.accepts(s) {
+			continue
 		}
-		if best.dial != nil || best.busy {
-			return best
+		o := p.try(ctx, s, r)
+		if o.slot != nil {
+			return o
 		}
+		if best.dial == nil {
+			best.dial = o.dial
+		}
+		best.busy = best.busy || o.busy
 	}
 	return best
 }
@@ -350,17 +370,24 @@ func (p *pool) try(ctx context.Context, s *subpool.Sub, r *request) offer {
 	return offer{busy: s.Busy()}
 }
 
-// evict closes one idle connection elsewhere, so that s may dial although the
-// total is used up.
-func (p *pool) evict(s *subpool.Sub) {
-	if p.cfg.maxTotal == 0 {
-		return
+// spare is for a call that may not dial s since the total is used up: it takes
+// an idle connection to another endpoint or, if the call is for s, closes one
+// to make room.
+func (p *pool) spare(ctx context.Context, v *view, r *request, s *subpool.Sub) offer {
+	if p.cfg.maxTotal == 0 || p.total.Load() < int64(p.cfg.maxTotal) {
+		return offer{}
 	}
-	for _, other := range p.view.Load().subs {
-		if other != s && other.Evict() {
-			return
+	if r.only == nil && !r.hint.Keyed {
+		if o := p.scan(ctx, v, r); o.slot != nil {
+			return o
 		}
 	}
+	for _, other := range v.subs {
+		if other != s && other.Evict() {
+			break
+		}
+	}
+	return offer{}
 }
 
 func setOf(s *subpool.Sub) *slots.Set {
@@ -370,7 +397,9 @@ func setOf(s *subpool.Sub) *slots.Set {
 	return &s.Set
 }
 
-func (p *pool) noteWait(begun time.Duration) {
-	p.waits.Add(1)
-	p.waited.Add(int64(p.Now() - begun))
+func (p *pool) noteWait(begun time.Duration, waited bool) {
+	if waited {
+		p.waits.Add(1)
+		p.waited.Add(int64(p.Now() - begun))
+	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
@@ -15,10 +16,14 @@ func (p *pool) Now() time.Duration { return time.Since(p.epoch) }
 // Go runs f in a goroutine that close waits for.
 func (p *pool) Go(f func()) { p.tasks.Go(f) }
 
-// TakeTotal takes one connection off MaxTotal.
-func (p *pool) TakeTotal() bool {
+// TakeTotal takes one connection off MaxTotal. One that is not for a call is
+// not taken from under the calls that wait.
+func (p *pool) TakeTotal(call bool) bool {
 	if p.cfg.maxTotal == 0 {
 		return true
+	}
+	if !call && p.queue.Attention.Load() != 0 {
+		return false
 	}
 	if p.total.Add(1) > int64(p.cfg.maxTotal) {
 		p.total.Add(-1)
@@ -37,10 +42,17 @@ func (p *pool) GiveTotal() {
 // HandOver gives an owned slot to the first call that waits and accepts it.
 func (p *pool) HandOver(s *subpool.Sub, sl *slots.Slot) bool {
 	gen := sl.Gen()
-	return gen&slots.Doomed == 0 && p.queue.Deliver(&s.Set, sl, gen)
+	if gen&slots.Doomed != 0 || !p.queue.Deliver(&s.Set, sl, gen) {
+		return false
+	}
+	// The connection is of no use until the call that has it runs: where all
+	// processors are busy, let it run now.
+	runtime.Gosched()
+	return true
 }
 
-// Returned offers the idle slots of s to the calls that wait.
+// Returned offers the idle slots of s to the calls that wait. Where the total
+// is bounded, those that may not use them may have their place.
 func (p *pool) Returned(s *subpool.Sub) {
 	for p.queue.Wants(&s.Set) {
 		sl, gen := s.Acquire()
@@ -50,10 +62,17 @@ func (p *pool) Returned(s *subpool.Sub) {
 		if gen&slots.Doomed != 0 {
 			s.Retire(sl)
 		} else if !p.queue.Deliver(&s.Set, sl, gen) {
-			sl.Put()
+			s.GiveBack(sl)
+			return
 		}
 	}
+	if p.cfg.maxTotal != 0 {
+		p.queue.KickAll()
+	}
 }
+
+// Look makes all calls that wait look again.
+func (p *pool) Look() { p.queue.KickAll() }
 
 // Room wakes a call that may dial now. When the pool's total is bounded, room
 // at one endpoint is room at any.

@@ -102,7 +102,7 @@ func (p *pool) Event(ev subpool.Event) {
 	p.event(Event{Kind: kinds[ev.Kind], Endpoint: addr(ev.Sub), Err: ev.Err, Duration: ev.Duration, Stack: stack(ev.PCs)})
 }
 
-// stack prints the frames of a recorded lease.
+// stack prints the frames of a recorded lease, from the pool's method on.
 func stack(pcs []uintptr) string {
 	if len(pcs) == 0 {
 		return ""
@@ -111,7 +111,9 @@ func stack(pcs []uintptr) string {
 	frames := runtime.CallersFrames(pcs)
 	for {
 		f, more := frames.Next()
-		fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
+		if !strings.Contains(f.Function, "/core.(*pool).") {
+			fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
+		}
 		if !more {
 			return b.String()
 		}

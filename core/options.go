@@ -106,7 +106,7 @@ func LeakAfter(d time.Duration) Option { return func(c *config) { c.sub.LeakAfte
 // WithBalancer sets how the endpoint of a call is chosen.
 func WithBalancer(b Balancer) Option { return func(c *config) { c.balancer = b } }
 
-// WithObserver sets who is told of the pool's events.
+// WithObserver sets who is told of the pool's events; nil is nobody.
 func WithObserver(o Observer) Option { return func(c *config) { c.observer = o } }
 
 // WithClassifier sets what an error of a call tells about its server. By
@@ -147,7 +147,8 @@ func (c *config) validate() error {
 	} {
 		bad(d.d < 0, "%s(%v): must not be negative", d.name, d.d)
 	}
-	bad(c.balancer == nil, "WithBalancer(nil): a balancer is needed")
+	bad(isNil(c.balancer), "WithBalancer(nil): a balancer is needed")
+	bad(c.observer != nil && isNil(c.observer), "WithObserver: the observer is a nil pointer")
 	bad(c.classify == nil, "WithClassifier(nil): a classifier is needed")
 	return errors.Join(errs...)
 }

@@ -61,9 +61,15 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 	return &Pool[C]{p}, nil
 }
 
+// isNil reports whether v is nil, or a nil pointer or function as an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
+}
+
 // usable checks a parameter of New that is an interface.
 func usable(what string, v any) error {
-	if r := reflect.ValueOf(v); !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil() {
+	if isNil(v) {
 		return fmt.Errorf("core: the %s is nil", what)
 	}
 	if v, ok := v.(interface{ Validate() error }); ok {

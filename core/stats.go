@@ -91,7 +91,7 @@ func (p *pool) counts() (sum subpool.Counts) {
 	return sum
 }
 
-// fail makes the error of a Get. begun is zero for one that did not wait.
+// fail makes the error of a Get that is still in the queue, or never waited.
 func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.Slot, uint64, error) {
 	v := p.view.Load()
 	c := p.counts()
@@ -102,7 +102,7 @@ func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.
 		Kind: kind, Cause: cause, LastDial: c.LastDial, Endpoint: r.on, State: v.state,
 		Endpoints: len(v.subs), Open: c.Open, Idle: c.Idle, Dialing: c.Dialing, Waiting: p.queue.Len(),
 	}
-	if begun > 0 {
+	if begun != never {
 		e.Waited = p.Now() - begun
 	}
 	if err := p.lastWatch.Load(); err != nil {

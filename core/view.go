@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -30,10 +31,19 @@ type view struct {
 	gone   []*subpool.Sub
 }
 
-func (v *view) pick(h Hint) int {
-	if v.picker == nil {
+// pick asks the picker, unless there is nothing to choose from.
+func (v *view) pick(h Hint) (i int) {
+	if v.fast != nil {
+		return defaultPicker{v.fast}.Pick(h)
+	}
+	if len(v.subs) == 0 {
 		return -1
 	}
+	defer func() {
+		if recover() != nil {
+			i = -1 // as the contract of Picker says
+		}
+	}()
 	return v.picker.Pick(h)
 }
 
@@ -70,14 +80,15 @@ func (p *pool) apply(set []Endpoint) {
 	same := len(set) == len(old.subs) && old.state != Pending
 	var added []*subpool.Sub
 	for i := range set {
-		e := set[i]
+		e := &set[i]
 		s := old.byAddr[e.Addr]
 		if s == nil {
-			s = p.newSub(e)
+			s = p.newSub(*e)
 			added = append(added, s)
 			same = false
-		} else if srv, _ := s.Tag.(*server); !srv.endpoint.Load().Equal(e) {
-			srv.endpoint.Store(&e)
+		} else if srv, _ := s.Tag.(*server); !srv.endpoint.Load().Equal(*e) {
+			changed := *e // a pointer into set would keep all of it
+			srv.endpoint.Store(&changed)
 			same = false
 		}
 		next.subs = append(next.subs, s)
@@ -126,12 +137,8 @@ func (p *pool) apply(set []Endpoint) {
 func (p *pool) newSub(e Endpoint) *subpool.Sub {
 	srv := &server{pool: p}
 	srv.endpoint.Store(&e)
-	return subpool.New(p, &p.cfg.sub, &p.queue.Attention, srv, func(ctx context.Context) (io.Closer, error) {
-		c, err := p.dial(ctx, *srv.endpoint.Load())
-		if err != nil {
-			return nil, fmt.Errorf("core: dial %s: %w", srv.endpoint.Load().Addr, err)
-		}
-		return c, nil
+	return subpool.New(p, &p.cfg.sub, &p.queue.Attention, e.Addr, srv, func(ctx context.Context) (io.Closer, error) {
+		return p.dial(ctx, *srv.endpoint.Load())
 	})
 }
 
@@ -144,10 +151,14 @@ func (p *pool) build(previous Picker, subs []*subpool.Sub) (picker Picker) {
 		members[i] = Member{Endpoint: *srv.endpoint.Load(), load: &s.Load}
 	}
 	defer func() {
-		if v := recover(); v != nil || picker == nil {
-			p.event(Event{Kind: BalancerFailed, Err: fmt.Errorf("core: the balancer failed to build a picker: %v", v)})
-			picker = defaultBalancer{}.Build(nil, Snapshot{members})
+		err := errors.New("core: the balancer failed: Build returned nil")
+		if v := recover(); v != nil {
+			err = fmt.Errorf("core: the balancer failed: Build panicked: %v", v)
+		} else if picker != nil {
+			return
 		}
+		p.event(Event{Kind: BalancerFailed, Err: err})
+		picker = defaultBalancer{}.Build(nil, Snapshot{members})
 	}()
 	return p.cfg.balancer.Build(previous, Snapshot{members})
 }
@@ -211,7 +222,7 @@ func (p *pool) reject(e Endpoint, err error) {
 // tick lets the picker see time pass. It runs in the janitor.
 func (p *pool) tick() {
 	if t, ok := p.view.Load().picker.(Ticker); ok {
-		defer func() { _ = recover() }() // a panic of the user's picker is no reason to end the program
+		defer func() { _ = recover() }() // as the contract of Picker says
 		t.Tick(p.Now())
 	}
 }
@@ -227,6 +238,7 @@ func (p *pool) report(s *server, r Report) {
 		defaultPicker{d}.Report(i, r)
 		return
 	}
+	defer func() { _ = recover() }() // as the contract of Picker says
 	v.picker.Report(i, r)
 }
 

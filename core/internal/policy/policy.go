@@ -42,17 +42,22 @@ const (
 	// that noise in the averages does not turn a homogeneous fleet into a
 	// preferred server and idle ones.
 	band = 1.5
-	// penalty is the least latency of a failed call, in fleet latencies.
+	// penalty is the least latency of a failed call, in fleet latencies. Where
+	// most calls fail, each counts as twice the endpoint's own average, so that
+	// it gets ever dearer, up to worst fleet latencies: a server that fails at
+	// once would else be worth its price to busy callers.
 	penalty = 4
+	worst   = 64
 	// unknown is the latency of an endpoint while nothing was ever measured.
 	unknown = float64(time.Millisecond)
 
-	// A word compares scores and carries the index of the winner: 28 bits of
-	// cost (latency over relative weight, in units of 64 ns: up to 17 s), 16
-	// of in-flight calls, 20 of index.
+	// A word compares scores and carries the winner below: 28 bits of cost
+	// (latency over relative weight, in units of 64 ns: up to 17 s), 16 of
+	// in-flight calls, 2 to decide between equals, 18 of index.
 	costUnit  = 64
 	maxCost   = 1<<28 - 1
-	indexBits = 20
+	tieBits   = 2
+	indexBits = 18
 )
 
 // Max is how many endpoints a picker chooses from; further ones are ignored.
@@ -84,7 +89,8 @@ type Member struct {
 type Picker struct {
 	loads []*slots.Load
 	nodes []*node
-	// mean is the fleet's latency per call in ns, float64 bits; 0: unknown.
+	// mean is the fleet's latency per answer in ns, float64 bits; 0: unknown.
+	// Failures do not count in it: they count as a multiple of it.
 	mean atomic.Uint64
 	// ticked is the time of the last tick.
 	ticked atomic.Int64
@@ -99,10 +105,11 @@ type node struct {
 	load  *slots.Load
 	// ewma is the latency in ns, float64 bits; 0: never measured.
 	ewma atomic.Uint64
-	// last is the time of the last report, count the reports since the last
-	// tick.
-	last  atomic.Int64
-	count atomic.Uint64
+	// last is the time of the last report.
+	last atomic.Int64
+	// count is the reports since the last tick, answers those of an answer,
+	// and sum their latencies in ns.
+	count, answers, sum atomic.Uint64
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
 	// down: the last tick found it down.
@@ -154,35 +161,34 @@ func (p *Picker) Pick() int {
 	b := r << 16 >> 32 * n >> 32
 	c := r << 32 >> 32 * n >> 32
 	d := (r<<48>>32 | r>>48) * n >> 32
-	// Its low bits decide between equals: the index below each score is
-	// disguised with them.
-	mask := r & (Max - 1)
-	best := min(score(loads[a])|a^mask, score(loads[b])|b^mask, score(loads[c])|c^mask, score(loads[d])|d^mask)
-	return int((best ^ mask) & (Max - 1))
+	// Of equals the first one drawn wins: as good as any.
+	const drawn = 1 << indexBits
+	best := min(score(loads[a])|a, score(loads[b])|1*drawn|b, score(loads[c])|2*drawn|c, score(loads[d])|3*drawn|d)
+	return int(best & (Max - 1))
 }
 
-// pickAll is Pick among few. The scan begins at random, so that the first of
-// equals is a random one.
+// pickAll is Pick among few. Of equals the one with the least random number
+// wins.
 func (p *Picker) pickAll() int {
-	n := uint64(len(p.loads))
-	if n < 2 {
-		return int(n) - 1
+	if len(p.loads) < 2 {
+		return len(p.loads) - 1
 	}
-	k := rand.Uint64() >> 32 * n >> 32
-	at, best := k, uint64(math.MaxUint64)
-	for range n {
-		if s := score(p.loads[k]); s < best {
-			at, best = k, s
-		}
-		if k++; k == n {
-			k = 0
-		}
+	r, best := rand.Uint64(), uint64(math.MaxUint64)
+	for i, l := range p.loads {
+		best = min(best, score(l)|r&0xffff<<tieBits|uint64(i))
+		r >>= 16
 	}
-	return int(at)
+	return int(best & (choices - 1))
 }
 
-// score is what a pick compares, with room for an index below it.
-func score(l *slots.Load) uint64 { return l.Cost.Load() * (l.Pressure() + 1) << indexBits }
+// score is what a pick compares, with room for a tie and an index below it. An
+// endpoint that is down costs the most there is, times more calls than one that
+// is not can have: it comes last whatever the others cost.
+func score(l *slots.Load) uint64 {
+	calls := l.Pressure()
+	cost := l.Cost.Load() | -(calls/slots.DownPressure)&maxCost
+	return cost * (calls + 1) << (tieBits + indexBits)
+}
 
 // PickKey returns the index of the endpoint that key belongs to, or -1 if
 // there is none: the highest random weight (rendezvous hashing, Thaler and
@@ -217,7 +223,8 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	mean := math.Float64frombits(p.mean.Load())
 	switch o {
 	case Failed:
-		sample = max(sample, penalty*mean)
+		own := math.Float64frombits(n.ewma.Load())
+		sample = max(sample, min(max(penalty*mean, 2*own), worst*mean))
 	case AtLeast:
 		if sample <= math.Float64frombits(n.ewma.Load()) {
 			return
@@ -256,6 +263,10 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		}
 	}
 	n.count.Add(1)
+	if o == Answered {
+		n.answers.Add(1)
+		n.sum.Add(uint64(min(sample, clip*next)))
+	}
 	p.price(n, next)
 }
 
@@ -264,16 +275,15 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 // answers none gets dearer with every tick.
 func (p *Picker) Tick(now time.Duration) {
 	since := int64(now) - p.ticked.Swap(int64(now))
-	var sum, calls float64
+	var sum, answers, calls float64
 	for _, n := range p.nodes {
-		if c := float64(n.count.Load()); c > 0 {
-			sum += c * math.Float64frombits(n.ewma.Load())
-			calls += c
-		}
+		calls += float64(n.count.Load())
+		answers += float64(n.answers.Swap(0))
+		sum += float64(n.sum.Swap(0))
 	}
 	mean := math.Float64frombits(p.mean.Load())
-	if calls > 0 {
-		if fresh := sum / calls; mean == 0 {
+	if answers > 0 {
+		if fresh := sum / answers; mean == 0 {
 			mean = fresh
 		} else {
 			mean += (1 - math.Exp(-float64(since)/float64(window))) * (fresh - mean)

@@ -46,6 +46,9 @@ type Load struct {
 	Cost atomic.Uint64
 }
 
+// DownPressure is what being down adds to the pressure.
+const DownPressure = downBit >> first
+
 // Pressure orders endpoints by in-flight calls; one that is down comes after
 // every one that is not, since the down flag is the count's top bit.
 func (l *Load) Pressure() uint64 { return l.word.Load() >> first }
@@ -253,7 +256,8 @@ func (sl *Slot) PutWithin() bool {
 	}
 }
 
-// Take takes this very slot if it is idle.
+// Take takes this very slot if it is idle. It must be in its position, and stay
+// there during the call.
 func (sl *Slot) Take() bool {
 	if sl.word >= 0 {
 		w := &sl.set.more[sl.word]
@@ -278,6 +282,9 @@ func (sl *Slot) Take() bool {
 		}
 	}
 }
+
+// Placed reports whether the slot is in its position: it was not vacated.
+func (sl *Slot) Placed() bool { return sl.set.slot[sl.idx].Load() == sl }
 
 // IsIdle reports whether the slot is idle at this moment.
 func (sl *Slot) IsIdle() bool {

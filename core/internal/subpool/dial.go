@@ -25,6 +25,7 @@ const (
 )
 
 var (
+	errGone     = errors.New("the dialer ended its goroutine")
 	errNilConn  = errors.New("the dialer returned a nil connection and no error")
 	errOverdue  = errors.New("the dialer has not returned within the dial timeout")
 	errDraining = errors.New("the endpoint left")
@@ -36,23 +37,33 @@ func (s *Sub) reserveLocked() int {
 	if s.draining || (s.failing >= 0 && s.host.Now() < s.resting) {
 		return 0
 	}
-	want := s.demand
+	calls := s.calls()
+	want := calls
 	if s.cfg.MinIdle > 0 {
-		want += max(0, s.cfg.MinIdle-s.Idle()/s.cfg.Share)
+		want += max(0, s.cfg.MinIdle-(s.Idle()+s.checking)/s.cfg.Share)
 	}
 	limit := s.cfg.MaxDialing
 	if s.failing >= 0 {
 		limit = min(limit, s.stuck+1) // a server that was down is tried with one dial, not with a burst
 	}
-	want = min(want+s.stuck, limit)
 	n := 0
-	for s.dialing < want && s.open+s.dialing+s.closing < s.cfg.MaxActive && s.host.TakeTotal() {
+	for s.comingLocked() < want && s.dialing < limit && s.takenLocked() < s.cfg.MaxActive &&
+		s.host.TakeTotal(s.comingLocked() < calls) {
 		s.dialing++
 		s.Reserve()
 		n++
 	}
 	return n
 }
+
+// calls is how many connections the calls that wait for a dial need.
+func (s *Sub) calls() int { return (max(0, int(s.demand.Load())) + s.cfg.Share - 1) / s.cfg.Share }
+
+// comingLocked is how many connections are about to come.
+func (s *Sub) comingLocked() int { return s.dialing - s.stuck + s.landing }
+
+// takenLocked is how many positions are taken.
+func (s *Sub) takenLocked() int { return s.open + s.dialing + s.closing }
 
 // begin starts n reserved dials.
 func (s *Sub) begin(n int) {
@@ -70,9 +81,15 @@ func (s *Sub) dial() {
 	// A dialer that ignores its context keeps this goroutine and its place
 	// among MaxDialing, but not the calls that wait for it.
 	overdue := time.AfterFunc(s.cfg.DialTimeout+patience, func() { s.failed(errOverdue, s.host.Now()-begun, 1) })
-	value, err := s.guardedDial(ctx)
-	told := !overdue.Stop()
-	took := s.host.Now() - begun
+	var value io.Closer
+	err := errGone
+	defer func() { s.dialed(value, err, s.host.Now()-begun, !overdue.Stop()) }()
+	value, err = s.guardedDial(ctx)
+}
+
+// dialed takes the outcome of a dial, of which it was told already, or not,
+// that it is overdue.
+func (s *Sub) dialed(value io.Closer, err error, took time.Duration, told bool) {
 	s.mu.Lock()
 	s.dialing--
 	if told {
@@ -122,6 +139,7 @@ func isNil(c io.Closer) bool {
 // failed notes a failed dial, or one that is overdue (stuck is 1) and still
 // holds its position.
 func (s *Sub) failed(err error, took time.Duration, stuck int) {
+	err = fmt.Errorf("core: dial %s: %w", s.name, err)
 	now := s.host.Now()
 	s.mu.Lock()
 	s.stuck += stuck
@@ -157,14 +175,14 @@ func (s *Sub) failed(err error, took time.Duration, stuck int) {
 func (s *Sub) rested() {
 	s.mu.Lock()
 	n := s.reserveLocked()
-	if n == 0 && s.open == 0 && s.dialing == s.stuck && s.stuck < s.cfg.MaxDialing && !s.draining && s.host.TakeTotal() {
+	if n == 0 && s.open == 0 && s.dialing == s.stuck && s.stuck < s.cfg.MaxDialing && !s.draining && s.host.TakeTotal(false) {
 		s.dialing++
 		s.Reserve()
 		n = 1
 	}
 	s.mu.Unlock()
 	s.begin(n)
-	s.host.Room(s)
+	s.host.Look()
 }
 
 // landLocked puts a new connection into the pool, and unlocks.
@@ -189,6 +207,7 @@ func (s *Sub) landLocked(value io.Closer, took time.Duration) {
 	k := s.vacantLocked()
 	s.conns[k] = c
 	s.open++
+	s.landing++
 	s.dials++
 	s.failing, s.lastDial = -1, nil
 	if s.retry != nil {
@@ -202,15 +221,23 @@ func (s *Sub) landLocked(value io.Closer, took time.Duration) {
 		}
 		s.Place(&c.Slots[i], k*s.cfg.Share+i)
 	}
-	n := s.reserveLocked()
 	s.mu.Unlock()
-	s.begin(n)
 	s.host.Event(Event{Kind: Dialed, Sub: s, Duration: took})
 	if up {
 		s.host.Event(Event{Kind: Up, Sub: s})
 	}
 	for i := range c.Slots {
 		s.GiveBack(&c.Slots[i])
+	}
+	// Only now is it known who still needs a dial.
+	s.mu.Lock()
+	s.landing--
+	n := s.reserveLocked()
+	vain := s.demand.Load() > 0 && s.comingLocked() == 0
+	s.mu.Unlock()
+	s.begin(n)
+	if vain { // calls wait for a dial here, and there is none to come
+		s.host.Look()
 	}
 }
 

@@ -43,7 +43,8 @@ type Host interface {
 	// Go runs f in a goroutine that the pool waits for when it closes.
 	Go(f func())
 	// TakeTotal takes one connection off the pool's total, if any is left.
-	TakeTotal() bool
+	// One that is not for a call gives way to the calls that wait.
+	TakeTotal(call bool) bool
 	// GiveTotal gives it back.
 	GiveTotal()
 	// HandOver offers an owned, usable slot to the calls that wait. It
@@ -51,8 +52,10 @@ type Host interface {
 	HandOver(s *Sub, sl *slots.Slot) bool
 	// Returned says that a slot became idle while Attention was up.
 	Returned(s *Sub)
-	// Room says that a connection could be dialed where none could before.
+	// Room says that one connection could be dialed where none could before.
 	Room(s *Sub)
+	// Look says that calls that wait should look again at what they wait for.
+	Look()
 	// DialFailed says that a dial failed; calls that wait for it look again.
 	DialFailed(s *Sub)
 	// Event tells the observer.
@@ -88,6 +91,7 @@ type Sub struct {
 	// Tag is the pool's own record of the endpoint.
 	Tag any
 
+	name      string
 	attention *atomic.Int64
 	host      Host
 	cfg       *Config
@@ -106,8 +110,13 @@ type Sub struct {
 	open, dialing, closing int
 	// stuck counts the dials among dialing that are overdue.
 	stuck int
-	// demand is the number of calls that wait for a dial here.
-	demand   int
+	// checking counts idle slots that a check has taken for a moment.
+	checking int
+	// landing counts open connections that were not given away yet.
+	landing int
+	// demand is the number of calls that wait for a dial here. It changes
+	// without the lock; whoever adds to it looks under the lock afterwards.
+	demand   atomic.Int64
 	draining bool
 	// failing is when the dials began to fail, -1 while they do not; none is
 	// begun before resting.
@@ -123,15 +132,17 @@ type Sub struct {
 // taken marks a position without a connection in it.
 var taken = new(slots.Conn)
 
-// New returns a sub-pool that dials with dial. attention is the pool's: while
-// it is not zero, releases offer their connection to the calls that wait.
-func New(host Host, cfg *Config, attention *atomic.Int64, tag any, dial func(context.Context) (io.Closer, error)) *Sub {
+// New returns a sub-pool of the endpoint with this name that dials with dial.
+// attention is the pool's: while it is not zero, releases offer their
+// connection to the calls that wait.
+func New(host Host, cfg *Config, attention *atomic.Int64, name string, tag any, dial func(context.Context) (io.Closer, error)) *Sub {
 	s := &Sub{
-		Tag: tag, attention: attention, host: host, cfg: cfg, dialOne: dial,
+		Tag: tag, name: name, attention: attention, host: host, cfg: cfg, dialOne: dial,
 		Empty: make(chan struct{}), conns: make([]*slots.Conn, cfg.MaxActive), failing: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.Init(cfg.MaxActive*cfg.Share, cfg.MaxIdle*cfg.Share, attention)
+	// More idle than active ones there are not; the product might overflow.
+	s.Init(cfg.MaxActive*cfg.Share, min(cfg.MaxIdle, cfg.MaxActive)*cfg.Share, attention)
 	return s
 }
 
@@ -176,8 +187,7 @@ func (s *Sub) GiveBack(sl *slots.Slot) {
 		return
 	}
 	if !sl.PutWithin() {
-		doom(sl.Conn)
-		s.retire(sl, nil)
+		s.lose(sl, nil, false)
 		return
 	}
 	if s.attention.Load() != 0 {
@@ -192,7 +202,12 @@ func (s *Sub) GiveBack(sl *slots.Slot) {
 func (s *Sub) exposed(sl *slots.Slot) {
 	if sl.Gen()&slots.Doomed == 0 {
 		s.host.Returned(s)
-	} else if sl.Take() {
+		return
+	}
+	s.mu.Lock()
+	mine := sl.Placed() && sl.Take()
+	s.mu.Unlock()
+	if mine {
 		s.retire(sl, nil)
 	}
 }
@@ -214,28 +229,26 @@ func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (uint64, bool
 	return gen, true
 }
 
-// Demand notes that one more call waits for a dial here, and dials if it may.
-// It returns false, and notes nothing, if no dial is under way then.
+// Demand notes that one more call waits for a dial here, and is Awaited.
 func (s *Sub) Demand() bool {
+	s.demand.Add(1)
+	return s.Awaited()
+}
+
+// Awaited begins a dial, if the calls that wait for one need more and it may,
+// and reports whether one is under way.
+func (s *Sub) Awaited() bool {
 	s.mu.Lock()
-	s.demand++
 	n := s.reserveLocked()
-	ok := s.dialing > s.stuck
-	if !ok {
-		s.demand--
-	}
+	ok := s.comingLocked() > 0 && !s.draining
 	s.mu.Unlock()
 	s.begin(n)
 	return ok
 }
 
-// Undemand takes a Demand back. Dials under way go on: their connections land
-// in the pool.
-func (s *Sub) Undemand() {
-	s.mu.Lock()
-	s.demand--
-	s.mu.Unlock()
-}
+// Undemand takes a Demand back, which it may precede. Dials under way go on:
+// their connections land in the pool.
+func (s *Sub) Undemand() { s.demand.Add(-1) }
 
 // Refill dials until MinIdle slots are ready, as far as it may.
 func (s *Sub) Refill() {
@@ -254,7 +267,7 @@ type Growth uint8
 const (
 	// Grows: a dial may begin, or is under way with room for more callers.
 	Grows Growth = iota
-	// Full: as many connections as allowed are open.
+	// Full: as many connections as allowed are open, or dials stuck.
 	Full
 	// Resting: the last dial failed and the next may not begin yet.
 	Resting
@@ -271,19 +284,21 @@ func (s *Sub) Growth() Growth {
 		return Leaving
 	case s.failing >= 0 && s.host.Now() < s.resting:
 		return Resting
-	case s.open+s.dialing+s.closing >= s.cfg.MaxActive && s.dialing <= s.demand:
+	case s.comingLocked()*s.cfg.Share > int(s.demand.Load()):
+		return Grows
+	case s.takenLocked() >= s.cfg.MaxActive, s.stuck >= s.cfg.MaxDialing:
 		return Full
 	default:
 		return Grows
 	}
 }
 
-// Busy reports whether a connection may come back or come up without a new
-// dial: one is open or being dialed.
+// Busy reports whether there is something to wait for without a new dial: a
+// connection is open and may come back, is being dialed, or makes room soon.
 func (s *Sub) Busy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open+s.dialing-s.stuck > 0
+	return s.takenLocked() > s.stuck
 }
 
 // LastDial returns the error of the last dial, nil if it went well.
@@ -325,9 +340,9 @@ func (s *Sub) Counts() Counts {
 // their lease ends.
 func (s *Sub) Reset() {
 	s.mu.Lock()
-	all := s.doomLocked()
+	idle := s.doomLocked()
 	s.mu.Unlock()
-	s.takeAndRetire(all)
+	s.retireAll(idle, nil)
 }
 
 // Evict closes one idle connection, if there is one, to make room elsewhere.
@@ -354,11 +369,11 @@ func (s *Sub) Drain() {
 	if s.retry != nil {
 		s.retry.Stop()
 	}
-	all := s.doomLocked()
+	idle := s.doomLocked()
 	s.emptyLocked()
 	s.mu.Unlock()
 	s.end()
-	s.takeAndRetire(all)
+	s.retireAll(idle, nil)
 }
 
 // Cut closes what is still open of a drained sub-pool, under the feet of its
@@ -382,25 +397,32 @@ func (s *Sub) Cut(cause error) int {
 	return len(cut)
 }
 
-func (s *Sub) doomLocked() []*slots.Conn {
-	var all []*slots.Conn
+// doomLocked dooms every connection and takes the idle slots.
+func (s *Sub) doomLocked() (idle []*slots.Slot) {
 	for _, c := range s.conns {
 		if c != nil && c != taken {
 			doom(c)
-			all = append(all, c)
+			idle = takeLocked(idle, c)
 		}
 	}
-	return all
+	return idle
 }
 
-// takeAndRetire retires the idle slots of doomed connections.
-func (s *Sub) takeAndRetire(conns []*slots.Conn) {
-	for _, c := range conns {
-		for i := range c.Slots {
-			if sl := &c.Slots[i]; sl.Take() {
-				s.retire(sl, nil)
-			}
+// takeLocked takes the idle slots of c, which must be in place. The lock keeps
+// it there: a slot that was retired and replaced must not be taken for the one
+// that has its position now.
+func takeLocked(idle []*slots.Slot, c *slots.Conn) []*slots.Slot {
+	for i := range c.Slots {
+		if sl := &c.Slots[i]; sl.Take() {
+			idle = append(idle, sl)
 		}
+	}
+	return idle
+}
+
+func (s *Sub) retireAll(all []*slots.Slot, cause error) {
+	for _, sl := range all {
+		s.retire(sl, cause)
 	}
 }
 
@@ -414,27 +436,24 @@ func doom(c *slots.Conn) {
 // lose retires an owned slot whose connection broke.
 func (s *Sub) lose(sl *slots.Slot, cause error, siblings bool) {
 	doom(sl.Conn)
-	var all []*slots.Conn
-	if siblings {
+	var idle []*slots.Slot
+	if siblings || s.cfg.Share > 1 {
 		s.mu.Lock()
 		for _, c := range s.conns {
-			if c != nil && c != taken && c != sl.Conn && c.Slots[0].IsIdle() {
-				all = append(all, c)
+			if c == nil || c == taken {
+				continue
+			}
+			if c == sl.Conn || siblings && c.Slots[0].IsIdle() {
+				n := len(idle)
+				if idle = takeLocked(idle, c); len(idle) > n {
+					doom(c)
+				}
 			}
 		}
 		s.mu.Unlock()
-	} else if s.cfg.Share > 1 {
-		all = []*slots.Conn{sl.Conn}
 	}
 	s.retire(sl, cause)
-	for _, c := range all {
-		for i := range c.Slots {
-			if sl := &c.Slots[i]; sl.Take() {
-				doom(c)
-				s.retire(sl, cause)
-			}
-		}
-	}
+	s.retireAll(idle, cause)
 }
 
 // retire takes an owned slot of a doomed connection out of use; with the last
@@ -443,7 +462,6 @@ func (s *Sub) retire(sl *slots.Slot, cause error) {
 	c := sl.Conn
 	s.mu.Lock()
 	k := sl.Vacate() / s.cfg.Share
-	s.uses += sl.Uses()
 	last := false
 	if c.Open > 0 { // else it was cut
 		c.Open--
@@ -451,6 +469,9 @@ func (s *Sub) retire(sl *slots.Slot, cause error) {
 	}
 	down := false
 	if last {
+		for i := range c.Slots {
+			s.uses += c.Slots[i].Uses()
+		}
 		s.conns[k] = taken
 		s.open--
 		s.closing++
@@ -471,23 +492,32 @@ func (s *Sub) retire(sl *slots.Slot, cause error) {
 // caller of a release never waits for it.
 func (s *Sub) close(c *slots.Conn, k int, cause error) {
 	s.host.Go(func() {
+		defer s.closedOne(k, cause) // also if Close ends the goroutine
 		closeQuietly(c.Value)
-		s.mu.Lock()
-		s.conns[k] = nil
-		s.closing--
-		s.closed++
-		s.host.GiveTotal()
-		n := s.reserveLocked()
-		s.emptyLocked()
-		s.mu.Unlock()
-		s.begin(n)
-		s.host.Event(Event{Kind: Closed, Sub: s, Err: cause})
-		s.host.Room(s)
 	})
 }
 
+func (s *Sub) closedOne(k int, cause error) {
+	s.mu.Lock()
+	s.conns[k] = nil
+	s.closing--
+	s.closed++
+	s.host.GiveTotal()
+	n := s.reserveLocked()
+	none := s.takenLocked() == s.stuck
+	s.emptyLocked()
+	s.mu.Unlock()
+	s.begin(n)
+	s.host.Event(Event{Kind: Closed, Sub: s, Err: cause})
+	if none { // perhaps nothing is left to wait for here
+		s.host.Look()
+	} else {
+		s.host.Room(s)
+	}
+}
+
 func (s *Sub) emptyLocked() {
-	if s.draining && s.open+s.dialing+s.closing == 0 {
+	if s.draining && s.takenLocked() == 0 {
 		select {
 		case <-s.Empty:
 		default:

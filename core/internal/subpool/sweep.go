@@ -2,7 +2,6 @@ package subpool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -48,11 +47,12 @@ func guarded(f func() error) (err error) {
 // needs no clock; a connection counts as idle since the sweep that first found
 // it so, hence is never closed early and at most one sweep late.
 func (s *Sub) Sweep(now time.Duration) {
-	var dead, idle, ill []*slots.Slot
+	var dead []*slots.Slot
+	var due []exam
 	var leaks []Event
 	s.mu.Lock()
 	surplus := s.open - s.cfg.MinIdle
-	for _, c := range s.conns {
+	for k, c := range s.conns {
 		if c == nil || c == taken {
 			continue
 		}
@@ -68,7 +68,7 @@ func (s *Sub) Sweep(now time.Duration) {
 		if leased || uses != c.Seen {
 			c.Seen, c.Since = uses, now
 		}
-		old := c.Expires > 0 && now >= c.Expires
+		old := c.Expires > 0 && now >= c.Expires || c.Slots[0].Gen()&slots.Doomed != 0
 		if old {
 			doom(c)
 		}
@@ -76,26 +76,22 @@ func (s *Sub) Sweep(now time.Duration) {
 		switch {
 		case old, unused && !leased:
 			surplus--
-			for i := range c.Slots {
-				if sl := &c.Slots[i]; sl.Take() {
-					doom(c)
-					dead = append(dead, sl)
-				}
+			n := len(dead)
+			if dead = takeLocked(dead, c); len(dead) > n {
+				doom(c)
 			}
 		case leased:
 		case s.healthDue(c, now):
-			if sl := &c.Slots[0]; sl.Take() {
-				c.Checked = now
-				ill = append(ill, sl)
-			}
+			c.Checked = now
+			due = append(due, exam{k, c, true})
 		default:
 			if s.cfg.CheckAfter >= 0 && now-c.Since >= s.cfg.CheckAfter {
 				for i := range c.Slots {
 					c.Slots[i].Flag(slots.Rested)
 				}
 			}
-			if _, ok := c.Value.(peeker); ok && c.Slots[0].Take() {
-				idle = append(idle, &c.Slots[0])
+			if _, ok := c.Value.(peeker); ok {
+				due = append(due, exam{k, c, false})
 			}
 		}
 	}
@@ -106,14 +102,9 @@ func (s *Sub) Sweep(now time.Duration) {
 	for _, ev := range leaks {
 		s.host.Event(ev)
 	}
-	for _, sl := range dead {
-		s.retire(sl, nil)
-	}
-	for _, sl := range idle {
-		s.putChecked(sl, s.check(s.life, sl.Conn))
-	}
-	if len(ill) > 0 {
-		s.host.Go(func() { s.cure(ill) })
+	s.retireAll(dead, nil)
+	if len(due) > 0 {
+		s.host.Go(func() { s.examine(due) })
 	}
 }
 
@@ -125,28 +116,65 @@ func (s *Sub) healthDue(c *slots.Conn, now time.Duration) bool {
 	return now-max(c.Checked, c.Since) >= s.cfg.HealthInterval
 }
 
-// cure runs the health checks that are due, one after the other, each within
-// the dial timeout. It runs in a goroutine that the pool waits for.
-func (s *Sub) cure(ill []*slots.Slot) {
-	for _, sl := range ill {
-		h, _ := sl.Conn.Value.(health)
-		ctx, cancel := context.WithTimeout(s.life, s.cfg.DialTimeout)
-		err := guarded(func() error { return h.Health(ctx) })
-		cancel()
-		if s.life.Err() != nil {
-			err = errors.Join(err, errDraining)
+// exam is a check that is due: of the connection c in position k, and by Health
+// instead of Peek.
+type exam struct {
+	k   int
+	c   *slots.Conn
+	ask bool
+}
+
+// examine does the checks that are due, one after the other. Each connection
+// can be leased until its own begins. It runs in a goroutine that the pool
+// waits for.
+func (s *Sub) examine(due []exam) {
+	for _, e := range due {
+		sl := &e.c.Slots[0]
+		s.mu.Lock()
+		ok := s.conns[e.k] == e.c && sl.Take()
+		if ok {
+			s.checking++
 		}
-		s.putChecked(sl, err)
+		s.mu.Unlock()
+		if ok { // else somebody uses it and will find out
+			s.examineOne(sl, e.ask)
+		}
 	}
 }
 
-// putChecked puts a slot that the sweep took back, or retires it.
-func (s *Sub) putChecked(sl *slots.Slot, err error) {
-	if err != nil {
-		s.lose(sl, err, false)
+// examineOne checks an owned slot, Health within the dial timeout, and puts it
+// back or retires it.
+func (s *Sub) examineOne(sl *slots.Slot, ask bool) {
+	var err error
+	usable := false // stays so if the check ends the goroutine
+	defer func() {
+		if usable {
+			s.GiveBack(sl)
+		}
+		s.mu.Lock()
+		s.checking--
+		s.mu.Unlock()
+		if !usable {
+			s.lose(sl, err, false)
+		}
+		if s.cfg.MinIdle > 0 {
+			s.Refill()
+		}
+	}()
+	if sl.Gen()&slots.Doomed != 0 {
 		return
 	}
-	s.GiveBack(sl)
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.DialTimeout)
+	defer cancel()
+	if h, ok := sl.Conn.Value.(health); ok && ask {
+		err = guarded(func() error { return h.Health(ctx) })
+	} else {
+		err = s.check(ctx, sl.Conn)
+	}
+	if s.life.Err() != nil {
+		err = errDraining
+	}
+	usable = err == nil
 }
 
 func (s *Sub) leakLocked(leaks []Event, sl *slots.Slot, now time.Duration) []Event {

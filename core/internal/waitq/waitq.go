@@ -7,8 +7,11 @@
 //     connection is never handed to a call that has given up;
 //   - a signal is sent after the state that it tells of; hence whoever receives
 //     one finds it, and one without news costs no more than a look;
-//   - room for one dial is told to one waiter; if that one is served otherwise or
-//     gives up before it looked, the next is told, so that no room is forgotten.
+//   - room for one dial is told to one waiter that waits for no dial yet; if that
+//     one is served otherwise or gives up before it looked, the next is told, so
+//     that no room is forgotten;
+//   - what a waiter asked to be dialed is taken back in the instant it is served
+//     or leaves, so that no second connection is dialed for a call that has one.
 package waitq
 
 import (
@@ -48,7 +51,14 @@ type Waiter struct {
 	settled bool
 	// room is the endpoint it was kicked for, if it was one.
 	room *slots.Set
+	// dial is what it waits for besides, if anything; late: for too long.
+	dial Dial
+	late bool
 }
+
+// Dial is where a waiter has asked for a dial. Undemand takes that back; it is
+// called under the queue's lock and must not wait for anything.
+type Dial interface{ Undemand() }
 
 // Arm makes Wait return TimedOut after d, once.
 func (w *Waiter) Arm(d time.Duration) {
@@ -133,21 +143,14 @@ type Queue struct {
 	idle sync.Pool
 }
 
-// Enter queues a new waiter. Unless hopeless is true the caller must look once
+// Enter queues a new waiter, behind all others. Unless hopeless is true the caller must look once
 // more for a connection: one released before Enter may have gone unseen.
 // hopeless means that another call, which accepts any endpoint, waits already
 // and found nothing to take or to dial after it had entered: all that came
 // since was, and will be, offered to the queue.
 func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, hopeless bool) {
-	w, _ = q.idle.Get().(*Waiter)
-	if w == nil {
-		w = newWaiter()
-	}
-	// Announced first: a releaser either sees this or released before the
-	// look that follows.
-	q.Attention.Add(1)
+	w = q.announce(only, avoid)
 	q.mu.Lock()
-	w.only, w.avoid = only, avoid
 	w.prev, w.queued = q.tail, true
 	if q.tail == nil {
 		q.head = w
@@ -162,6 +165,34 @@ func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, h
 	return w, hopeless
 }
 
+// Return queues a waiter before all others: the caller's turn had come, but
+// what it was given was no good. It must look once more, as after Enter.
+func (q *Queue) Return(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
+	w := q.announce(only, avoid)
+	q.mu.Lock()
+	w.next, w.queued = q.head, true
+	if q.head == nil {
+		q.tail = w
+	} else {
+		q.head.prev = w
+	}
+	q.head = w
+	q.mu.Unlock()
+	return w
+}
+
+// announce makes a waiter that is not queued yet. A releaser either sees it
+// announced or released before the look that follows.
+func (q *Queue) announce(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
+	w, _ := q.idle.Get().(*Waiter)
+	if w == nil {
+		w = newWaiter()
+	}
+	w.only, w.avoid = only, avoid
+	q.Attention.Add(1)
+	return w
+}
+
 // Settle notes that w has looked, after it entered, at all there is and found
 // nothing to take or to dial.
 func (q *Queue) Settle(w *Waiter) {
@@ -170,6 +201,25 @@ func (q *Queue) Settle(w *Waiter) {
 		q.settleLocked(w, true)
 	}
 	q.mu.Unlock()
+}
+
+// Await notes that the caller is about to ask for a dial at d, or for none if d
+// is nil, and takes back what it had asked for elsewhere. late says that it
+// would rather dial elsewhere: else it is told of no room.
+func (q *Queue) Await(w *Waiter, d Dial, late bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w.late = late
+	if d == w.dial {
+		return // still; or the waiter was served, which took it back
+	}
+	back := d
+	if w.queued {
+		back, w.dial = w.dial, d
+	}
+	if back != nil {
+		back.Undemand()
+	}
 }
 
 // Leave ends the wait and returns what was delivered meanwhile, or nil. The
@@ -200,7 +250,8 @@ func (q *Queue) recycle(w *Waiter) (*slots.Slot, uint64) {
 	}
 	w.slot.Store(nil)
 	w.kicked.Store(false)
-	w.gen, w.room, w.only, w.avoid = 0, nil, nil, [MaxAvoid]*slots.Set{}
+	w.gen, w.room, w.dial, w.late = 0, nil, nil, false
+	w.only, w.avoid = nil, [MaxAvoid]*slots.Set{}
 	select {
 	case <-w.ready:
 	default:
@@ -260,8 +311,8 @@ func (q *Queue) Restrict(w *Waiter, only *slots.Set, avoid [MaxAvoid]*slots.Set)
 	q.mu.Unlock()
 }
 
-// KickFirst makes the first waiter that accepts s, and is not about to look
-// anyway, look again: there is room for one dial.
+// KickFirst makes the first waiter that accepts s, waits for no dial yet, and
+// is not about to look anyway, look again: there is room for one dial.
 func (q *Queue) KickFirst(s *slots.Set) {
 	q.mu.Lock()
 	q.kickFirstLocked(s)
@@ -270,7 +321,7 @@ func (q *Queue) KickFirst(s *slots.Set) {
 
 func (q *Queue) kickFirstLocked(s *slots.Set) {
 	for w := q.head; w != nil; w = w.next {
-		if w.accepts(s) && !w.kicked.Load() {
+		if w.accepts(s) && !w.kicked.Load() && (w.dial == nil || w.late) {
 			w.room = s
 			q.kickLocked(w)
 			return
@@ -298,6 +349,9 @@ func (q *Queue) firstLocked(s *slots.Set) *Waiter {
 func (q *Queue) unlinkLocked(w *Waiter) {
 	if !w.queued {
 		return
+	}
+	if w.dial != nil {
+		w.dial.Undemand()
 	}
 	if w.prev == nil {
 		q.head = w.next

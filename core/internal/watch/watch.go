@@ -26,7 +26,8 @@ const (
 	// coalesce is the least time between two sets taken over; the first of a
 	// burst is taken at once.
 	coalesce = 20 * time.Millisecond
-	// shrink is the share of the set whose disappearance at once is doubted.
+	// shrink is the share of what the registry last said whose disappearance
+	// at once is doubted.
 	shrink = 0.5
 )
 
@@ -51,7 +52,7 @@ type Loop[E any] struct {
 	// Check rejects a bad entry.
 	Check func(E) error
 	// Grace is how long entries are kept that vanish when more than half of
-	// the set vanishes at once; zero: not at all.
+	// what the registry said before vanishes at once; zero: not at all.
 	Grace time.Duration
 
 	// Apply takes over a set without duplicates or bad entries. Rejected and
@@ -94,8 +95,9 @@ type runner[E any] struct {
 	said    []E
 	pending bool
 	taken   time.Time
-	// held are vanished entries kept until the deadline; nil when none are.
-	held     map[string]bool
+	// held are entries of the set that the registry does not name any more,
+	// and when each of them is let go; deadline is the first of these times.
+	held     map[string]time.Time
 	deadline time.Time
 }
 
@@ -106,15 +108,10 @@ func (r *runner[E]) once(ctx context.Context) error {
 	done := make(chan error, 1)
 	// Ends with the watch; once waits for it below.
 	go func() {
-		done <- guarded(func() error {
-			return r.Watch(ctx, func(set []E) {
-				set = append(make([]E, 0, len(set)), set...)
-				select {
-				case <-reports:
-				default:
-				}
-				reports <- set
-			})
+		err := errors.New("the watcher ended its goroutine")
+		defer func() { done <- err }()
+		err = guarded(func() error {
+			return r.Watch(ctx, func(set []E) { replace(reports, slices.Clone(set)) })
 		})
 	}()
 	for {
@@ -164,7 +161,7 @@ func (r *runner[E]) timer() (<-chan time.Time, func()) {
 	if r.pending {
 		at = r.taken.Add(coalesce)
 	}
-	if r.held != nil && (at.IsZero() || r.deadline.Before(at)) {
+	if len(r.held) > 0 && (at.IsZero() || r.deadline.Before(at)) {
 		at = r.deadline
 	}
 	if at.IsZero() {
@@ -184,11 +181,14 @@ func (r *runner[E]) report(set []E) {
 
 // due does what the timer was for.
 func (r *runner[E]) due() {
-	if r.held != nil && !time.Now().Before(r.deadline) {
+	if now := time.Now(); len(r.held) > 0 && !now.Before(r.deadline) {
 		// The registry has said so for long enough: out of the set, so that
 		// take does not see them vanish once more.
-		r.set = slices.DeleteFunc(r.set, func(e E) bool { return r.held[r.Key(e)] })
-		r.held = nil
+		r.set = slices.DeleteFunc(r.set, func(e E) bool {
+			until, held := r.held[r.Key(e)]
+			return held && !now.Before(until)
+		})
+		maps.DeleteFunc(r.held, func(_ string, until time.Time) bool { return !now.Before(until) })
 		r.take()
 	} else if r.pending && time.Since(r.taken) >= coalesce {
 		r.take()
@@ -219,30 +219,49 @@ func (r *runner[E]) take() {
 	for _, e := range r.said {
 		present[r.Key(e)] = true
 	}
-	var missing, fresh []E
+	var fresh []string // vanished since the last time
 	for _, e := range r.set {
-		if k := r.Key(e); !present[k] {
-			missing = append(missing, e)
-			if !r.held[k] {
-				fresh = append(fresh, e)
-			}
+		k := r.Key(e)
+		if _, held := r.held[k]; !held && !present[k] {
+			fresh = append(fresh, k)
 		}
 	}
-	if r.Grace > 0 && float64(len(fresh)) > shrink*float64(len(r.set)) {
+	if r.Grace > 0 && float64(len(fresh)) > shrink*float64(len(r.set)-len(r.held)) {
 		if r.held == nil {
-			r.held, r.deadline = map[string]bool{}, r.taken.Add(r.Grace)
+			r.held = map[string]time.Time{}
 		}
-		for _, e := range fresh {
-			r.held[r.Key(e)] = true
+		for _, k := range fresh {
+			r.held[k] = r.taken.Add(r.Grace)
 		}
 	}
-	kept := slices.DeleteFunc(missing, func(e E) bool { return !r.held[r.Key(e)] })
-	maps.DeleteFunc(r.held, func(k string, _ bool) bool { return present[k] })
-	if len(kept) == 0 {
-		r.held = nil
+	maps.DeleteFunc(r.held, func(k string, _ time.Time) bool { return present[k] })
+	r.set = slices.Concat(r.said, slices.DeleteFunc(r.set, func(e E) bool {
+		_, held := r.held[r.Key(e)]
+		return !held
+	}))
+	r.deadline = time.Time{}
+	for _, until := range r.held {
+		if r.deadline.IsZero() || until.Before(r.deadline) {
+			r.deadline = until
+		}
 	}
-	r.set = slices.Concat(r.said, kept)
 	r.Apply(slices.Clone(r.set))
+}
+
+// replace puts v in place of what c holds, if anything; c has room for one. It
+// never waits, not even for others that do the same.
+func replace[T any](c chan T, v T) {
+	for {
+		select {
+		case c <- v:
+			return
+		default:
+		}
+		select {
+		case <-c:
+		default:
+		}
+	}
 }
 
 // guarded turns a panic into an error.

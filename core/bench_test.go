@@ -1,0 +1,93 @@
+package core_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// benchPool returns a pool of n endpoints, warmed up, and how to close it.
+func benchPool(b *testing.B, n int, opts ...core.Option) *core.Pool[nothing] {
+	b.Helper()
+	f := newFleet(b)
+	for i := range n {
+		f.first = append(f.first, core.Endpoint{Addr: fmt.Sprintf("10.0.0.%d:1", i+1)})
+	}
+	p, err := core.New(f, core.DialFunc[nothing](dialNothing), opts...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := p.Close(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	for _, e := range f.first {
+		l, err := p.Get(b.Context(), core.On(e.Addr))
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = l.Release()
+	}
+	return p
+}
+
+// nothing is a connection that costs nothing.
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+func dialNothing(context.Context, core.Endpoint) (nothing, error) { return nothing{}, nil }
+
+func benchGet(b *testing.B, n int) {
+	b.Helper()
+	p := benchPool(b, n)
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := p.Get(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = l.Release()
+	}
+}
+
+func BenchmarkGet1(b *testing.B)  { benchGet(b, 1) }
+func BenchmarkGet3(b *testing.B)  { benchGet(b, 3) }
+func BenchmarkGet8(b *testing.B)  { benchGet(b, 8) }
+func BenchmarkGet64(b *testing.B) { benchGet(b, 64) }
+
+func BenchmarkDo8(b *testing.B) {
+	p := benchPool(b, 8)
+	ctx := b.Context()
+	fn := func(context.Context, nothing) error { return nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Do(ctx, fn); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkWait has 64 callers for 8 connections, who yield while they hold one.
+func BenchmarkWait(b *testing.B) {
+	p := benchPool(b, 1, core.MaxActive(8))
+	ctx := b.Context()
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l, err := p.Get(ctx)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			runtime.Gosched()
+			_ = l.Release()
+		}
+	})
+}

@@ -1,0 +1,430 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+func TestDoClassifiesReportsAndKeepsOrDiscards(t *testing.T) {
+	overload := errors.New("too much to do")
+	application := errors.New("no such user")
+	classifier := core.WithClassifier(func(err error) core.Class {
+		switch {
+		case err == nil, errors.Is(err, application):
+			return core.OK
+		case errors.Is(err, overload):
+			return core.Overload
+		default:
+			return core.Ignored
+		}
+	})
+	for _, c := range []struct {
+		err   error
+		opts  []core.Option
+		class core.Class
+		keeps bool
+	}{
+		{nil, nil, core.OK, true},
+		{io.EOF, nil, core.Failure, false},
+		{application, nil, core.Failure, false},
+		{context.DeadlineExceeded, nil, core.Failure, false},
+		{fmt.Errorf("call: %w", context.Canceled), nil, core.Cancelled, false},
+		{nil, []core.Option{classifier}, core.OK, true},
+		{application, []core.Option{classifier}, core.OK, true},
+		{overload, []core.Option{classifier}, core.Overload, true},
+		{io.EOF, []core.Option{classifier}, core.Ignored, false},
+		{io.EOF, []core.Option{core.WithClassifier(func(error) core.Class { panic("in the classifier") })}, core.Failure, false},
+	} {
+		t.Run(fmt.Sprintf("%v is %v", c.err, c.class), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1")
+				b := preferring("a:1")
+				p := f.pool(append(c.opts, core.WithBalancer(b))...)
+				type key struct{}
+				ctx := context.WithValue(t.Context(), key{}, 1)
+				var used *link
+				err := p.Do(ctx, func(ctx context.Context, l *link) error {
+					l.use()
+					defer l.unuse()
+					used = l
+					if ctx.Value(key{}) == nil {
+						t.Error("the context is not the caller's")
+					}
+					time.Sleep(123 * time.Millisecond)
+					return c.err
+				})
+				if !errors.Is(err, c.err) {
+					t.Errorf("error %v, want that of the call", err)
+				}
+				synctest.Wait()
+				if used.closed.Load() == c.keeps {
+					t.Errorf("closed: %v", used.closed.Load())
+				}
+				want := core.Report{Class: c.class, Latency: 123 * time.Millisecond, At: 123 * time.Millisecond}
+				if got := b.told(); len(got) != 1 || got[0] != want {
+					t.Errorf("reports %+v, want %+v", got, want)
+				}
+				if got := p.Classify(c.err); got != c.class {
+					t.Errorf("classified as %v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestDoWithoutAConnectionReturnsTheErrorOfGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		f.server("a:1").dialed(refuse)
+		p := f.pool()
+		err := p.Do(t.Context(), func(context.Context, *link) error {
+			t.Error("the call was made")
+			return nil
+		})
+		if !errors.Is(err, core.ErrUnavailable) || !errors.Is(err, errRefused) {
+			t.Errorf("error %v, want ErrUnavailable and the dial's", err)
+		}
+	})
+}
+
+func TestCallThatPanicsOrEndsItsGoroutineDiscardsItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxActive(1))
+		for _, how := range []func(){func() { panic("in the call") }, runtime.Goexit} {
+			recovered := make(chan any)
+			go func() {
+				defer func() { recovered <- recover() }()
+				_ = p.Do(t.Context(), func(context.Context, *link) error {
+					how()
+					return nil
+				})
+			}()
+			if v := <-recovered; v != nil && v != "in the call" {
+				t.Errorf("recovered %v", v)
+			}
+		}
+		synctest.Wait()
+		f.wantCounts(2, 2)
+		if err := p.Do(t.Context(), func(context.Context, *link) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPickerThatPanicsOverAReportKeepsNoConnectionFromThePool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxActive(1), core.WithBalancer(panicking{}))
+		for range 3 {
+			func() {
+				defer func() { _ = recover() }()
+				_ = p.Do(t.Context(), func(context.Context, *link) error { return nil })
+			}()
+		}
+		synctest.Wait()
+		if st := endpointStats(t, p, "a:1"); st.InUse != 0 || st.Calls != 3 {
+			t.Errorf("%+v, want none in use after 3 calls", st)
+		}
+	})
+}
+
+// panicking is a Balancer whose pickers panic at each report.
+type panicking struct{}
+
+func (b panicking) Build(core.Picker, core.Snapshot) core.Picker { return b }
+func (panicking) Pick(core.Hint) int                             { return 0 }
+func (panicking) Report(int, core.Report)                        { panic("in the picker") }
+
+func TestObserverIsToldWhatHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		j := new(journal)
+		p := f.pool(core.WithObserver(j))
+		f.server("a:1").dialed(func(ctx context.Context) error {
+			_ = sleep(ctx, time.Second)
+			return errRefused
+		})
+		_, _ = p.Get(t.Context())
+		f.server("a:1").dialed(slow(2 * time.Second))
+		time.Sleep(10 * time.Second)
+		l := get(t, p)
+		l.Conn().unuse()
+		_ = l.Discard(io.EOF)
+		synctest.Wait()
+		for _, want := range []core.Event{
+			{Kind: core.StateChanged, State: core.Ready},
+			{Kind: core.EndpointAdded, Endpoint: "a:1"},
+			{Kind: core.DialFailed, Endpoint: "a:1", Err: errRefused, Duration: time.Second},
+			{Kind: core.EndpointDown, Endpoint: "a:1", Err: errRefused},
+			{Kind: core.Dialed, Endpoint: "a:1", Duration: 2 * time.Second},
+			{Kind: core.EndpointUp, Endpoint: "a:1"},
+			{Kind: core.ConnClosed, Endpoint: "a:1", Err: io.EOF},
+		} {
+			got := j.of(want.Kind)
+			if len(got) != 1 || got[0].Endpoint != want.Endpoint || !errors.Is(got[0].Err, want.Err) ||
+				got[0].Duration != want.Duration || got[0].State != want.State {
+				t.Errorf("%v: %+v, want one %+v", want.Kind, got, want)
+			}
+		}
+	})
+}
+
+func TestObserverThatPanicsHarmsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		f.server("b:1").dialed(refuse)
+		p := f.pool(core.WithObserver(grumpy{}), core.LeakAfter(time.Second), core.ShrinkGrace(0))
+		_, _ = p.Get(t.Context(), core.On("b:1"))
+		l := get(t, p)
+		time.Sleep(10 * time.Second)
+		l.Conn().unuse()
+		_ = l.Discard(nil)
+		release(t, get(t, p))
+		f.report("a:1")
+		release(t, get(t, p))
+	})
+}
+
+type grumpy struct{}
+
+func (grumpy) Observe(core.Event) { panic("in the observer") }
+
+func TestOnGoesToThatServerAndToNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "down:1")
+		f.server("down:1").dialed(refuse)
+		p := f.pool(core.MaxActive(1))
+		l := get(t, p, core.On("b:1"))
+		if a := l.Endpoint().Addr; a != "b:1" {
+			t.Errorf("served by %s", a)
+		}
+		second := background(t.Context(), p, core.On("b:1"))
+		synctest.Wait()
+		waits(t, second) // although a is idle
+		release(t, get(t, p, core.On("a:1")))
+		synctest.Wait()
+		waits(t, second)
+		if _, err := p.Get(t.Context(), core.On("nowhere:1")); !errors.Is(err, core.ErrNoEndpoint) || asError(t, err).Endpoint != "nowhere:1" {
+			t.Errorf("a server that is not in the set: %v", err)
+		}
+		if _, err := p.Get(t.Context(), core.On("down:1")); !errors.Is(err, core.ErrUnavailable) || !errors.Is(err, errRefused) {
+			t.Errorf("a server that is down: %v", err)
+		}
+		// Nor does it matter that others wait in vain.
+		third := background(t.Context(), p)
+		release(t, get(t, p, core.On("a:1")))
+		synctest.Wait()
+		release(t, served(t, third))
+		held := get(t, p, core.On("a:1"))
+		third = background(t.Context(), p)
+		synctest.Wait()
+		if _, err := p.Get(t.Context(), core.On("down:1")); !errors.Is(err, core.ErrUnavailable) {
+			t.Errorf("a server that is down, while others wait: %v", err)
+		}
+		if _, err := p.Get(t.Context(), core.On("nowhere:1")); !errors.Is(err, core.ErrNoEndpoint) {
+			t.Errorf("a server that is not in the set, while others wait: %v", err)
+		}
+		release(t, l)
+		synctest.Wait()
+		release(t, served(t, second))
+		synctest.Wait()
+		release(t, served(t, third), held)
+	})
+}
+
+func TestAvoidGoesElsewhereWhileAnotherIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool(core.MaxActive(1), core.WithBalancer(preferring("a:1")))
+		for range 20 {
+			l := get(t, p, core.Avoid("a:1"))
+			if l.Endpoint().Addr == "a:1" {
+				t.Error("served by the one to avoid")
+			}
+			release(t, l)
+			l = get(t, p, core.Avoid("a:1"), core.Avoid("b:1"), core.Avoid("a:1"), core.Avoid("a:1"))
+			if l.Endpoint().Addr != "c:1" {
+				t.Errorf("served by %s, want the only one left", l.Endpoint().Addr)
+			}
+			release(t, l)
+			l = get(t, p, core.Avoid("c:1"), core.Avoid("a:1"), core.Avoid("x:1"), core.Avoid("b:1"), core.Avoid("y:1"))
+			if l.Endpoint().Addr != "c:1" {
+				t.Errorf("served by %s, want the one that five wishes ago was to avoid", l.Endpoint().Addr)
+			}
+			release(t, l)
+			release(t, get(t, p, core.Avoid("a:1"), core.Avoid("b:1"), core.Avoid("c:1")))
+		}
+		// It waits for one that is busy rather than take the idle one.
+		busy := getMany(t, p, 1, core.On("b:1"))
+		busy = append(busy, get(t, p, core.On("c:1")))
+		waiting := background(t.Context(), p, core.Avoid("a:1"))
+		synctest.Wait()
+		waits(t, waiting)
+		release(t, busy[1])
+		synctest.Wait()
+		release(t, served(t, waiting), busy[0])
+	})
+}
+
+func TestAvoidTakesWhatThereIsWhenNoOtherIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		for _, a := range []string{"b:1", "c:1"} {
+			f.server(a).dialed(refuse)
+		}
+		p := f.pool(core.MaxActive(1))
+		begun := time.Now()
+		for range 5 {
+			release(t, get(t, p, core.Avoid("a:1")))
+		}
+		l := get(t, p, core.Avoid("a:1"))
+		waiting := background(t.Context(), p, core.Avoid("a:1"))
+		synctest.Wait()
+		waits(t, waiting)
+		release(t, l)
+		synctest.Wait()
+		release(t, served(t, waiting))
+		if d := time.Since(begun); d != 0 {
+			t.Errorf("took %v", d)
+		}
+		// One comes up while a call waits: it is the better choice.
+		l = get(t, p)
+		waiting = background(t.Context(), p, core.Avoid("a:1"))
+		synctest.Wait()
+		f.server("b:1").dialed(nil)
+		time.Sleep(time.Second)
+		if other := served(t, waiting); other.Endpoint().Addr != "b:1" {
+			t.Errorf("served by %s", other.Endpoint().Addr)
+		} else {
+			release(t, other)
+		}
+		release(t, l)
+	})
+}
+
+func TestKeyStaysWithItsServerAndMovesOnlyWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1", "d:1")
+		p := f.pool(core.ShrinkGrace(0))
+		owners := func() map[string]string {
+			m := map[string]string{}
+			for i := range 200 {
+				k := fmt.Sprint("key", i)
+				for range 2 {
+					l := get(t, p, core.WithKey(k))
+					if a := l.Endpoint().Addr; m[k] != "" && m[k] != a {
+						t.Errorf("%s is with %s and with %s", k, m[k], a)
+					}
+					m[k] = l.Endpoint().Addr
+					release(t, l)
+				}
+			}
+			return m
+		}
+		moved := func(from, to map[string]string, which func(owner string) bool) {
+			t.Helper()
+			for k, a := range from {
+				if (to[k] != a) != which(a) {
+					t.Errorf("%s was with %s and is with %s", k, a, to[k])
+				}
+			}
+		}
+		before := owners()
+		share := map[string]int{}
+		for _, a := range before {
+			share[a]++
+		}
+		for a, n := range share {
+			if n < 25 || n > 75 {
+				t.Errorf("%d of 200 keys are with %s, one of 4", n, a)
+			}
+		}
+		f.report("a:1", "c:1", "d:1")
+		moved(before, owners(), func(a string) bool { return a == "b:1" })
+		f.report("a:1", "b:1", "c:1", "d:1")
+		moved(before, owners(), func(string) bool { return false })
+		f.server("c:1").dialed(refuse)
+		p.Reset()
+		moved(before, owners(), func(a string) bool { return a == "c:1" })
+		f.server("c:1").dialed(nil)
+		time.Sleep(time.Minute)
+		moved(before, owners(), func(string) bool { return false })
+	})
+}
+
+func TestStatsTellWhatThePoolIsDoing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.first = []core.Endpoint{{Addr: "a:1", Weight: 2, Zone: "z"}, {Addr: "down:1"}}
+		f.server("down:1").dialed(refuse)
+		p := f.pool(core.MaxActive(3), core.DialTimeout(time.Hour))
+		started := time.Now()
+		if st := p.Stats(); st.State != core.Pending || len(st.Endpoints) != 0 || !st.Since.Equal(started) {
+			t.Errorf("%+v, want pending since the start", st)
+		}
+		synctest.Wait()
+		_, _ = p.Get(t.Context(), core.On("down:1"))
+		three := getMany(t, p, 3, core.On("a:1"))
+		waiting := background(t.Context(), p, core.On("a:1"))
+		time.Sleep(2 * time.Second)
+		if n := p.Stats().Waiting; n != 1 {
+			t.Errorf("%d calls wait, want 1", n)
+		}
+		before := p.Stats()
+		release(t, three[0])
+		synctest.Wait()
+		l := served(t, waiting)
+		three[1].Conn().unuse()
+		_ = three[1].Discard(nil)
+		f.server("a:1").dialed(slow(time.Minute))
+		last := []<-chan result[*link]{background(t.Context(), p), background(t.Context(), p)}
+		synctest.Wait()
+		three[2].Conn().onClose = func() { time.Sleep(time.Minute) } // one is closed slowly, one dialed slowly
+		three[2].Conn().unuse()
+		_ = three[2].Discard(nil)
+		release(t, l)
+		synctest.Wait()
+		st := p.Stats()
+		if st.Waits != before.Waits+2 || st.WaitTime != before.WaitTime+2*time.Second || st.State != core.Ready || !st.Since.Equal(started) {
+			t.Errorf("%+v after %+v, want two more that waited, for 2s in all", st, before)
+		}
+		a := endpointStats(t, p, "a:1")
+		if !a.Endpoint.Equal(f.first[0]) || a.Open != 1 || a.InUse != 1 || a.Idle != 0 || a.Dialing != 1 || a.Closing != 1 ||
+			a.Down || a.LastDial != nil || a.Calls != 4 || a.Dials != 3 || a.DialFailures != 0 || a.Closed != 1 {
+			t.Errorf("%+v", a)
+		}
+		if d := endpointStats(t, p, "down:1"); !d.Down || !errors.Is(d.LastDial, errRefused) || d.DialFailures < 1 || d.Open != 0 {
+			t.Errorf("%+v", d)
+		}
+		time.Sleep(2 * time.Minute)
+		release(t, served(t, last[0]), served(t, last[1]))
+	})
+}
+
+func TestStatsTellTheLatencyTheBalancerGoesBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool()
+		for range 50 {
+			err := p.Do(t.Context(), func(context.Context, *link) error {
+				time.Sleep(20 * time.Millisecond)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if d := endpointStats(t, p, "a:1").Latency; d < 19*time.Millisecond || d > 21*time.Millisecond {
+			t.Errorf("latency %v, want about 20ms", d)
+		}
+	})
+}

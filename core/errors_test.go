@@ -1,0 +1,128 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+func TestErrorTellsKindCauseStateAndCounts(t *testing.T) {
+	refused, expired := errors.New("connection refused"), errors.New("session expired")
+	for _, c := range []struct {
+		name string
+		err  core.Error
+		want string
+	}{
+		{
+			"closed",
+			core.Error{Kind: core.ErrClosed, State: core.Ready},
+			"core: pool is closed; ready, 0 endpoints, 0 connections open, 0 idle, 0 dialing, 0 calls waiting",
+		},
+		{
+			"out of time",
+			core.Error{
+				Kind: core.ErrExhausted, Cause: context.DeadlineExceeded, State: core.Ready,
+				Waited: 1500*time.Millisecond + 7, Endpoints: 1, Open: 2, Idle: 3, Dialing: 4, Waiting: 5,
+			},
+			"core: every connection is in use: context deadline exceeded after 1.5s; " +
+				"ready, 1 endpoints, 2 connections open, 3 idle, 4 dialing, 5 calls waiting",
+		},
+		{
+			"all at once",
+			core.Error{
+				Kind: core.ErrUnavailable, Cause: context.Canceled, LastDial: refused, LastWatch: expired,
+				Endpoint: "a:1", State: core.Stale, Endpoints: 1, Waiting: 1,
+			},
+			"core: no endpoint could be dialed (wanted a:1): context canceled after 0s; " +
+				"stale, 1 endpoints, 0 connections open, 0 idle, 0 dialing, 1 calls waiting; " +
+				"last dial: connection refused; last watch: session expired",
+		},
+		{
+			"no endpoint yet",
+			core.Error{Kind: core.ErrNoEndpoint, LastWatch: expired},
+			"core: no endpoint; pending, 0 endpoints, 0 connections open, 0 idle, 0 dialing, 0 calls waiting; " +
+				"last watch: session expired",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.err.Error(); got != c.want {
+				t.Errorf("it says\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestErrorMatchesItsKindAndItsCauses(t *testing.T) {
+	all := []error{core.ErrClosed, core.ErrNoEndpoint, core.ErrExhausted, core.ErrUnavailable, context.Canceled, io.EOF, io.ErrNoProgress}
+	for _, c := range []struct {
+		name string
+		err  core.Error
+		want []error
+	}{
+		{"kind", core.Error{Kind: core.ErrClosed}, []error{core.ErrClosed}},
+		{"cause", core.Error{Kind: core.ErrNoEndpoint, Cause: context.Canceled}, []error{core.ErrNoEndpoint, context.Canceled}},
+		{"last dial", core.Error{Kind: core.ErrUnavailable, LastDial: io.EOF}, []error{core.ErrUnavailable, io.EOF}},
+		{"last watch", core.Error{Kind: core.ErrExhausted, LastWatch: io.ErrNoProgress}, []error{core.ErrExhausted, io.ErrNoProgress}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, target := range all {
+				want := false
+				for _, w := range c.want {
+					want = want || w == target //nolint:errorlint // the very error
+				}
+				if errors.Is(&c.err, target) != want {
+					t.Errorf("matches %v: %v, want %v", target, !want, want)
+				}
+			}
+			if got := len(c.err.Unwrap()); got != len(c.want) {
+				t.Errorf("wraps %d errors, want %d", got, len(c.want))
+			}
+		})
+	}
+}
+
+func TestNamesOfStatesClassesAndEvents(t *testing.T) {
+	for _, c := range []struct {
+		got, want string
+	}{
+		{core.Pending.String(), "pending"},
+		{core.Ready.String(), "ready"},
+		{core.Empty.String(), "empty"},
+		{core.Stale.String(), "stale"},
+		{core.State(4).String(), "unknown state"},
+		{core.State(255).String(), "unknown state"},
+
+		{core.OK.String(), "ok"},
+		{core.Failure.String(), "failure"},
+		{core.Overload.String(), "overload"},
+		{core.Ignored.String(), "ignored"},
+		{core.Cancelled.String(), "cancelled"},
+		{core.DialFailure.String(), "dial failure"},
+		{core.Class(6).String(), "unknown class"},
+		{core.Class(255).String(), "unknown class"},
+
+		{core.EventKind(0).String(), "unknown event"},
+		{core.EndpointAdded.String(), "endpoint added"},
+		{core.EndpointRemoved.String(), "endpoint removed"},
+		{core.EndpointRejected.String(), "endpoint rejected"},
+		{core.EndpointDown.String(), "endpoint down"},
+		{core.EndpointUp.String(), "endpoint up"},
+		{core.Dialed.String(), "dialed"},
+		{core.DialFailed.String(), "dial failed"},
+		{core.ConnClosed.String(), "connection closed"},
+		{core.LeaseLeaked.String(), "lease leaked"},
+		{core.StateChanged.String(), "state changed"},
+		{core.WatchLost.String(), "watch lost"},
+		{core.BalancerFailed.String(), "balancer failed"},
+		{(core.BalancerFailed + 1).String(), "unknown event"},
+		{core.EventKind(255).String(), "unknown event"},
+	} {
+		if c.got != c.want {
+			t.Errorf("the name is %q, want %q", c.got, c.want)
+		}
+	}
+}

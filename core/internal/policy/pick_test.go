@@ -1,0 +1,352 @@
+package policy_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+// world is a picker with what it looks at, and its clock.
+type world struct {
+	*policy.Picker
+	loads []*slots.Set
+	now   time.Duration
+}
+
+// newWorld returns one with an endpoint for each weight.
+func newWorld(weights ...float64) *world {
+	w := &world{}
+	for range weights {
+		w.loads = append(w.loads, new(slots.Set))
+	}
+	w.Picker = policy.New(nil, w.members(weights...))
+	return w
+}
+
+func (w *world) members(weights ...float64) []policy.Member {
+	var all []policy.Member
+	for i, x := range weights {
+		all = append(all, policy.Member{Key: fmt.Sprint("server", i), Weight: x, Load: &w.loads[i].Load})
+	}
+	return all
+}
+
+// equal returns n weights of 1.
+func equal(n int) []float64 { return slices.Repeat([]float64{1}, n) }
+
+// settle lets every endpoint answer with its latency for a while, so that the
+// averages are known.
+func (w *world) settle(latency ...time.Duration) {
+	w.run(30*time.Second, func(i int) time.Duration { return latency[i] })
+}
+
+// run lets every endpoint answer ten times a second for d; one whose latency
+// is zero gets no calls.
+func (w *world) run(d time.Duration, latency func(i int) time.Duration) {
+	for end := w.now + d; w.now < end; {
+		for i := range w.loads {
+			if l := latency(i); l > 0 {
+				w.Report(i, policy.Answered, l, w.now)
+			}
+		}
+		w.now += 100 * time.Millisecond
+		w.Tick(w.now)
+	}
+}
+
+// busy puts calls in flight.
+func (w *world) busy(i, calls int) {
+	for range calls {
+		w.loads[i].Reserve()
+	}
+}
+
+// picked counts n picks by index.
+func (w *world) picked(n int) []int {
+	seen := make([]int, len(w.loads))
+	for range n {
+		seen[w.Pick()]++
+	}
+	return seen
+}
+
+// wantEven fails the test unless the counts could come from a fair choice: by
+// the chi-square statistic, with a chance of error below one in ten million.
+func wantEven(t *testing.T, what string, seen []int) {
+	t.Helper()
+	total := 0
+	for _, k := range seen {
+		total += k
+	}
+	want := float64(total) / float64(len(seen))
+	x, worst := 0.0, 0
+	for i, k := range seen {
+		x += (float64(k) - want) * (float64(k) - want) / want
+		if math.Abs(float64(k)-want) > math.Abs(float64(seen[worst])-want) {
+			worst = i
+		}
+	}
+	df := float64(len(seen) - 1)
+	if x > df+6*math.Sqrt(2*df)+20 {
+		t.Errorf("%s: not even: chi-square %.0f with %.0f degrees of freedom; endpoint %d of %d has %d picks, a fair share is %.0f",
+			what, x, df, worst, len(seen), seen[worst], want)
+	}
+}
+
+func TestEqualEndpointsGetEqualShares(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 17, 64, 100, 1000, 10_000} {
+		w := newWorld(equal(n)...)
+		wantEven(t, fmt.Sprint(n, " endpoints"), w.picked(max(100_000, 40*n)))
+		for i := range n {
+			w.busy(i, 3)
+		}
+		wantEven(t, fmt.Sprint(n, " busy endpoints"), w.picked(max(100_000, 40*n)))
+	}
+}
+
+func TestEqualsAmongOthersGetEqualShares(t *testing.T) {
+	for _, n := range []int{3, 4, 5, 8, 9, 17, 65} {
+		for _, odd := range []int{0, n / 2, n - 1} {
+			w := newWorld(equal(n)...)
+			w.loads[odd].SetDown(true)
+			seen := w.picked(100_000)
+			if n <= 4 && seen[odd] > 0 {
+				t.Errorf("%d endpoints: %d picks of one that is down", n, seen[odd])
+			}
+			wantEven(t, fmt.Sprintf("%d endpoints but %d", n, odd), slices.Delete(seen, odd, odd+1))
+		}
+	}
+}
+
+func TestFewEndpointsAreAllLookedAt(t *testing.T) {
+	for n := 2; n <= 4; n++ {
+		for best := range n {
+			w := newWorld(equal(n)...)
+			for i := range n {
+				if i != best {
+					w.busy(i, 1+i)
+				}
+			}
+			if seen := w.picked(1000); seen[best] != 1000 {
+				t.Errorf("of %d endpoints %d is the least busy; picks %v", n, best, seen)
+			}
+		}
+	}
+}
+
+// TestBestOfManyIsFoundByFourLooks compares with what four independent looks
+// would find.
+func TestBestOfManyIsFoundByFourLooks(t *testing.T) {
+	for _, n := range []int{5, 8, 20, 1000} {
+		w := newWorld(equal(n)...)
+		for i := 1; i < n; i++ {
+			w.busy(i, i)
+		}
+		const picks = 200_000
+		seen := w.picked(picks)
+		chance := func(k int) float64 { // that all looks fall on k or worse
+			return math.Pow(1-float64(k)/float64(n), 4)
+		}
+		for _, k := range []int{0, 1, n / 4, n - 2, n - 1} {
+			want := (chance(k) - chance(k+1)) * picks
+			if d := math.Abs(float64(seen[k]) - want); d > 6*math.Sqrt(want)+10 {
+				t.Errorf("%d endpoints: number %d in order of load has %d picks, want about %.0f", n, k, seen[k], want)
+			}
+		}
+	}
+}
+
+func TestCallsInFlightAreSpread(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 5, 9, 64, 1000} {
+		w := newWorld(equal(n)...)
+		const each = 50
+		for range each * n {
+			w.busy(w.Pick(), 1)
+		}
+		for i, l := range w.loads {
+			off := 1 // of the mean: all are looked at
+			if n > 4 {
+				off = 6
+			}
+			if k := l.InFlight(); k < each-off || k > each+off {
+				t.Errorf("%d endpoints: %d has %d calls in flight, the mean is %d", n, i, k, each)
+			}
+		}
+	}
+}
+
+func TestCallsInFlightAreInProportionToTheWeights(t *testing.T) {
+	for _, weights := range [][]float64{
+		{1, 1}, {1, 10}, {0.1, 1, 10}, {100, 1000}, {1e-9, 1e-8}, {1e9, 1e8}, {3, 2, 1, 1}, {0.5, 0.25, 0.125},
+	} {
+		w := newWorld(weights...)
+		const calls = 20_000
+		for range calls {
+			w.busy(w.Pick(), 1)
+		}
+		total := 0.0
+		for _, x := range weights {
+			total += x
+		}
+		for i, l := range w.loads {
+			want := weights[i] / total * calls
+			if k := float64(l.InFlight()); math.Abs(k-want) > 0.01*want+2 {
+				t.Errorf("weights %v: endpoint %d has %.0f of %d calls in flight, want %.0f", weights, i, k, calls, want)
+			}
+		}
+	}
+}
+
+func TestExtremeWeightsAreStillOrdered(t *testing.T) {
+	for _, weights := range [][]float64{{1e-9, 1}, {1, 1e9}, {1e-9, 1e9}, {1e-300, 1e300}, {5e-324, 1}, {1, math.MaxFloat64}} {
+		w := newWorld(weights...)
+		for range 5000 {
+			w.busy(w.Pick(), 1)
+		}
+		if light := w.loads[0].InFlight(); light > 1 {
+			t.Errorf("weights %v: the light one has %d of 5000 calls", weights, light)
+		}
+	}
+}
+
+func TestEndpointThatIsDownComesLast(t *testing.T) {
+	w := newWorld(equal(2)...)
+	w.settle(100*time.Microsecond, time.Minute) // as dear as it can be
+	w.busy(1, 10_000)
+	w.loads[0].SetDown(true)
+	if seen := w.picked(1000); seen[0] > 0 {
+		t.Errorf("%d of 1000 picks are of the endpoint that is down", seen[0])
+	}
+	w.loads[1].SetDown(true) // all are: one must be picked
+	if i := w.Pick(); i < 0 || i > 1 {
+		t.Errorf("picked %d", i)
+	}
+	w.loads[0].SetDown(false)
+	if seen := w.picked(1000); seen[1] > 0 {
+		t.Errorf("%d of 1000 picks are of the endpoint that is down", seen[1])
+	}
+
+	w = newWorld(equal(100)...)
+	for i := range 50 {
+		w.loads[2*i].SetDown(true)
+	}
+	down := 0
+	for i, k := range w.picked(100_000) {
+		if i%2 == 0 {
+			down += k
+		}
+	}
+	if want := 100_000 / 16; down < want*8/10 || down > want*12/10 { // all four looks fell on such
+		t.Errorf("%d of 100000 picks are of an endpoint that is down, want about %d", down, want)
+	}
+}
+
+// TestLargestScoresDoNotOverflow compares endpoints at the largest cost, with
+// the largest number of calls in flight, and down.
+func TestLargestScoresDoNotOverflow(t *testing.T) {
+	for _, n := range []int{2, 4, 9} {
+		w := newWorld(equal(n)...)
+		for i := range n {
+			w.Report(i, policy.Answered, 1, 0)
+		}
+		w.now = 100 * time.Millisecond
+		w.Tick(w.now)
+		for i := range n {
+			for range 1000 {
+				w.Report(i, policy.Failed, math.MaxInt64, w.now)
+			}
+			w.busy(i, slots.Max)
+			w.loads[i].SetDown(true)
+		}
+		wantEven(t, fmt.Sprint(n, " endpoints at their worst"), w.picked(20_000))
+		w.loads[n-1].Unreserve()
+		better := w.picked(20_000)
+		for i, k := range better[:n-1] {
+			if n <= 4 && k > 0 || k > better[n-1] {
+				t.Errorf("%d endpoints: %d has %d picks, the better one %d", n, i, k, better[n-1])
+			}
+		}
+		w.loads[0].SetDown(false)
+		up := w.picked(20_000)
+		for i, k := range up[1:] {
+			if n <= 4 && k > 0 || k > up[0] {
+				t.Errorf("%d endpoints: %d has %d picks, the one that is up %d", n, i+1, k, up[0])
+			}
+		}
+	}
+}
+
+func TestPickerWithoutEndpointsPicksNone(t *testing.T) {
+	p := policy.New(nil, nil)
+	if i, k := p.Pick(), p.PickKey(7); i != -1 || k != -1 {
+		t.Errorf("picked %d and %d", i, k)
+	}
+	p.Report(0, policy.Answered, time.Second, time.Second)
+	p.Report(-1, policy.Answered, time.Second, time.Second)
+	p.Tick(time.Second)
+	w := newWorld(1)
+	q := policy.New(p, w.members(1))
+	if i, k := q.Pick(), q.PickKey(7); i != 0 || k != 0 {
+		t.Errorf("picked %d and %d of one", i, k)
+	}
+	if i := policy.New(q, nil).Pick(); i != -1 {
+		t.Errorf("picked %d of none", i)
+	}
+}
+
+func TestEndpointsBeyondTheLargestNumberAreIgnored(t *testing.T) {
+	l := new(slots.Load)
+	members := slices.Repeat([]policy.Member{{Key: "k", Weight: 1, Load: l}}, policy.Max+100)
+	p := policy.New(nil, members)
+	for range 100_000 {
+		if i := p.Pick(); i < 0 || i >= policy.Max {
+			t.Fatalf("picked %d", i)
+		}
+	}
+	p.Report(policy.Max, policy.Answered, time.Second, time.Second) // as one that is not there
+	p.Tick(2 * time.Second)
+}
+
+func TestPickerMayBeUsedByManyAtOnce(t *testing.T) {
+	w := newWorld(equal(9)...)
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for k := range 5000 {
+				i := w.Pick()
+				if g%2 == 0 {
+					i = w.PickKey(uint64(k))
+				}
+				if i < 0 || i > 8 {
+					t.Errorf("picked %d", i)
+					return
+				}
+				w.loads[i].Reserve()
+				w.Report(i, policy.Outcome(k%3), time.Duration(k%7)*time.Millisecond, time.Duration(k)*time.Millisecond)
+				w.loads[i].Unreserve()
+				_ = w.Latency(i)
+			}
+		})
+	}
+	wg.Go(func() { // one that ticks, and builds the next picker as the pool does
+		for k := range 500 {
+			w.Tick(time.Duration(k) * 10 * time.Millisecond)
+			policy.New(w.Picker, w.members(equal(9)...))
+		}
+	})
+	wg.Wait()
+	for i, l := range w.loads {
+		if c := l.Cost.Load(); c == 0 || c > 1<<28 {
+			t.Errorf("endpoint %d costs %d", i, c)
+		}
+		if d := w.Latency(i); d <= 0 || d > time.Second {
+			t.Errorf("endpoint %d has a latency of %v", i, d)
+		}
+	}
+}

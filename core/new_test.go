@@ -1,0 +1,305 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// mistake is an option with a wrong value, or two that do not go together, and
+// what the error says of it.
+type mistake struct {
+	opts []core.Option
+	want string
+}
+
+func mistakes() []mistake {
+	one := func(o core.Option, want string) mistake { return mistake{[]core.Option{o}, want} }
+	return []mistake{
+		one(core.MaxActive(0), "MaxActive(0): must be at least 1"),
+		one(core.MaxActive(-1), "MaxActive(-1): must be at least 1"),
+		one(core.MaxActive(math.MinInt), "MaxActive(-9223372036854775808): must be at least 1"),
+		one(core.MaxActive(32768), "MaxActive(32768) times Share(1): more than 32767 callers at once"),
+		one(core.MaxActive(math.MaxInt), "MaxActive(9223372036854775807) times Share(1): more than 32767"),
+		one(core.MaxTotal(-1), "MaxTotal(-1): must not be negative"),
+		one(core.MaxTotal(math.MinInt), "MaxTotal(-9223372036854775808): must not be negative"),
+		one(core.MinIdle(-1), "MinIdle(-1): must not be negative"),
+		one(core.MinIdle(65), "MinIdle(65): more than MaxActive(64)"),
+		one(core.MinIdle(math.MaxInt), "MinIdle(9223372036854775807): more than MaxActive(64)"),
+		one(core.MaxIdle(-1), "MaxIdle(-1): must not be negative"),
+		{[]core.Option{core.MinIdle(3), core.MaxIdle(2)}, "MinIdle(3): more than MaxIdle(2)"},
+		one(core.IdleTimeout(-1), "IdleTimeout(-1ns): must not be negative"),
+		one(core.IdleTimeout(math.MinInt64), "IdleTimeout(-2562047h47m16.854775808s): must not be negative"),
+		one(core.MaxLifetime(-time.Second), "MaxLifetime(-1s): must not be negative"),
+		one(core.HealthInterval(-time.Second), "HealthInterval(-1s): must not be negative"),
+		one(core.DrainTimeout(-time.Second), "DrainTimeout(-1s): must not be negative"),
+		one(core.ShrinkGrace(-time.Second), "ShrinkGrace(-1s): must not be negative"),
+		one(core.LeakAfter(-time.Second), "LeakAfter(-1s): must not be negative"),
+		one(core.DialTimeout(0), "DialTimeout(0s): must be above zero"),
+		one(core.DialTimeout(-1), "DialTimeout(-1ns): must be above zero"),
+		one(core.MaxDialing(0), "MaxDialing(0): must be at least 1"),
+		one(core.MaxDialing(-1), "MaxDialing(-1): must be at least 1"),
+		one(core.Share(0), "Share(0): must be at least 1"),
+		one(core.Share(-1), "Share(-1): must be at least 1"),
+		one(core.Share(512), "MaxActive(64) times Share(512): more than 32767"),
+		one(core.Share(math.MaxInt), "MaxActive(64) times Share(9223372036854775807): more than 32767"),
+		// A product that overflows to zero, and one to a negative number.
+		{[]core.Option{core.MaxActive(1 << 32), core.Share(1 << 32)}, "times Share(4294967296): more than 32767"},
+		{[]core.Option{core.MaxActive(1 << 62), core.Share(2)}, "times Share(2): more than 32767"},
+		one(core.WithBalancer(nil), "WithBalancer(nil): a balancer is needed"),
+		one(core.WithBalancer((*pointerBalancer)(nil)), "WithBalancer(nil): a balancer is needed"),
+		one(core.WithObserver((*journal)(nil)), "WithObserver: the observer is a nil pointer"),
+		one(core.WithClassifier(nil), "WithClassifier(nil): a classifier is needed"),
+		one(nil, "option 1 is nil"),
+	}
+}
+
+// pointerBalancer is a Balancer that a nil pointer satisfies.
+type pointerBalancer struct{ prefer }
+
+func TestNewNamesEachWrongOption(t *testing.T) {
+	for _, m := range mistakes() {
+		t.Run(strings.ReplaceAll(m.want, ":", ""), func(t *testing.T) {
+			f := newFleet(t)
+			wantRefusal(t, f, core.Dialer[*link](f), m.opts, m.want)
+		})
+	}
+}
+
+func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
+	opts := []core.Option{
+		nil, core.MaxActive(0), core.MaxTotal(-2), core.MinIdle(-3), core.MaxIdle(-4), core.IdleTimeout(-5),
+		core.MaxLifetime(-6), core.HealthInterval(-7), core.DialTimeout(-8), core.MaxDialing(-9), core.DrainTimeout(-10),
+		core.ShrinkGrace(-11), core.Share(-12), core.LeakAfter(-13), core.WithBalancer(nil), core.WithClassifier(nil), nil,
+	}
+	wantRefusal(t, nil, core.DialFunc[*link](nil), opts,
+		"option 1 is nil", "MaxActive(0)", "MaxTotal(-2)", "MinIdle(-3)", "MaxIdle(-4)", "IdleTimeout(-5ns)",
+		"MaxLifetime(-6ns)", "HealthInterval(-7ns)", "DialTimeout(-8ns)", "MaxDialing(-9)", "DrainTimeout(-10ns)",
+		"ShrinkGrace(-11ns)", "Share(-12)", "LeakAfter(-13ns)", "WithBalancer(nil)", "WithClassifier(nil)", "option 17 is nil",
+		"the watcher is nil", "the dialer is nil")
+}
+
+func TestNewNeedsAWatcherAndADialer(t *testing.T) {
+	f := newFleet(t)
+	var noFleet *fleet
+	for _, c := range []struct {
+		name string
+		w    core.Watcher
+		d    core.Dialer[*link]
+		want string
+	}{
+		{"a nil watcher", nil, f, "the watcher is nil"},
+		{"a nil pointer as watcher", noFleet, f, "the watcher is nil"},
+		{"a nil function as watcher", watchFunc(nil), f, "the watcher is nil"},
+		{"a nil dialer", f, nil, "the dialer is nil"},
+		{"a nil pointer as dialer", f, noFleet, "the dialer is nil"},
+		{"a nil function as dialer", f, core.DialFunc[*link](nil), "the dialer is nil"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantRefusal(t, c.w, c.d, nil, c.want) })
+	}
+}
+
+// wantRefusal fails the test unless New refuses, starts nothing, and says all
+// of want, each in a line that begins with "core: ".
+func wantRefusal(t *testing.T, w core.Watcher, d core.Dialer[*link], opts []core.Option, want ...string) error {
+	t.Helper()
+	var err error
+	synctest.Test(t, func(t *testing.T) { // which ends the test if a goroutine is left
+		var p *core.Pool[*link]
+		p, err = core.New(w, d, opts...)
+		if err == nil {
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			t.Fatal("New made a pool")
+		}
+		if p != nil {
+			t.Error("New returned an error and a pool")
+		}
+	})
+	for _, s := range want {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("the error does not say %q:\n%v", s, err)
+		}
+	}
+	for line := range strings.Lines(err.Error()) {
+		if !strings.HasPrefix(line, "core: ") {
+			t.Errorf("a line of the error has no prefix: %q", line)
+		}
+	}
+	return err
+}
+
+// watchFunc is a function as a Watcher.
+type watchFunc func(ctx context.Context, report func([]core.Endpoint)) error
+
+func (f watchFunc) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+	return f(ctx, report)
+}
+
+// validated is a Watcher and Dialer that says of itself whether it is right.
+type validated struct {
+	*fleet
+	err   error
+	asked *int
+}
+
+func (v validated) Validate() error {
+	*v.asked++
+	return v.err
+}
+
+func TestNewAsksTheWatcherAndTheDialerWhetherTheyAreRight(t *testing.T) {
+	f := newFleet(t)
+	noHosts, noCert := errors.New("no hosts given"), errors.New("no certificate")
+	var w, d int
+	err := wantRefusal(t, validated{f, noHosts, &w}, validated{f, noCert, &d}, []core.Option{core.MaxActive(0)},
+		"core: the watcher is not valid: no hosts given", "core: the dialer is not valid: no certificate", "MaxActive(0)")
+	if !errors.Is(err, noHosts) || !errors.Is(err, noCert) {
+		t.Errorf("the error does not wrap its causes: %v", err)
+	}
+	if w != 1 || d != 1 {
+		t.Errorf("the watcher was asked %d times, the dialer %d times", w, d)
+	}
+}
+
+func TestNewUsesAWatcherAndADialerThatAreRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		var w, d int
+		p, err := core.New[*link](validated{f, nil, &w}, validated{f, nil, &d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		warm(t, p, 1)
+		if w != 1 || d != 1 {
+			t.Errorf("the watcher was asked %d times, the dialer %d times", w, d)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestNewReturnsAtOnceWhateverTheWatcherDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		p, err := core.New[*link](watchFunc(func(ctx context.Context, _ func([]core.Endpoint)) error {
+			<-ctx.Done()
+			return sleep(context.Background(), time.Minute) // a registry that hangs
+		}), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := p.Stats(); st.State != core.Pending || len(st.Endpoints) != 0 {
+			t.Errorf("a new pool is %v with %d endpoints", st.State, len(st.Endpoints))
+		}
+		f.wantCounts(0, 0)
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLargestValuesOfTheOptionsAreValuesLikeOthers leases, releases and lets
+// time pass with them.
+func TestLargestValuesOfTheOptionsAreValuesLikeOthers(t *testing.T) {
+	const forever = time.Duration(math.MaxInt64)
+	for _, c := range []struct {
+		name string
+		opts []core.Option
+	}{
+		{"MaxActive", []core.Option{core.MaxActive(32767)}},
+		{"MaxTotal", []core.Option{core.MaxTotal(math.MaxInt)}},
+		{"MinIdle", []core.Option{core.MaxActive(100), core.MinIdle(100), core.MaxIdle(100)}},
+		{"MaxIdle", []core.Option{core.MaxIdle(math.MaxInt)}},
+		{"MaxIdle of shared connections", []core.Option{core.MaxIdle(math.MaxInt), core.Share(2)}},
+		{"MaxIdle of much shared connections", []core.Option{core.MaxIdle(math.MaxInt/4 + 1), core.Share(4)}},
+		{"MaxDialing", []core.Option{core.MaxDialing(math.MaxInt)}},
+		{"Share", []core.Option{core.MaxActive(1), core.Share(32767)}},
+		{"IdleTimeout", []core.Option{core.IdleTimeout(forever)}},
+		{"MaxLifetime", []core.Option{core.MaxLifetime(forever)}},
+		{"CheckAfter", []core.Option{core.CheckAfter(forever)}},
+		{"CheckAfter never", []core.Option{core.CheckAfter(math.MinInt64)}},
+		{"HealthInterval", []core.Option{core.HealthInterval(forever)}},
+		{"DialTimeout", []core.Option{core.DialTimeout(forever)}},
+		{"DrainTimeout", []core.Option{core.DrainTimeout(forever)}},
+		{"ShrinkGrace", []core.Option{core.ShrinkGrace(forever)}},
+		{"LeakAfter", []core.Option{core.LeakAfter(forever)}},
+		{"no observer", []core.Option{core.WithObserver(nil)}},
+		{"none, but by name", []core.Option{core.MaxTotal(0), core.MinIdle(0), core.MaxIdle(0), core.MaxLifetime(0), core.LeakAfter(0)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1", "c:1")
+				p := f.pool(append([]core.Option{core.IdleTimeout(0)}, c.opts...)...)
+				for range 3 {
+					l, err := p.Get(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := l.Release(); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(10 * time.Second)
+				}
+				if _, closed := f.counts(); closed != 0 {
+					t.Errorf("%d connections were closed", closed)
+				}
+				f.report() // drains all, or keeps them
+				time.Sleep(10 * time.Second)
+			})
+		})
+	}
+}
+
+func TestSmallestTimesOfTheOptionsAreTimesLikeOthers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opt  core.Option
+	}{
+		{"IdleTimeout", core.IdleTimeout(1)},
+		{"MaxLifetime", core.MaxLifetime(1)},
+		{"CheckAfter", core.CheckAfter(1)},
+		{"HealthInterval", core.HealthInterval(1)},
+		{"DrainTimeout", core.DrainTimeout(1)},
+		{"ShrinkGrace", core.ShrinkGrace(1)},
+		{"LeakAfter", core.LeakAfter(1)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1")
+				p := f.pool(c.opt)
+				for range 20 {
+					warm(t, p, 2)
+					time.Sleep(100 * time.Millisecond)
+				}
+				l := get(t, p)
+				f.report("b:1")
+				time.Sleep(10 * time.Second)
+				l.Conn().unuse()
+				if err := l.Release(); err != nil {
+					t.Error(err)
+				}
+				warm(t, p, 1)
+			})
+		})
+	}
+}
+
+func ExampleNew_mistakes() {
+	_, err := core.New(nil, core.DialFunc[*link](nil), core.MaxActive(0), core.DialTimeout(-time.Second))
+	fmt.Println(err)
+	// Output:
+	// core: the watcher is nil
+	// core: the dialer is nil
+	// core: MaxActive(0): must be at least 1
+	// core: DialTimeout(-1s): must be above zero
+}
