@@ -1,0 +1,213 @@
+package thriftpool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// DefaultTimeout is what a [Config.Timeout] of zero means.
+const DefaultTimeout = 5 * time.Second
+
+// Config says how connections are opened and what is spoken on them. The zero
+// Config is the binary protocol in frames over plain TCP.
+type Config struct {
+	// Protocol makes the protocol of each connection. Nil means binary.
+	Protocol thrift.TProtocolFactory
+
+	// Transport makes the transport of each connection over a base that is
+	// buffered in both directions, already open, and governed by the deadline
+	// of the call; do not put a socket transport of Apache's into it, which
+	// sets deadlines of its own. Nil means frames as TFramedTransport has
+	// them, or none when Protocol is THeader, which brings its own. For a
+	// server without frames it is thrift.NewTTransportFactory(): the base
+	// needs no TBufferedTransport over it.
+	//
+	// Apache's TFramedTransport works too, and is slower than the default.
+	Transport thrift.TTransportFactory
+
+	// Thrift holds the limits of messages and frames, the strictness of the
+	// binary protocol and the settings of THeader. Nil means that the
+	// factories' own settings hold; otherwise it replaces them in each
+	// connection. ConnectTimeout is ignored in favour of [core.DialTimeout].
+	Thrift *thrift.TConfiguration
+
+	// TLS is for servers that speak TLS. Nil means Thrift.TLSConfig, and plain
+	// connections if that is nil too. Where ServerName is empty, each server
+	// must prove to be the host of its endpoint's address.
+	TLS *tls.Config
+
+	// Timeout bounds each attempt to make a call, within the deadline of the
+	// caller's context: when it passes, the server counts as failed, and a
+	// call that may be repeated is sent to another. Zero means
+	// Thrift.SocketTimeout, and [DefaultTimeout] if that is zero too;
+	// negative means none.
+	Timeout time.Duration
+
+	// Ping asks a server through one of its idle connections whether it still
+	// works, every [core.HealthInterval]. An error closes the connection. Nil
+	// means that idle connections are only looked at, for having been closed.
+	Ping func(ctx context.Context, client thrift.TClient) error
+
+	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
+	// net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Dial returns the dialer of connections for [core.New], which also validates
+// the Config. A connection carries one call at a time: leave [core.Share] at 1.
+// It keeps 8 KB for reading and up to 64 KB for writing.
+func Dial(conf Config) core.Dialer[*Conn] {
+	d := &dialer{conf: conf, dog: newWatchdog(), timeout: conf.Timeout, tls: conf.TLS}
+	if d.tls == nil {
+		d.tls = conf.Thrift.GetTLSConfig()
+	}
+	if d.timeout == 0 {
+		d.timeout = conf.Thrift.GetSocketTimeout()
+	}
+	if d.timeout == 0 {
+		d.timeout = DefaultTimeout
+	}
+	if d.conf.Protocol == nil {
+		d.conf.Protocol = thrift.NewTBinaryProtocolFactoryConf(conf.Thrift)
+	}
+	if d.conf.DialContext == nil {
+		d.conf.DialContext = new(net.Dialer).DialContext
+	}
+	return d
+}
+
+type dialer struct {
+	conf    Config
+	tls     *tls.Config
+	timeout time.Duration
+	dog     *watchdog
+}
+
+// Validate reports what is wrong with the Config. The pool calls it once.
+func (d *dialer) Validate() error {
+	var errs []error
+	if _, err := d.stack(newWire(nil)); err != nil {
+		errs = append(errs, err)
+	}
+	if id := d.conf.Thrift.GetTHeaderProtocolID(); d.conf.Thrift != nil && d.conf.Thrift.THeaderProtocolID != nil && id != *d.conf.Thrift.THeaderProtocolID {
+		errs = append(errs, fmt.Errorf("Thrift.THeaderProtocolID %d is unknown", *d.conf.Thrift.THeaderProtocolID))
+	}
+	if d.conf.TLS != nil && d.conf.Thrift.GetTLSConfig() != nil && d.conf.TLS != d.conf.Thrift.GetTLSConfig() {
+		errs = append(errs, errors.New("TLS and Thrift.TLSConfig are different"))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("thriftpool: config: %w", errors.Join(errs...))
+}
+
+// Dial implements [core.Dialer].
+func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	c, err := d.dial(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("thriftpool: dial %s: %w", e.Addr, &transportError{thrift.NOT_OPEN, err})
+	}
+	return c, nil
+}
+
+func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	network, addr := "tcp", e.Addr
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	raw, err := d.conf.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.connect(ctx, raw, e)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	return c, nil
+}
+
+// connect builds a Conn over an open socket.
+func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*Conn, error) {
+	nc, pr := raw, newProbe(raw)
+	var drain func() error
+	if d.tls != nil {
+		tc, s, err := handshake(ctx, raw, pr, d.tls, e)
+		if err != nil {
+			return nil, err
+		}
+		nc, drain = tc, func() error { return s.drain(tc) }
+	}
+	c, err := d.stack(newWire(nc))
+	if err != nil {
+		return nil, err
+	}
+	c.addr, c.timeout, c.ping = e.Addr, d.timeout, d.conf.Ping
+	c.raw, c.nc, c.probe, c.drain = raw, nc, pr, drain
+	c.guard.dog, c.guard.abort = d.dog, c.abort
+	return c, nil
+}
+
+// stack builds transport and protocol over w.
+func (d *dialer) stack(w *wire) (*Conn, error) {
+	c := &Conn{wire: w}
+	var trans thrift.TTransport
+	if d.conf.Transport == nil {
+		c.framed = newFramed(w, d.conf.Thrift)
+		trans = c.framed
+	} else {
+		var err error
+		if trans, err = d.conf.Transport.GetTransport(w); err != nil {
+			return nil, fmt.Errorf("the Transport factory: %w", err)
+		}
+		if trans == nil {
+			return nil, errors.New("the Transport factory made none")
+		}
+	}
+	proto := d.conf.Protocol.GetProtocol(trans)
+	if _, ok := proto.(*thrift.THeaderProtocol); ok && c.framed != nil {
+		c.framed, trans = nil, w
+		proto = d.conf.Protocol.GetProtocol(trans)
+	}
+	if proto == nil {
+		return nil, errors.New("the Protocol factory made none")
+	}
+	if d.conf.Thrift != nil {
+		thrift.PropagateTConfiguration(trans, d.conf.Thrift)
+		thrift.PropagateTConfiguration(proto, d.conf.Thrift)
+	}
+	c.std = thrift.NewTStandardClient(proto, proto)
+	return c, c.inspect(trans, proto)
+}
+
+// inspect learns from the stack how to see bytes left over from a reply, and
+// whether requests are framed.
+func (c *Conn) inspect(trans thrift.TTransport, proto thrift.TProtocol) error {
+	over := trans.RemainingBytes
+	switch t := trans.(type) {
+	case *framed, *thrift.TFramedTransport:
+		c.frames = true
+	case *thrift.TBufferedTransport:
+		over = func() uint64 { return uint64(t.Reader.Buffered()) }
+	}
+	if h, ok := proto.(*thrift.THeaderProtocol); ok {
+		if c.frames {
+			return errors.New("THeader has frames of its own: Transport must not add any")
+		}
+		c.frames = true
+		over = h.Transport().RemainingBytes
+	}
+	c.left = func() bool {
+		n := over()
+		return n != 0 && n != thrift.UnknownRemainingBytes || c.wire.buffered() > 0
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package thriftpool
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// Error is a call that failed otherwise than by an exception of the IDL, which
+// generated clients return as it is.
+//
+// With errors.As it gives the [thrift.TTransportException],
+// [thrift.TProtocolException] or [thrift.TApplicationException] that ended the
+// call and, where no connection could be had, the [*core.Error]; with errors.Is
+// it matches context.Canceled or context.DeadlineExceeded where the caller's
+// context ended the call, and the errors of the network such as io.EOF,
+// syscall.ECONNRESET and, after [Config.Timeout], os.ErrDeadlineExceeded.
+type Error struct {
+	// Endpoint is the address of the server that was called last; empty if
+	// no connection to any could be had.
+	Endpoint string
+	// Method is the name of the method in the IDL.
+	Method string
+	// Attempts is how many servers the call was sent to, or would have been
+	// had they not been gone; 0 if no connection could be had.
+	Attempts int
+	// Class is what the failure told of the server.
+	Class core.Class
+	// Err is the cause.
+	Err error
+	// Ctx is the context's error if that ended the call, else nil.
+	Ctx error
+}
+
+// Error names the method, the server and the cause.
+func (e *Error) Error() string {
+	at := ""
+	if e.Endpoint != "" {
+		at = " at " + e.Endpoint
+	}
+	if e.Attempts > 1 {
+		at += fmt.Sprintf(" (attempt %d)", e.Attempts)
+	}
+	if e.Ctx != nil && !errors.Is(e.Err, e.Ctx) {
+		return fmt.Sprintf("thriftpool: %s%s: %v: %v", e.Method, at, e.Ctx, e.Err)
+	}
+	return fmt.Sprintf("thriftpool: %s%s: %v", e.Method, at, e.Err)
+}
+
+// Unwrap returns the cause and the context's error.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, 0, 2)
+	for _, err := range []error{e.Err, e.Ctx} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// transportError is a [thrift.TTransportException] that keeps its cause; the
+// constructors of Apache choose either the type or the cause.
+type transportError struct {
+	kind int
+	err  error
+}
+
+func (e *transportError) TExceptionType() thrift.TExceptionType {
+	return thrift.TExceptionTypeTransport
+}
+func (e *transportError) TypeId() int   { return e.kind } //nolint:staticcheck // Apache's name
+func (e *transportError) Err() error    { return e.err }
+func (e *transportError) Unwrap() error { return e.err }
+func (e *transportError) Error() string { return e.err.Error() }
+func (e *transportError) Timeout() bool { return e.kind == thrift.TIMED_OUT }
+
+var _ thrift.TTransportException = (*transportError)(nil)
+
+var (
+	errLeftover = errors.New("thriftpool: the server sent more than it was asked for")
+	errPanic    = errors.New("thriftpool: the call panicked")
+)

@@ -1,0 +1,28 @@
+// The service that the tests of thriftpool call.
+
+namespace go echo
+
+exception EchoError {
+  1: string message
+}
+
+struct Message {
+  1: required string text
+  2: optional list<i64> numbers
+}
+
+service Echo {
+  // echo answers s, or throws EchoError when s begins with "throw".
+  string echo(1: string s) throws (1: EchoError e)
+
+  // add answers a + b.
+  i64 add(1: i64 a, 2: i64 b)
+
+  // send answers its argument.
+  Message send(1: Message m) throws (1: EchoError e)
+
+  void ping()
+
+  // note is remembered by the server and not answered.
+  oneway void note(1: string s)
+}

@@ -1,0 +1,318 @@
+package thriftpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+)
+
+// prompt is how late a call may end after its context.
+const prompt = 5 * time.Millisecond
+
+// best returns the least and the median of what f returns. The least is for
+// assertions: whatever else the machine does delays some and not all.
+func best(n int, f func() time.Duration) (least, median time.Duration) {
+	ds := make([]time.Duration, n)
+	for i := range ds {
+		ds[i] = f()
+	}
+	slices.Sort(ds)
+	return ds[0], ds[n/2]
+}
+
+// stages are servers that stop at a stage of the first call and say so.
+func stages(reached chan<- struct{}) map[string]func(*testing.T, net.Conn) {
+	tell := func() {
+		select {
+		case reached <- struct{}{}:
+		default:
+		}
+	}
+	stop := func(nc net.Conn) { // until the other side closes
+		tell()
+		for {
+			if _, ok := next(nc); !ok {
+				return
+			}
+		}
+	}
+	begin := func(t *testing.T, nc net.Conn, n int) []byte {
+		t.Helper()
+		r, ok := next(nc)
+		if !ok {
+			return nil
+		}
+		b := frame(reply(t, r.method, thrift.REPLY, r.seq, said(strings.Repeat("x", 10_000))))
+		answer(nc, b[:n])
+		return b[n:]
+	}
+	return map[string]func(*testing.T, net.Conn){
+		"while the request is sent": func(t *testing.T, nc net.Conn) {
+			if _, err := nc.Read(make([]byte, 1000)); err == nil {
+				tell()
+				<-t.Context().Done()
+			}
+		},
+		"before the reply": func(t *testing.T, nc net.Conn) {
+			if _, ok := next(nc); ok {
+				stop(nc)
+			}
+		},
+		"within the length of the reply": func(t *testing.T, nc net.Conn) {
+			if begin(t, nc, 2) != nil {
+				stop(nc)
+			}
+		},
+		"within the reply": func(t *testing.T, nc net.Conn) {
+			if begin(t, nc, 30) != nil {
+				stop(nc)
+			}
+		},
+		"while the reply dribbles": func(t *testing.T, nc net.Conn) {
+			rest := begin(t, nc, 1)
+			if rest != nil {
+				tell()
+			}
+			for _, b := range rest {
+				if !answer(nc, []byte{b}) {
+					return
+				}
+				pause(time.Millisecond)
+			}
+		},
+	}
+}
+
+// large returns an argument that fits the stage: one that the buffers of the
+// sockets cannot hold while the server does not read.
+func large(stage string) string {
+	if stage == "while the request is sent" {
+		return strings.Repeat("x", 2<<20)
+	}
+	return "s"
+}
+
+// narrow opens sockets with a small buffer.
+func narrow(ctx context.Context, network, addr string) (net.Conn, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if tc, ok := nc.(*net.TCPConn); ok {
+		err = tc.SetWriteBuffer(64 << 10)
+	}
+	return nc, err
+}
+
+// pause lets time pass; it waits for no event.
+func pause(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+}
+
+func TestCancellationEndsACallInAnyPhase(t *testing.T) {
+	reached := make(chan struct{}, 1)
+	for name, speak := range stages(reached) {
+		t.Run(name, func(t *testing.T) {
+			var last core.Report
+			var reports int
+			pool := newPool(t, Config{DialContext: narrow}, []string{listen(t, func(nc net.Conn) { speak(t, nc) })}, core.MaxActive(1),
+				core.WithBalancer(spyBalancer(func(r core.Report) { last, reports = r, reports+1 })))
+			c := echo.NewEchoClient(Client(pool, Idempotent("*")))
+			arg := large(name)
+			const calls = 9
+			late, usual := best(calls, func() time.Duration {
+				ctx, cancel := context.WithCancel(t.Context())
+				var cancelled time.Time
+				go func() { // ends before the call does
+					<-reached
+					cancelled = time.Now()
+					cancel()
+				}()
+				_, err := c.Echo(ctx, arg)
+				late := time.Since(cancelled)
+				e, ok := errors.AsType[*Error](err)
+				if !ok || !errors.Is(err, context.Canceled) || e.Class != core.Cancelled || e.Attempts != 1 {
+					t.Errorf("got %v", err)
+				}
+				if last.Class != core.Cancelled || last.Latency <= 0 {
+					t.Errorf("reported %+v", last)
+				}
+				return late
+			})
+			t.Logf("%v after the cancellation, usually %v", late, usual)
+			if late > prompt {
+				t.Errorf("returned %v after the cancellation", late)
+			}
+			if reports != calls || pool.Stats().Endpoints[0].Closed < calls-1 {
+				t.Errorf("%d reports, %+v", reports, pool.Stats().Endpoints[0])
+			}
+		})
+	}
+}
+
+func TestCancellationEndsTheWaitForAConnection(t *testing.T) {
+	pool := newPool(t, Config{}, []string{parrot(t)}, core.MaxActive(1))
+	lease, err := pool.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = echo.NewEchoClient(Client(pool)).Echo(ctx, "s")
+	if !errors.Is(err, context.Canceled) || Classify(err) != core.Cancelled {
+		t.Errorf("got %v", err)
+	}
+	if err := lease.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
+	for name, speak := range stages(nil) {
+		for _, whose := range []string{"of the context", "of the attempt"} {
+			t.Run(name+" "+whose, func(t *testing.T) {
+				const time20 = 20 * time.Millisecond
+				conf := Config{DialContext: narrow}
+				if whose == "of the attempt" {
+					conf.Timeout = time20
+				}
+				c := newClient(t, conf, []string{listen(t, func(nc net.Conn) { speak(t, nc) })}, Attempts(1))
+				arg := large(name)
+				late, usual := best(9, func() time.Duration {
+					ctx := t.Context()
+					if conf.Timeout == 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, time20)
+						defer cancel()
+					}
+					begun := time.Now()
+					_, err := c.Echo(ctx, arg)
+					took := time.Since(begun)
+					if te, ok := errors.AsType[thrift.TTransportException](err); ok && te.TypeId() != thrift.TIMED_OUT ||
+						errors.Is(err, context.DeadlineExceeded) != (conf.Timeout == 0) || Classify(err) == core.Cancelled {
+						t.Errorf("got %v", err)
+					}
+					if took < time20-time.Millisecond {
+						t.Errorf("gave up after %v", took)
+					}
+					return took - time20
+				})
+				t.Logf("%v late, usually %v", late, usual)
+				if late > prompt {
+					t.Errorf("%v late", late)
+				}
+			})
+		}
+	}
+}
+
+func TestADribbledReplyThatIsInTimeIsTaken(t *testing.T) {
+	addr := listen(t, func(nc net.Conn) {
+		r, ok := next(nc)
+		if !ok {
+			return
+		}
+		for _, b := range frame(reply(t, r.method, thrift.REPLY, r.seq, said("slowly but surely"))) {
+			if !answer(nc, []byte{b}) {
+				return
+			}
+		}
+		next(nc)
+	})
+	got, err := newClient(t, Config{}, []string{addr}).Echo(t.Context(), "s")
+	if err != nil || got != "slowly but surely" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
+	s := serve(t, framedBinary(), &handler{})
+	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1))
+	lease, err := pool.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := echo.NewEchoClient(lease.Conn())
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for _, ctx := range []context.Context{cancelled, overdue, late{t.Context()}} {
+		if _, err := c.Echo(ctx, "s"); err == nil || ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			t.Errorf("got %v for %v", err, ctx.Err())
+		}
+	}
+	if got, err := c.Echo(t.Context(), "s"); err != nil || got != "s" {
+		t.Errorf("the call after it got %q, %v", got, err)
+	}
+	if err := lease.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// late is a context whose deadline has passed and whose timer has not fired.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestADeadlineThatHasPassedDoesNotHarmTheNextCall(t *testing.T) {
+	s := serve(t, framedBinary(), &handler{})
+	c := newClient(t, Config{Timeout: -1}, []string{s.addr()})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Echo(ctx, "s"); err != nil {
+		t.Fatal(err)
+	}
+	<-ctx.Done()
+	if _, err := c.Echo(t.Context(), "s"); err != nil {
+		t.Error(err)
+	}
+	if s.accepted() != 1 {
+		t.Errorf("%d connections", s.accepted())
+	}
+}
+
+// One connection serves calls that are cancelled when they are about to end,
+// and calls that nobody cancels. Were the end of the first to reach the second,
+// it would fail.
+func TestACancellationNeverHitsTheNextCall(t *testing.T) {
+	d := dialerOf(t, Config{})
+	var rounds sync.WaitGroup
+	var cancel atomic.Pointer[context.CancelFunc]
+	s := serve(t, framedBinary(), &handler{onEcho: func(_ context.Context, s string) (string, error) {
+		if f := cancel.Swap(nil); f != nil {
+			(*f)()
+			rounds.Go(d.dog.round) // which races with the reply
+		}
+		return s, nil
+	}})
+	defer rounds.Wait()
+	c := echo.NewEchoClient(Client(poolOf(t, d, []string{s.addr()}, core.MaxActive(1))))
+	hits := 0
+	for i := range 2000 {
+		ctx, f := context.WithCancel(t.Context())
+		cancel.Store(&f)
+		if _, err := c.Echo(ctx, "s"); err != nil {
+			hits++
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("call %d: %v", i, err)
+			}
+		}
+		want := fmt.Sprint(i)
+		if got, err := c.Echo(context.Background(), want); err != nil || got != want {
+			t.Fatalf("call %d, not cancelled: %q, %v", i, got, err)
+		}
+	}
+	t.Logf("%d of 2000 calls were ended, on %d connections", hits, s.accepted())
+}
