@@ -261,6 +261,7 @@ func (p *pool) receive(ctx context.Context, r *request, sl *slots.Slot, gen uint
 func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter) offer {
 	if r.want != nil && !r.want.Awaited() {
 		r.want = nil // it is full, or failed, or left
+		p.queue.Await(w, nil, false)
 		w.Disarm()
 	}
 	o := p.search(ctx, v, r)
@@ -269,8 +270,10 @@ func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter) o
 		o = p.search(ctx, v, r)
 	}
 	if o.slot == nil && o.dial != nil && (r.want == nil || r.want == r.late) {
+		if !p.queue.Await(w, o.dial, false) { // first: what it asks for may be there at once
+			return offer{busy: true} // served meanwhile
+		}
 		r.want = o.dial
-		p.queue.Await(w, r.want, false) // first: what it asks for may be there at once
 		if r.want.Demand() {
 			w.Arm(hedge)
 		} else {

@@ -102,7 +102,7 @@ func TestSlowerServerGetsFewerCalls(t *testing.T) {
 				return ms, policy.Answered
 			}
 			w.serve(2*time.Second, 2*n, answer) // learn
-			seen := w.serve(10*time.Second, 2*n, answer)
+			seen := w.serve(4*time.Second, 2*n, answer)
 			// By its speed it could take 1/factor of what another takes.
 			if most := 1.2 / (factor*float64(n-1) + 1); share(seen, 0) > most {
 				t.Errorf("one of %d servers is %gx slower: it got %.2f %% of the calls, want at most %.2f %%",
@@ -138,7 +138,7 @@ func TestServerThatFailsAtOnceIsNoBargain(t *testing.T) {
 		for _, c := range []struct {
 			name  string
 			after time.Duration
-		}{{"from the start", 0}, {"after a while", 10 * time.Second}} {
+		}{{"from the start", 0}, {"after a while", 3 * time.Second}} {
 			w := newWorld(equal(n)...)
 			answer := func(i int) (time.Duration, policy.Outcome) {
 				if i == 0 && w.now >= c.after {
@@ -147,7 +147,7 @@ func TestServerThatFailsAtOnceIsNoBargain(t *testing.T) {
 				return 2 * ms, policy.Answered
 			}
 			w.serve(c.after+time.Second, 2*n, answer)
-			if got := share(w.serve(20*time.Second, 2*n, answer), 0); got > 0.5/float64(n) {
+			if got := share(w.serve(5*time.Second, 2*n, answer), 0); got > 0.5/float64(n) {
 				t.Errorf("one of %d fails at once, %s: it got %.1f %% of the calls", n, c.name, 100*got)
 			}
 		}
@@ -168,13 +168,13 @@ func TestFleetThatFailedForLongIsJudgedByLatencyAgain(t *testing.T) {
 	}
 	w.serve(10*time.Second, 4, answer)
 	down = true
-	w.serve(15*time.Minute, 4, answer)
+	w.serve(2*time.Minute, 4, answer)
 	for i, l := range w.loads {
 		if d := w.Latency(i); d <= 0 || d > time.Second {
-			t.Errorf("after fifteen minutes of failures server %d has a latency of %v", i, d)
+			t.Errorf("after two minutes of failures server %d has a latency of %v", i, d)
 		}
 		if c := l.Cost.Load(); c == 0 || c >= 1<<28 {
-			t.Errorf("after fifteen minutes of failures server %d costs %d", i, c)
+			t.Errorf("after two minutes of failures server %d costs %d", i, c)
 		}
 	}
 	down = false
@@ -379,18 +379,18 @@ func TestAveragesOutliveThePicker(t *testing.T) {
 // TestNoiseDoesNotMakeAFavourite: servers whose latencies differ by chance only
 // get equal shares, also at a load so low that calls never meet.
 func TestNoiseDoesNotMakeAFavourite(t *testing.T) {
-	for _, n := range []int{3, 5, 10} {
-		for _, clients := range []int{1, n, 4 * n} {
+	for _, n := range []int{3, 10} {
+		for _, clients := range []int{1, 2 * n} {
 			for _, sigma := range []float64{0.1, 0.3} {
 				w := newWorld(equal(n)...)
 				r := rand.New(rand.NewPCG(uint64(n), uint64(clients)))
 				answer := func(int) (time.Duration, policy.Outcome) {
 					return time.Duration(float64(ms) * math.Exp(sigma*r.NormFloat64())), policy.Answered
 				}
-				w.serve(5*time.Second, clients, answer)
-				seen := w.serve(10*time.Second, clients, answer)
+				w.serve(2*time.Second, clients, answer)
+				seen := w.serve(6*time.Second, clients, answer)
 				for i := range seen {
-					if got := share(seen, i) * float64(n); got < 0.8 || got > 1.2 {
+					if got := share(seen, i) * float64(n); got < 0.75 || got > 1.25 {
 						t.Errorf("%d servers, %d clients, noise of %.0f %%: server %d got %.2f of its fair share",
 							n, clients, 100*sigma, i, got)
 					}

@@ -203,23 +203,24 @@ func (q *Queue) Settle(w *Waiter) {
 	q.mu.Unlock()
 }
 
-// Await notes that the caller is about to ask for a dial at d, or for none if d
-// is nil, and takes back what it had asked for elsewhere. late says that it
-// would rather dial elsewhere: else it is told of no room.
-func (q *Queue) Await(w *Waiter, d Dial, late bool) {
+// Await notes where the caller is about to ask for a dial, nil for nowhere, and
+// takes back what it had asked for elsewhere. late says that it would rather
+// dial elsewhere: else it is told of no room. Await returns false, and the
+// caller must not ask, when the waiter is queued no more: it was served.
+func (q *Queue) Await(w *Waiter, d Dial, late bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if !w.queued {
+		return false
+	}
 	w.late = late
-	if d == w.dial {
-		return // still; or the waiter was served, which took it back
+	if back := w.dial; back != d {
+		w.dial = d
+		if back != nil {
+			back.Undemand()
+		}
 	}
-	back := d
-	if w.queued {
-		back, w.dial = w.dial, d
-	}
-	if back != nil {
-		back.Undemand()
-	}
+	return true
 }
 
 // Leave ends the wait and returns what was delivered meanwhile, or nil. The
@@ -352,6 +353,7 @@ func (q *Queue) unlinkLocked(w *Waiter) {
 	}
 	if w.dial != nil {
 		w.dial.Undemand()
+		w.dial = nil
 	}
 	if w.prev == nil {
 		q.head = w.next
