@@ -367,10 +367,11 @@ func (p *pool) try(ctx context.Context, s *subpool.Sub, r *request) offer {
 			return offer{slot: sl, gen: gen}
 		}
 	}
-	if s != r.late && s.Growth() == subpool.Grows {
+	grows, busy := s.Outlook()
+	if grows && s != r.late {
 		return offer{dial: s, busy: true}
 	}
-	return offer{busy: s.Busy()}
+	return offer{busy: busy}
 }
 
 // spare is for a call that may not dial s since the total is used up: it takes

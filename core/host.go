@@ -1,7 +1,6 @@
 package core
 
 import (
-	"runtime"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
@@ -42,13 +41,7 @@ func (p *pool) GiveTotal() {
 // HandOver gives an owned slot to the first call that waits and accepts it.
 func (p *pool) HandOver(s *subpool.Sub, sl *slots.Slot) bool {
 	gen := sl.Gen()
-	if gen&slots.Doomed != 0 || !p.queue.Deliver(&s.Set, sl, gen) {
-		return false
-	}
-	// The connection is of no use until the call that has it runs: where all
-	// processors are busy, let it run now.
-	runtime.Gosched()
-	return true
+	return gen&slots.Doomed == 0 && p.queue.Deliver(&s.Set, sl, gen)
 }
 
 // Returned offers the idle slots of s to the calls that wait. Where the total

@@ -10,6 +10,7 @@ package subpool
 import (
 	"context"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,7 +155,11 @@ func Released(sl *slots.Slot, how slots.Ended) bool {
 	case slots.Exposed:
 		Of(sl).exposed(sl)
 	case slots.Usable:
-		Of(sl).GiveBack(sl)
+		if Of(sl).GiveBack(sl) {
+			// The connection is of no use until the call that has it now runs:
+			// where all processors are busy, let it run first.
+			runtime.Gosched()
+		}
 	case slots.MustClose:
 		Of(sl).retire(sl, nil)
 	default:
@@ -181,18 +186,20 @@ func Of(sl *slots.Slot) *Sub {
 	return s
 }
 
-// GiveBack makes an owned, usable slot idle or hands it to a call that waits.
-func (s *Sub) GiveBack(sl *slots.Slot) {
+// GiveBack makes an owned, usable slot idle or hands it to a call that waits,
+// and reports whether it did the latter.
+func (s *Sub) GiveBack(sl *slots.Slot) bool {
 	if s.attention.Load() != 0 && s.host.HandOver(s, sl) {
-		return
+		return true
 	}
 	if !sl.PutWithin() {
 		s.lose(sl, nil, false)
-		return
+		return false
 	}
 	if s.attention.Load() != 0 {
 		s.exposed(sl)
 	}
+	return false
 }
 
 // exposed looks at a slot that became idle while the attention was up. A call
@@ -261,44 +268,21 @@ func (s *Sub) Refill() {
 // Retire closes the connection of an owned, doomed slot.
 func (s *Sub) Retire(sl *slots.Slot) { s.retire(sl, nil) }
 
-// Growth is whether a sub-pool may open another connection now.
-type Growth uint8
-
-const (
-	// Grows: a dial may begin, or is under way with room for more callers.
-	Grows Growth = iota
-	// Full: as many connections as allowed are open, or dials stuck.
-	Full
-	// Resting: the last dial failed and the next may not begin yet.
-	Resting
-	// Leaving: the endpoint left the set.
-	Leaving
-)
-
-// Growth tells whether a call can wait for a dial here.
-func (s *Sub) Growth() Growth {
+// Outlook tells what a call that found no idle slot can wait for here, as of
+// one moment. grows: a dial may begin, or is under way with room for one more
+// caller. busy: a connection is open and may come back, is being dialed, or
+// makes room soon.
+func (s *Sub) Outlook() (grows, busy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.draining:
-		return Leaving
-	case s.failing >= 0 && s.host.Now() < s.resting:
-		return Resting
+	case s.draining, s.failing >= 0 && s.host.Now() < s.resting:
 	case s.comingLocked()*s.cfg.Share > int(s.demand.Load()):
-		return Grows
-	case s.takenLocked() >= s.cfg.MaxActive, s.stuck >= s.cfg.MaxDialing:
-		return Full
+		grows = true
 	default:
-		return Grows
+		grows = s.takenLocked() < s.cfg.MaxActive && s.stuck < s.cfg.MaxDialing
 	}
-}
-
-// Busy reports whether there is something to wait for without a new dial: a
-// connection is open and may come back, is being dialed, or makes room soon.
-func (s *Sub) Busy() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.takenLocked() > s.stuck
+	return grows, s.takenLocked() > s.stuck
 }
 
 // LastDial returns the error of the last dial, nil if it went well.
