@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,13 +366,14 @@ func TestKeyStaysWithItsServerAndMovesOnlyWithIt(t *testing.T) {
 func TestStatsTellWhatThePoolIsDoing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
-		f.first = []core.Endpoint{{Addr: "a:1", Weight: 2, Zone: "z"}, {Addr: "down:1"}}
+		set := []core.Endpoint{{Addr: "a:1", Weight: 2, Zone: "z"}, {Addr: "down:1"}}
 		f.server("down:1").dialed(refuse)
 		p := f.pool(core.MaxActive(3), core.DialTimeout(time.Hour))
 		started := time.Now()
 		if st := p.Stats(); st.State != core.Pending || len(st.Endpoints) != 0 || !st.Since.Equal(started) {
 			t.Errorf("%+v, want pending since the start", st)
 		}
+		f.reports <- set
 		synctest.Wait()
 		_, _ = p.Get(t.Context(), core.On("down:1"))
 		three := getMany(t, p, 3, core.On("a:1"))
@@ -398,7 +401,7 @@ func TestStatsTellWhatThePoolIsDoing(t *testing.T) {
 			t.Errorf("%+v after %+v, want two more that waited, for 2s in all", st, before)
 		}
 		a := endpointStats(t, p, "a:1")
-		if !a.Endpoint.Equal(f.first[0]) || a.Open != 1 || a.InUse != 1 || a.Idle != 0 || a.Dialing != 1 || a.Closing != 1 ||
+		if !a.Endpoint.Equal(set[0]) || a.Open != 1 || a.InUse != 1 || a.Idle != 0 || a.Dialing != 1 || a.Closing != 1 ||
 			a.Down || a.LastDial != nil || a.Calls != 4 || a.Dials != 3 || a.DialFailures != 0 || a.Closed != 1 {
 			t.Errorf("%+v", a)
 		}
@@ -427,4 +430,41 @@ func TestStatsTellTheLatencyTheBalancerGoesBy(t *testing.T) {
 			t.Errorf("latency %v, want about 20ms", d)
 		}
 	})
+}
+
+// prefer is a Balancer whose pickers choose the endpoint with this address
+// while it is in the set, and remember what they are told.
+type prefer struct {
+	addr    string
+	mu      *sync.Mutex
+	reports *[]core.Report
+}
+
+func preferring(addr string) prefer {
+	return prefer{addr: addr, mu: new(sync.Mutex), reports: new([]core.Report)}
+}
+
+func (b prefer) Build(_ core.Picker, set core.Snapshot) core.Picker {
+	i := slices.IndexFunc(set.Members, func(m core.Member) bool { return m.Endpoint.Addr == b.addr })
+	return preferPicker{b, i}
+}
+
+// told returns the reports so far.
+func (b prefer) told() []core.Report {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(*b.reports)
+}
+
+type preferPicker struct {
+	prefer
+	i int
+}
+
+func (p preferPicker) Pick(core.Hint) int { return p.i }
+
+func (p preferPicker) Report(_ int, r core.Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*p.reports = append(*p.reports, r)
 }

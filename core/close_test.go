@@ -47,8 +47,8 @@ func TestCloseWakesThoseWhoWaitAndWaitsForLeasesAndDials(t *testing.T) {
 		synctest.Wait()
 		f.wantCounts(1, 1)
 		select {
-		case <-closed:
-			t.Error("closed before the dial ended")
+		case err := <-closed:
+			t.Errorf("closed with %v before the dial ended", err)
 		default:
 		}
 		if err := <-closed; err != nil || time.Since(begun) != 3*time.Second {

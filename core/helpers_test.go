@@ -32,9 +32,9 @@ type fleet struct {
 
 // newFleet returns a network whose first report names addrs. Without any it
 // reports nothing until told to.
-func newFleet(t testing.TB, addrs ...string) *fleet {
-	t.Helper()
-	return &fleet{t: t, reports: make(chan []core.Endpoint), first: endpoints(addrs...), servers: map[string]*server{}}
+func newFleet(tb testing.TB, addrs ...string) *fleet {
+	tb.Helper()
+	return &fleet{t: tb, reports: make(chan []core.Endpoint), first: endpoints(addrs...), servers: map[string]*server{}}
 }
 
 func endpoints(addrs ...string) []core.Endpoint {
@@ -465,41 +465,4 @@ func (j *journal) of(kind core.EventKind) []core.Event {
 		}
 	}
 	return some
-}
-
-// prefer is a Balancer whose pickers choose the endpoint with this address
-// while it is in the set, and remember what they are told.
-type prefer struct {
-	addr    string
-	mu      *sync.Mutex
-	reports *[]core.Report
-}
-
-func preferring(addr string) prefer {
-	return prefer{addr: addr, mu: new(sync.Mutex), reports: new([]core.Report)}
-}
-
-func (b prefer) Build(_ core.Picker, set core.Snapshot) core.Picker {
-	i := slices.IndexFunc(set.Members, func(m core.Member) bool { return m.Endpoint.Addr == b.addr })
-	return preferPicker{b, i}
-}
-
-// told returns the reports so far.
-func (b prefer) told() []core.Report {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(*b.reports)
-}
-
-type preferPicker struct {
-	prefer
-	i int
-}
-
-func (p preferPicker) Pick(core.Hint) int { return p.i }
-
-func (p preferPicker) Report(_ int, r core.Report) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	*p.reports = append(*p.reports, r)
 }

@@ -108,7 +108,23 @@ func TestNewNeedsAWatcherAndADialer(t *testing.T) {
 
 // wantRefusal fails the test unless New refuses, starts nothing, and says all
 // of want, each in a line that begins with "core: ".
-func wantRefusal(t *testing.T, w core.Watcher, d core.Dialer[*link], opts []core.Option, want ...string) error {
+func wantRefusal(t *testing.T, w core.Watcher, d core.Dialer[*link], opts []core.Option, want ...string) {
+	t.Helper()
+	err := refusal(t, w, d, opts)
+	for _, s := range want {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("the error does not say %q:\n%v", s, err)
+		}
+	}
+	for line := range strings.Lines(err.Error()) {
+		if !strings.HasPrefix(line, "core: ") {
+			t.Errorf("a line of the error has no prefix: %q", line)
+		}
+	}
+}
+
+// refusal is the error of New, which must have one and start nothing.
+func refusal(t *testing.T, w core.Watcher, d core.Dialer[*link], opts []core.Option) error {
 	t.Helper()
 	var err error
 	synctest.Test(t, func(t *testing.T) { // which ends the test if a goroutine is left
@@ -124,16 +140,6 @@ func wantRefusal(t *testing.T, w core.Watcher, d core.Dialer[*link], opts []core
 			t.Error("New returned an error and a pool")
 		}
 	})
-	for _, s := range want {
-		if !strings.Contains(err.Error(), s) {
-			t.Errorf("the error does not say %q:\n%v", s, err)
-		}
-	}
-	for line := range strings.Lines(err.Error()) {
-		if !strings.HasPrefix(line, "core: ") {
-			t.Errorf("a line of the error has no prefix: %q", line)
-		}
-	}
 	return err
 }
 
@@ -160,14 +166,15 @@ func TestNewAsksTheWatcherAndTheDialerWhetherTheyAreRight(t *testing.T) {
 	f := newFleet(t)
 	noHosts, noCert := errors.New("no hosts given"), errors.New("no certificate")
 	var w, d int
-	err := wantRefusal(t, validated{f, noHosts, &w}, validated{f, noCert, &d}, []core.Option{core.MaxActive(0)},
-		"core: the watcher is not valid: no hosts given", "core: the dialer is not valid: no certificate", "MaxActive(0)")
+	err := refusal(t, validated{f, noHosts, &w}, validated{f, noCert, &d}, nil)
 	if !errors.Is(err, noHosts) || !errors.Is(err, noCert) {
 		t.Errorf("the error does not wrap its causes: %v", err)
 	}
 	if w != 1 || d != 1 {
 		t.Errorf("the watcher was asked %d times, the dialer %d times", w, d)
 	}
+	wantRefusal(t, validated{f, noHosts, &w}, validated{f, noCert, &d}, []core.Option{core.MaxActive(0)},
+		"core: the watcher is not valid: no hosts given", "core: the dialer is not valid: no certificate", "MaxActive(0)")
 }
 
 func TestNewUsesAWatcherAndADialerThatAreRight(t *testing.T) {

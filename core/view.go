@@ -107,7 +107,7 @@ func (p *pool) apply(set []Endpoint) {
 		}
 		for i, s := range next.subs {
 			srv, _ := s.Tag.(*server)
-			srv.index.Store(int32(i)) //nolint:gosec // fewer endpoints than 2^31
+			srv.index.Store(int32(i))
 		}
 	}
 	if !p.publish(old, next) {

@@ -66,7 +66,7 @@ type Config struct {
 // the Config. A connection carries one call at a time: leave [core.Share] at 1.
 // It keeps 8 KB for reading and up to 64 KB for writing.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, dog: newWatchdog(), timeout: conf.Timeout, tls: conf.TLS}
+	d := &dialer{conf: conf, dog: newWatchdog(), alarm: newAlarm(), timeout: conf.Timeout, tls: conf.TLS}
 	if d.tls == nil {
 		d.tls = conf.Thrift.GetTLSConfig()
 	}
@@ -90,6 +90,7 @@ type dialer struct {
 	tls     *tls.Config
 	timeout time.Duration
 	dog     *watchdog
+	alarm   *alarm
 }
 
 // Validate reports what is wrong with the Config. The pool calls it once.
@@ -152,7 +153,11 @@ func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*C
 	}
 	c.addr, c.timeout, c.ping = e.Addr, d.timeout, d.conf.Ping
 	c.raw, c.nc, c.probe, c.drain = raw, nc, pr, drain
+	if c.frames && d.tls == nil {
+		c.wire.waitFor, c.wire.waitsOne = lowWater(raw), true
+	}
 	c.guard.dog, c.guard.abort = d.dog, c.abort
+	c.alarm, c.used = d.alarm, time.Now()
 	return c, nil
 }
 

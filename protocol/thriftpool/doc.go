@@ -37,10 +37,10 @@
 // whose reply has begun is not. No call is sent to more than three servers, see
 // [Attempts].
 //
-// Before each call a look at the socket tells whether the server has closed
-// the connection meanwhile. So a call does not fail because its connection was
-// idle for too long, or because a server was restarted, unless the server
-// closes at the very moment of sending.
+// Before a call on a connection that was idle for a millisecond, and before
+// any call for a second after a connection broke, a look at the socket tells
+// whether the server has closed it. So a call does not fail because its
+// connection was idle for too long.
 //
 // # Connections
 //

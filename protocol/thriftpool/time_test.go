@@ -134,13 +134,21 @@ func TestCancellationEndsACallInAnyPhase(t *testing.T) {
 			late, usual := best(calls, func() time.Duration {
 				ctx, cancel := context.WithCancel(t.Context())
 				var cancelled time.Time
-				go func() { // ends before the call does
-					<-reached
-					cancelled = time.Now()
+				over := make(chan struct{})
+				var canceller sync.WaitGroup
+				canceller.Go(func() {
+					select {
+					case <-reached:
+						cancelled = time.Now()
+					case <-over:
+					}
 					cancel()
-				}()
+				})
 				_, err := c.Echo(ctx, arg)
-				late := time.Since(cancelled)
+				ended := time.Now()
+				close(over)
+				canceller.Wait()
+				late := ended.Sub(cancelled)
 				e, ok := errors.AsType[*Error](err)
 				if !ok || !errors.Is(err, context.Canceled) || e.Class != core.Cancelled || e.Attempts != 1 {
 					t.Errorf("got %v", err)
@@ -233,6 +241,38 @@ func TestADribbledReplyThatIsInTimeIsTaken(t *testing.T) {
 	got, err := newClient(t, Config{}, []string{addr}).Echo(t.Context(), "s")
 	if err != nil || got != "slowly but surely" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// Were the wait for the last byte one for more bytes, it would not end.
+func TestTheLastByteOfAReplyMayComeAlone(t *testing.T) {
+	apache := thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), &thrift.TConfiguration{})
+	for _, conf := range []Config{{}, {Transport: apache}} {
+		for _, size := range []int{0, 100, 4096, readSize, 5 * readSize} {
+			var conns atomic.Int32
+			addr := listen(t, func(nc net.Conn) {
+				conns.Add(1)
+				for {
+					r, ok := next(nc)
+					if !ok {
+						return
+					}
+					b := frame(reply(t, r.method, thrift.REPLY, r.seq, said(strings.Repeat("x", size))))
+					answer(nc, b[:len(b)-1])
+					pause(2 * time.Millisecond)
+					answer(nc, b[len(b)-1:])
+				}
+			})
+			c := newClient(t, conf, []string{addr})
+			for range 3 {
+				if got, err := c.Echo(t.Context(), "s"); err != nil || len(got) != size {
+					t.Errorf("%d bytes: %d, %v", size, len(got), err)
+				}
+			}
+			if conns.Load() != 1 {
+				t.Errorf("%d bytes: %d connections", size, conns.Load())
+			}
+		}
 	}
 }
 

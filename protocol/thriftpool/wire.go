@@ -35,6 +35,11 @@ type wire struct {
 	r, w int
 	wbuf []byte // was written and not flushed
 
+	// waitFor, if not nil, sets how many bytes end the wait for a reply;
+	// waitsOne says that one does. See lowWater.
+	waitFor  func(n int)
+	waitsOne bool
+
 	out, in int  // bytes of this call that the connection took and gave
 	flushed bool // the request left completely
 	err     error
@@ -46,6 +51,10 @@ func newWire(nc net.Conn) *wire { return &wire{nc: nc, rbuf: make([]byte, readSi
 func (w *wire) begin() {
 	w.wbuf = w.wbuf[:0]
 	w.out, w.in, w.flushed, w.err = 0, 0, false, nil
+	if w.waitFor != nil && w.waitsOne {
+		w.waitFor(lengthSize + 1)
+		w.waitsOne = false
+	}
 }
 
 // buffered counts bytes that were received and not consumed.
@@ -119,6 +128,10 @@ func (w *wire) receive(p []byte) (int, error) {
 		if err := w.send(); err != nil {
 			return 0, err
 		}
+	}
+	if w.waitFor != nil && w.in > 0 && !w.waitsOne {
+		w.waitFor(1) // the rest of a reply may be one byte
+		w.waitsOne = true
 	}
 	for range 100 {
 		n, err := w.nc.Read(p)

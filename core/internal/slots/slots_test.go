@@ -228,6 +228,9 @@ func (m *model) vacate() string {
 		m.t.Errorf("Vacate = %d, want %d", got, i)
 	}
 	m.at[i] = nil
+	if n.slot.Placed() {
+		m.t.Error("a slot that was vacated is in its place")
+	}
 	return "Vacate"
 }
 
@@ -267,9 +270,9 @@ func (m *model) check() {
 		if !n.idle {
 			taken++
 		}
-		if n.slot.IsIdle() != n.idle || n.slot.Gen() != n.gen || n.slot.Uses() != n.gen>>2 {
-			m.t.Errorf("slot %d: idle %v, generation %d, uses %d; want %v, %d, %d",
-				i, n.slot.IsIdle(), n.slot.Gen(), n.slot.Uses(), n.idle, n.gen, n.gen>>2)
+		if !n.slot.Placed() || n.slot.IsIdle() != n.idle || n.slot.Gen() != n.gen || n.slot.Uses() != n.gen>>2 {
+			m.t.Errorf("slot %d: placed %v, idle %v, generation %d, uses %d; want true, %v, %d, %d",
+				i, n.slot.Placed(), n.slot.IsIdle(), n.slot.Gen(), n.slot.Uses(), n.idle, n.gen, n.gen>>2)
 		}
 	}
 	if m.set.Idle() != m.idle() || m.set.InFlight() != taken || m.set.Down() != m.down {
@@ -278,7 +281,7 @@ func (m *model) check() {
 	}
 	pressure := uint64(taken)
 	if m.down {
-		pressure += 1 << 15
+		pressure += slots.DownPressure
 	}
 	if m.set.Pressure() != pressure {
 		m.t.Errorf("pressure %d, want %d", m.set.Pressure(), pressure)

@@ -113,24 +113,22 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 		attention.Add(1)
 		defer attention.Add(-1)
 	}
-	sl, gen := set.Acquire()
+	sl, _ := set.Acquire()
 	if sl == nil {
 		return
 	}
 	own(t, sl, me)
-	gen = sl.Unflag(slots.Rested)
+	gen := sl.Unflag(slots.Rested)
 	if !sl.Current(gen) {
 		t.Error("a lease that lasts is not current")
 	}
 	release := rand.IntN(2) == 0
 	disown(sl)
-	how := slots.Stale
+	end := sl.End
 	if release {
-		how = sl.Release(gen)
-	} else {
-		how = sl.End(gen)
+		end = sl.Release
 	}
-	switch how {
+	switch how := end(gen); how {
 	case slots.Idle, slots.Exposed:
 		if !release {
 			t.Error("End made the slot idle")

@@ -131,7 +131,7 @@ type Sub struct {
 }
 
 // taken marks a position without a connection in it.
-var taken = new(slots.Conn)
+var taken = new(slots.Conn) //nolint:gochecknoglobals // a mark, never changed
 
 // New returns a sub-pool of the endpoint with this name that dials with dial.
 // attention is the pool's: while it is not zero, releases offer their

@@ -3,8 +3,6 @@ package waitq_test
 import (
 	"math/rand/v2"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
@@ -16,6 +14,8 @@ type oracle struct {
 	t    *testing.T
 	q    waitq.Queue
 	sets [5]slots.Set
+	// dials are what waiters ask for.
+	dials [3]dial
 	// waiting are queued; served were delivered to and have not taken it.
 	waiting, served []*waiter
 }
@@ -29,9 +29,17 @@ type waiter struct {
 	room int // the last set whose room it was told of; -1 is none
 	// settled: it looked in vain, or came when that was known.
 	settled bool
-	slot    *slots.Slot
-	gen     uint64
+	// dial is what it asked to be dialed; late: and would rather have another.
+	dial *dial
+	late bool
+	slot *slots.Slot
+	gen  uint64
 }
+
+// dial counts the waiters that ask for it.
+type dial struct{ demand int }
+
+func (d *dial) Undemand() { d.demand-- }
 
 func (w *waiter) free() bool { return w.only < 0 && len(w.shun) == 0 }
 
@@ -82,7 +90,18 @@ func FuzzQueueBehavesAsAList(f *testing.F) {
 }
 
 func (o *oracle) step(next func() int) string {
-	switch next() % 10 {
+	switch next() % 12 {
+	case 10:
+		only, shun := o.restriction(next)
+		w := &waiter{only: only, shun: shun, room: -1}
+		w.real = o.q.Return(o.set(only), o.avoid(shun))
+		o.waiting = slices.Insert(o.waiting, 0, w)
+		return "Return"
+	case 11:
+		if all := slices.Concat(o.waiting, o.served); len(all) > 0 {
+			o.await(all[next()%len(all)], next)
+		}
+		return "Await"
 	case 0, 1, 2:
 		only, shun := o.restriction(next)
 		w := &waiter{only: only, shun: shun, room: -1}
@@ -146,6 +165,25 @@ func (o *oracle) look(w *waiter, vain bool) {
 	}
 }
 
+// await has a waiter ask for a dial, or for none.
+func (o *oracle) await(w *waiter, next func() int) {
+	var d *dial
+	var asked waitq.Dial // not a nil dial as a Dial
+	if k := next() % 4; k < len(o.dials) {
+		d = &o.dials[k]
+		asked = d
+	}
+	late := next()%2 == 0
+	if got := o.q.Await(w.real, asked, late); got != (w.slot == nil) {
+		o.t.Errorf("Await = %v for a waiter that is queued: %v", got, w.slot == nil)
+	} else if got {
+		if d != nil && d != w.dial {
+			d.demand++ // only now the caller asks
+		}
+		w.dial, w.late = d, late
+	}
+}
+
 func (o *oracle) deliver(set int) {
 	sl, gen := new(slots.Slot), uint64(len(o.waiting))
 	k := slices.IndexFunc(o.waiting, func(w *waiter) bool { return w.accepts(set) })
@@ -159,6 +197,7 @@ func (o *oracle) deliver(set int) {
 	o.waiting = slices.Delete(o.waiting, k, k+1)
 	o.served = append(o.served, w)
 	w.slot, w.gen = sl, gen
+	w.dial = nil
 	o.passOn(w)
 }
 
@@ -189,7 +228,7 @@ func (o *oracle) passOn(w *waiter) {
 
 func (o *oracle) kickFirst(set int) {
 	for _, w := range o.waiting {
-		if w.accepts(set) && !w.look {
+		if w.accepts(set) && !w.look && (w.dial == nil || w.late) {
 			w.kick(set)
 			return
 		}
@@ -199,6 +238,17 @@ func (o *oracle) kickFirst(set int) {
 func (o *oracle) check() {
 	if n := len(o.waiting); o.q.Len() != n || o.q.Attention.Load() != int64(n) {
 		o.t.Errorf("length %d, attention %d, want %d", o.q.Len(), o.q.Attention.Load(), n)
+	}
+	for i := range o.dials {
+		demand := 0
+		for _, w := range o.waiting {
+			if w.dial == &o.dials[i] {
+				demand++
+			}
+		}
+		if o.dials[i].demand != demand {
+			o.t.Errorf("dial %d is asked for by %d, want %d", i, o.dials[i].demand, demand)
+		}
 	}
 	for i := range o.sets {
 		wanted := slices.ContainsFunc(o.waiting, func(w *waiter) bool { return w.accepts(i) })
@@ -235,89 +285,4 @@ func (o *oracle) avoid(shun []int) (a avoid) {
 		a[k] = &o.sets[i]
 	}
 	return a
-}
-
-// TestConcurrentUseLosesNothing has goroutines wait, give up and deliver at
-// will: every slot that was delivered was received, once, by a waiter that
-// accepts it, and none by one that had given up.
-func TestConcurrentUseLosesNothing(t *testing.T) {
-	var q waitq.Queue
-	var sets [3]slots.Set
-	owners := map[*slots.Slot]*slots.Set{}
-	var mu sync.Mutex // guards owners: slots delivered and not received
-	var delivered, received atomic.Int64
-	var waiters, feeders sync.WaitGroup
-	var over atomic.Bool
-	for me := range 8 {
-		waiters.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(me), 1))
-			for range 800 {
-				var only *slots.Set
-				if r.IntN(2) == 0 {
-					only = &sets[r.IntN(len(sets))]
-				}
-				w := enter(&q, only, avoid{})
-				var sl *slots.Slot
-				for patience := r.IntN(4); patience >= 0; patience-- {
-					w.Wait(t.Context())
-					if sl, _ = q.Delivered(w); sl != nil {
-						w = nil
-						break
-					}
-				}
-				if w != nil {
-					sl, _ = q.Leave(w)
-				}
-				if sl == nil {
-					continue
-				}
-				received.Add(1)
-				mu.Lock()
-				from := owners[sl]
-				delete(owners, sl)
-				mu.Unlock()
-				if from == nil || (only != nil && from != only) {
-					t.Error("a slot was received twice, or by a waiter that does not accept it")
-				}
-			}
-		})
-	}
-	for me := range 3 {
-		feeders.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(me), 2))
-			for !over.Load() {
-				set := &sets[r.IntN(len(sets))]
-				switch r.IntN(4) {
-				case 0:
-					q.KickAll()
-				case 1:
-					q.KickFirst(set)
-				default:
-					sl := new(slots.Slot)
-					mu.Lock()
-					owners[sl] = set
-					mu.Unlock()
-					if q.Deliver(set, sl, 0) {
-						delivered.Add(1)
-						continue
-					}
-					mu.Lock()
-					delete(owners, sl)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	waiters.Wait()
-	over.Store(true)
-	feeders.Wait()
-	if delivered.Load() != received.Load() || len(owners) != 0 {
-		t.Errorf("%d slots delivered, %d received", delivered.Load(), received.Load())
-	}
-	if received.Load() == 0 {
-		t.Error("nothing was received; the test shows nothing")
-	}
-	if q.Len() != 0 || q.Attention.Load() != 0 {
-		t.Errorf("after the last waiter: length %d, attention %d", q.Len(), q.Attention.Load())
-	}
 }

@@ -2,7 +2,6 @@ package waitq_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -289,6 +288,67 @@ func TestQueueIsHopelessWhileAWaiterThatLookedInVainWaitsForAnything(t *testing.
 	})
 }
 
+func TestWaiterThatReturnsStandsBeforeAllOthers(t *testing.T) {
+	var q waitq.Queue
+	var s slots.Set
+	w := q.Return(nil, avoid{}) // to an empty queue
+	second := enter(&q, nil, avoid{})
+	first := q.Return(nil, avoid{})
+	if q.Attention.Load() != 3 || q.Len() != 3 {
+		t.Errorf("attention %d, length %d, want 3", q.Attention.Load(), q.Len())
+	}
+	for _, w := range []*waitq.Waiter{first, w, second} {
+		sl := new(slots.Slot)
+		q.Deliver(&s, sl, 7)
+		expect(t, &q, w, sl)
+	}
+}
+
+func TestDialIsTakenBackOnceWhenItsWaiterNeedsItNoMore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(q *waitq.Queue, w *waitq.Waiter)
+		want int
+	}{
+		{"it waits on", func(q *waitq.Queue, _ *waitq.Waiter) { q.KickAll() }, 1},
+		{"it asks again", func(q *waitq.Queue, w *waitq.Waiter) { q.Await(w, nil, true) }, 0},
+		{"it asks elsewhere", func(q *waitq.Queue, w *waitq.Waiter) { q.Await(w, new(dial), false) }, 0},
+		{"it gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }, 0},
+		{"it was served", func(q *waitq.Queue, w *waitq.Waiter) {
+			q.Deliver(nil, new(slots.Slot), 7)
+			if q.Await(w, new(dial), false) {
+				t.Error("a waiter that was served may ask for a dial")
+			}
+			q.Leave(w)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var q waitq.Queue
+			w, d := enter(&q, nil, avoid{}), &dial{demand: 1}
+			if !q.Await(w, d, false) || !q.Await(w, d, true) {
+				t.Error("a waiter may not ask for a dial")
+			}
+			c.do(&q, w)
+			if d.demand != c.want {
+				t.Errorf("the dial is asked for by %d, want %d", d.demand, c.want)
+			}
+		})
+	}
+}
+
+func TestRoomIsNotToldToAWaiterThatHasADialUnderWay(t *testing.T) {
+	var q waitq.Queue
+	var a slots.Set
+	dialing, late, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+	q.Await(dialing, new(dial), false)
+	q.Await(late, new(dial), true)
+	q.KickFirst(&a)
+	q.KickFirst(&a)
+	if ask(&q, dialing).kicked || !ask(&q, late).kicked || !ask(&q, next).kicked {
+		t.Error("room was told to a waiter that needs none, or kept from one that does")
+	}
+}
+
 func TestRecycledWaiterIsAsGoodAsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q waitq.Queue
@@ -296,6 +356,7 @@ func TestRecycledWaiterIsAsGoodAsNew(t *testing.T) {
 		for range 100 {
 			w := enter(&q, &a, avoid{&b})
 			w.Arm(time.Millisecond)
+			q.Await(w, new(dial), false)
 			q.KickFirst(&a)
 			q.Deliver(&a, new(slots.Slot), 7)
 			if sl, _ := q.Leave(w); sl == nil {
@@ -307,6 +368,9 @@ func TestRecycledWaiterIsAsGoodAsNew(t *testing.T) {
 			}
 			if !q.Wants(&b) {
 				t.Fatal("a new waiter has an old one's restrictions")
+			}
+			if q.KickFirst(&b); !ask(&q, w).kicked {
+				t.Fatal("a new waiter has an old one's dial")
 			}
 			// Nor has it an old one's timer, kick, room or slot.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -387,56 +451,5 @@ func TestQueuesOfDifferentBubblesShareNothing(t *testing.T) {
 			w.Wait(t.Context())
 			q.Leave(w)
 		})
-	}
-}
-
-// TestDeliverAndLeaveNeverBothWinNorBothLose races the two: the slot ends up
-// with the waiter or with the one who offered it, and with one of them only.
-func TestDeliverAndLeaveNeverBothWinNorBothLose(t *testing.T) {
-	var q waitq.Queue
-	var s slots.Set
-	for range 3000 {
-		w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
-		var wg sync.WaitGroup
-		var delivered bool
-		wg.Go(func() { delivered = q.Deliver(&s, sl, 7) })
-		wg.Go(q.KickAll)
-		got, _ := q.Leave(w)
-		wg.Wait()
-		if delivered != (got == sl) {
-			t.Fatalf("delivered: %v, received: %v", delivered, got == sl)
-		}
-		if n := q.Attention.Load(); n != 0 {
-			t.Fatalf("attention %d in an empty queue", n)
-		}
-	}
-}
-
-// TestSignalIsSeenHoweverItMeetsTheWait races signals with a waiter that parks:
-// a lost one would leave it parked for ever.
-func TestSignalIsSeenHoweverItMeetsTheWait(t *testing.T) {
-	var q waitq.Queue
-	var s slots.Set
-	for round := range 5000 {
-		w, sl := enter(&q, nil, avoid{}), new(slots.Slot)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			if round%2 == 0 {
-				q.KickFirst(&s)
-			}
-			q.Deliver(&s, sl, 7)
-		})
-		for {
-			if why := w.Wait(t.Context()); why != waitq.Signalled {
-				t.Fatalf("woken by %d", why)
-			}
-			if got, _ := q.Delivered(w); got != nil {
-				if got != sl {
-					t.Fatal("received what was delivered to another")
-				}
-				break
-			}
-		}
-		wg.Wait()
 	}
 }
