@@ -162,10 +162,13 @@ type offer struct {
 // the set does so before it looks at the queue.
 func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
 	r := newRequest(opts)
+	v := p.view.Load()
+	if v.closed {
+		return p.fail(&r, ErrClosed, nil, never)
+	}
 	if err := ctx.Err(); err != nil {
 		return p.fail(&r, ErrExhausted, err, never)
 	}
-	v := p.view.Load()
 	r.resolve(v)
 	// What may be had at once, without the cost of the queue.
 	if len(opts) > 0 && len(v.subs) > 0 && (r.on == "" || r.only != nil) {

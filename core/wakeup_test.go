@@ -20,14 +20,16 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		name    string
 		servers []string
 		opts    []core.Option
+		callers int
 		calls   [][]core.CallOption
 	}{
-		{"one connection", []string{"a:1"}, []core.Option{core.MaxActive(1)}, [][]core.CallOption{nil}},
-		{"three endpoints", []string{"a:1", "b:1", "c:1"}, []core.Option{core.MaxActive(1)}, [][]core.CallOption{nil}},
+		{"one connection", []string{"a:1"}, []core.Option{core.MaxActive(1)}, 40, [][]core.CallOption{nil}},
+		{"three endpoints", []string{"a:1", "b:1", "c:1"}, []core.Option{core.MaxActive(1)}, 40, [][]core.CallOption{nil}},
 		{
 			"calls with wishes",
 			[]string{"a:1", "b:1", "c:1"},
 			[]core.Option{core.MaxActive(1)},
+			60,
 			[][]core.CallOption{
 				nil, {core.On("a:1")}, {core.On("b:1")}, {core.Avoid("a:1")}, {core.Avoid("b:1"), core.Avoid("c:1")}, {core.WithKey("k")},
 			},
@@ -36,10 +38,11 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			"a bounded total",
 			[]string{"a:1", "b:1", "c:1"},
 			[]core.Option{core.MaxActive(2), core.MaxTotal(2)},
+			40,
 			[][]core.CallOption{nil, {core.On("a:1")}, {core.On("b:1")}, {core.Avoid("b:1")}},
 		},
-		{"one that is kept idle", []string{"a:1", "b:1"}, []core.Option{core.MaxActive(2), core.MaxIdle(1), core.MinIdle(1)}, [][]core.CallOption{nil}},
-		{"more slots than a word has", []string{"a:1"}, []core.Option{core.MaxActive(2), core.Share(60)}, [][]core.CallOption{nil}},
+		{"one that is kept idle", []string{"a:1", "b:1"}, []core.Option{core.MaxActive(2), core.MaxIdle(1), core.MinIdle(1)}, 40, [][]core.CallOption{nil}},
+		{"more slots than a word has", []string{"a:1"}, []core.Option{core.MaxActive(2), core.Share(60)}, 130, [][]core.CallOption{nil}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,7 +50,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 				p := f.pool(c.opts...)
 				begun, ctx := time.Now(), within(t, time.Hour)
 				var wg sync.WaitGroup
-				for i := range 130 {
+				for i := range c.callers {
 					wg.Go(func() {
 						for k := range 60 {
 							l, err := p.Get(ctx, c.calls[(i+k)%len(c.calls)]...)

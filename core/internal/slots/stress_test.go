@@ -3,6 +3,7 @@ package slots_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -228,32 +229,45 @@ func TestDoomedDuringALeaseIsSeenAtItsEnd(t *testing.T) {
 func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
 	var attention atomic.Int64
 	set, _ := full(1, 0, &attention)
-	for range 5000 {
-		sl, gen := set.Acquire()
-		var found bool
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			attention.Add(1)
-			found = set.Idle() == 1
-		})
-		how := sl.Release(gen)
-		wg.Wait()
-		attention.Add(-1)
-		switch how {
-		case slots.Idle:
-			if !found {
-				t.Fatal("the release did not see the attention, nor who raised it the slot")
-			}
-		case slots.Usable:
-			sl.Put()
-		case slots.Exposed:
-			if !sl.IsIdle() {
-				t.Fatal("an exposed slot is not idle")
-			}
-		default:
-			t.Fatalf("released with %d", how)
+	var round, answer atomic.Int64 // the answer to round k is 2k, or 2k+1 if a slot was found
+	const rounds = 200_000
+	spin := func(n int) { // both run at once, if there are processors for it
+		if n > 1000 {
+			runtime.Gosched()
 		}
 	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for k := int64(1); k <= rounds; k++ {
+			for n := 0; round.Load() < k; n++ {
+				spin(n)
+			}
+			for range k % 16 { // meets the release at another point each time
+				_ = round.Load()
+			}
+			attention.Add(1)
+			answer.Store(2*k + int64(set.Idle()))
+		}
+	})
+	for k := int64(1); k <= rounds; k++ {
+		sl, gen := set.Acquire()
+		round.Store(k)
+		how := sl.Release(gen)
+		for n := 0; answer.Load() < 2*k; n++ {
+			spin(n)
+		}
+		found := answer.Load() == 2*k+1
+		attention.Store(0)
+		switch {
+		case how == slots.Idle && !found:
+			t.Errorf("round %d: the release did not see the attention, nor who raised it the slot", k)
+		case how == slots.Usable:
+			sl.Put()
+		case how == slots.Exposed && !sl.IsIdle():
+			t.Errorf("round %d: an exposed slot is not idle", k)
+		}
+	}
+	wg.Wait()
 }
 
 // TestLargestSetCountsAllOfItsSlots holds a set of Max slots in flight but for

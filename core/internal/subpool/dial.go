@@ -42,6 +42,9 @@ func (s *Sub) reserveLocked() int {
 	if s.cfg.MinIdle > 0 {
 		want += max(0, s.cfg.MinIdle-(s.Idle()+s.checking)/s.cfg.Share)
 	}
+	if s.open == 0 && s.Down() { // tried again before any call depends on it
+		calls, want = max(calls, 1), max(want, 1)
+	}
 	limit := s.cfg.MaxDialing
 	if s.failing >= 0 {
 		limit = min(limit, s.stuck+1) // a server that was down is tried with one dial, not with a burst
@@ -145,6 +148,7 @@ func (s *Sub) failed(err error, took time.Duration, stuck int) {
 	s.stuck += stuck
 	if s.draining {
 		s.mu.Unlock()
+		s.host.Room(s)
 		return
 	}
 	s.failures++
@@ -175,11 +179,6 @@ func (s *Sub) failed(err error, took time.Duration, stuck int) {
 func (s *Sub) rested() {
 	s.mu.Lock()
 	n := s.reserveLocked()
-	if n == 0 && s.open == 0 && s.dialing == s.stuck && s.stuck < s.cfg.MaxDialing && !s.draining && s.host.TakeTotal(false) {
-		s.dialing++
-		s.Reserve()
-		n = 1
-	}
 	s.mu.Unlock()
 	s.begin(n)
 	s.host.Look()
@@ -209,6 +208,7 @@ func (s *Sub) landLocked(value io.Closer, took time.Duration) {
 	s.open++
 	s.landing++
 	s.dials++
+	recovered := s.failing >= 0
 	s.failing, s.lastDial = -1, nil
 	if s.retry != nil {
 		s.retry.Stop()
@@ -236,7 +236,7 @@ func (s *Sub) landLocked(value io.Closer, took time.Duration) {
 	vain := s.demand.Load() > 0 && s.comingLocked() == 0
 	s.mu.Unlock()
 	s.begin(n)
-	if vain { // calls wait for a dial here, and there is none to come
+	if vain || recovered { // calls wait for a dial here, and there is none to come
 		s.host.Look()
 	}
 }

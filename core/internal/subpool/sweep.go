@@ -23,6 +23,8 @@ func (s *Sub) check(ctx context.Context, c *slots.Conn) error {
 	case peeker:
 		return guarded(v.Peek)
 	case health:
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.DialTimeout)
+		defer cancel()
 		return guarded(func() error { return v.Health(ctx) })
 	default:
 		return nil

@@ -181,6 +181,13 @@ type oracle struct {
 	used []entry    // the good of the report that was taken last
 	held map[string]due
 	in   []entry // the set taken last
+	all  []kept
+}
+
+// kept is a set that was taken, and what it was then.
+type kept struct {
+	set []entry
+	was string
 }
 
 func (o *oracle) run() {
@@ -201,6 +208,11 @@ func (o *oracle) run() {
 	<-done
 	if o.left > 0 {
 		o.t.Errorf("%d steps are left after a day", o.left)
+	}
+	for _, k := range o.all {
+		if words(k.set) != k.was {
+			o.t.Errorf("the set %q that was handed over became %q", k.was, words(k.set))
+		}
 	}
 	if words(o.in) != words(o.good) {
 		o.t.Errorf("after a day of quiet the set is %q, the registry says %q", words(o.in), words(o.good))
@@ -286,5 +298,5 @@ func (o *oracle) apply(got []entry) {
 	if words(got) != words(want) {
 		o.t.Errorf("taken: %q; said: %q, held: %v", words(got), words(o.good), slices.Sorted(maps.Keys(o.held)))
 	}
-	o.used, o.in = o.good, got
+	o.used, o.in, o.all = o.good, got, append(o.all, kept{got, words(got)})
 }

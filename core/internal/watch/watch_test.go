@@ -151,8 +151,10 @@ func script(steps ...step) func(context.Context, func([]entry)) error {
 	return func(ctx context.Context, report func([]entry)) error {
 		for len(steps) > 0 {
 			s := steps[0]
-			if err := sleep(ctx, s.at-time.Since(begun)); err != nil {
-				return err
+			if d := s.at - time.Since(begun); d > 0 { // else at once, without a pause
+				if err := sleep(ctx, d); err != nil {
+					return err
+				}
 			}
 			steps = steps[1:]
 			if s.say == "lose" {
@@ -292,6 +294,45 @@ func TestSetReportedJustBeforeTheWatchEndsIsNotLost(t *testing.T) {
 						t.Errorf("%v was taken, want %v at last", sets, c.want)
 					}
 				})
+			}
+		})
+	}
+}
+
+// TestSetAndEndThatComeWhileTheLastSetIsTakenOverAreBothSeen: which of the two
+// is seen first is a matter of chance.
+func TestSetAndEndThatComeWhileTheLastSetIsTakenOverAreBothSeen(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			watches, last := 0, ""
+			l := watch.Loop[entry]{
+				Watch: func(ctx context.Context, report func([]entry)) error {
+					if watches++; watches > 1 {
+						<-ctx.Done()
+						return ctx.Err()
+					}
+					report(set("a"))
+					synctest.Wait() // until it is being taken over
+					report(set("b"))
+					return errors.New("lost")
+				},
+				Key: key, Check: check, Rejected: func(entry, error) {}, Changed: func(watch.Status, error) {},
+				Apply: func(set []entry) {
+					last = words(set)
+					time.Sleep(s)
+				},
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				l.Run(ctx)
+			}()
+			time.Sleep(time.Minute)
+			stop()
+			<-done
+			if last != "b" {
+				t.Errorf("the last set is %q", last)
 			}
 		})
 	}
