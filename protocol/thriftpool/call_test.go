@@ -159,9 +159,9 @@ func TestWhatAServerAnswersDecidesOnItsConnection(t *testing.T) {
 		"the wrong kind of message": {func(r request) []byte {
 			return frame(reply(t, r.method, thrift.CALL, r.seq, said("well")))
 		}, result{false, thrift.INVALID_MESSAGE_TYPE_EXCEPTION}},
-		"an empty frame":             {func(request) []byte { return []byte{0, 0, 0, 0} }, result{false, -2}},
-		"a frame of 2 GB":            {func(request) []byte { return []byte{0x7f, 0xff, 0xff, 0xff} }, result{false, -2}},
-		"a frame of negative length": {func(request) []byte { return []byte{0xff, 0xff, 0xff, 0xff} }, result{false, -2}},
+		"an empty frame":             {func(request) []byte { return []byte{0, 0, 0, 0, 0} }, result{false, -2}},
+		"a frame of 2 GB":            {func(request) []byte { return []byte{0x7f, 0xff, 0xff, 0xff, 0x80} }, result{false, -2}},
+		"a frame of negative length": {func(request) []byte { return []byte{0xff, 0xff, 0xff, 0xff, 0x80} }, result{false, -2}},
 		"noise":                      {func(request) []byte { return frame("this is not Thrift") }, result{false, -2}},
 		"HTTP":                       {func(request) []byte { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n") }, result{false, -2}},
 	}

@@ -69,6 +69,9 @@ func (c *Conn) call(ctx context.Context, method string, args, result thrift.TStr
 		hit := c.guard.end()
 		took = time.Since(start)
 		c.used = start.Add(took)
+		if result == nil {
+			c.used = time.Time{} // look first, whether the server answers all the same
+		}
 		if hit {
 			c.armed = past
 		}
@@ -155,7 +158,7 @@ func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (verdic
 	if f.io != nil {
 		err = asTransport(f.io)
 		if !isTimeout(f.io) {
-			c.alarm.raise(c.used)
+			c.alarm.raise(time.Now())
 		}
 	}
 	return judge(f), err

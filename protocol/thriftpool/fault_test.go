@@ -32,7 +32,9 @@ func TestNoCallFailsOnAConnectionThatEndedWhileIdle(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 8 {
 					wg.Go(func() {
-						if got, err := echo.NewEchoClient(shared).Echo(t.Context(), "s"); err != nil || got != "s" {
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						defer cancel()
+						if got, err := echo.NewEchoClient(shared).Echo(ctx, "s"); err != nil || got != "s" {
 							t.Errorf("got %q, %v", got, err)
 						}
 					})
@@ -40,7 +42,9 @@ func TestNoCallFailsOnAConnectionThatEndedWhileIdle(t *testing.T) {
 				wg.Wait()
 			}
 			for range 20 {
-				all()
+				if all(); t.Failed() {
+					return
+				}
 				until(t, "all connections are idle", func() bool {
 					e := pool.Stats().Endpoints[0]
 					return e.Dialing == 0 && e.InUse == 0 && e.Closing == 0
