@@ -281,7 +281,10 @@ func TestPickerOfAnEmptySetIsNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(t)
 		b := &scripted{pick: func(p *scriptedPicker, h core.Hint) int {
-			return int(h.Key) % len(p.set.Members) // divides by zero if there are none
+			if len(p.set.Members) == 0 {
+				t.Error("a picker without members was asked")
+			}
+			return int(h.Key) % len(p.set.Members) // would divide by zero
 		}}
 		p := open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0))
 		for _, set := range [][]core.Endpoint{nil, endpoints("a:1"), nil} {

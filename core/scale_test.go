@@ -217,3 +217,41 @@ func TestPoolsLeaveNoGoroutine(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkChangeOfOneAmongManyEndpoints is the time from the report of a set
+// in which one of ten thousand endpoints was replaced to the drain of the old
+// one.
+func BenchmarkChangeOfOneAmongManyEndpoints(b *testing.B) {
+	reports, removed := make(chan []core.Endpoint), make(chan struct{})
+	w := watchFunc(func(ctx context.Context, report func([]core.Endpoint)) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case set := <-reports:
+				report(set)
+			}
+		}
+	})
+	p, err := core.New[*counted](w, newCounter(), core.WithObserver(&inspector{onRemoved: func() { removed <- struct{}{} }}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	set := manyEndpoints()
+	reports <- set
+	if err := p.WaitReady(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		time.Sleep(25 * time.Millisecond) // or the pool takes it for part of a burst
+		set[77].Addr = [...]string{"x:1", "y:1"}[i%2]
+		b.StartTimer()
+		reports <- set
+		<-removed
+	}
+	if err := p.Close(b.Context()); err != nil {
+		b.Error(err)
+	}
+}
