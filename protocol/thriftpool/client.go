@@ -92,7 +92,8 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 		if err != nil {
 			return thrift.ResponseMeta{}, noConn(method, failed, err)
 		}
-		meta, v, err := c.try(ctx, lease, method, args, result)
+		conn := lease.Conn()
+		meta, v, err := c.try(ctx, lease, conn, method, args, result)
 		if err == nil {
 			return meta, nil
 		}
@@ -101,7 +102,7 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 			continue
 		}
 		attempts++
-		failed = lease.Conn().explain(method, v, err)
+		failed = conn.explain(method, v, err)
 		failed.Attempts = attempts
 		if attempts >= c.attempts || !c.again(method, v) {
 			return meta, failed
@@ -111,20 +112,18 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 }
 
 // try makes the call on the leased connection, reports the outcome and ends
-// the lease, also when the encoding of the arguments panics.
-func (c *client) try(ctx context.Context, lease core.Lease[*Conn], method string, args, result thrift.TStruct) (
+// the lease, also when the code of the arguments, or of an option, panics.
+func (c *client) try(ctx context.Context, lease core.Lease[*Conn], conn *Conn, method string, args, result thrift.TStruct) (
 	meta thrift.ResponseMeta, v verdict, err error,
 ) {
-	conn, returned := lease.Conn(), false
+	panicked := true
 	defer func() {
-		if !returned {
+		if panicked {
 			conn.fail(errPanic)
 			_ = lease.Discard(errPanic)
 		}
 	}()
 	meta, took, v, err := conn.call(ctx, method, args, result)
-	returned = true
-
 	if took > 0 {
 		c.budget.count(conn.calls)
 	}
@@ -134,6 +133,7 @@ func (c *client) try(ctx context.Context, lease core.Lease[*Conn], method string
 		}
 		lease.Report(core.Report{Class: v.class, Latency: took})
 	}
+	panicked = false
 	switch {
 	case v.keep:
 		_ = lease.Release()
