@@ -12,8 +12,7 @@ import (
 // in use until now, nil at first; it stays in use until Build returns, and may
 // be asked by late callers for a moment longer.
 //
-// Set one with [WithBalancer]. The default chooses by latency and in-flight
-// calls: see DESIGN.md.
+// Set one with [WithBalancer]. Package balance has some.
 type Balancer interface {
 	Build(previous Picker, set Snapshot) Picker
 }
@@ -58,14 +57,41 @@ type Member struct {
 	load     *slots.Load
 }
 
+// NewMember returns a member of no pool, and what sets its load: for tests and
+// simulations of balancers.
+func NewMember(e Endpoint) (Member, *MemberLoad) {
+	l := new(MemberLoad)
+	return Member{e, &l.load}, l
+}
+
 // InFlight returns the number of connections leased or being dialed now.
 func (m Member) InFlight() int { return m.load.InFlight() }
 
-// Down reports whether the endpoint has no connection and cannot be dialed.
-func (m Member) Down() bool { return m.load.Down() }
+// Out reports whether the endpoint should not be called now, since it is
+// ejected, or has no connection and cannot be dialed. If all are out, the least
+// bad one is to be picked.
+func (m Member) Out() bool { return m.load.Out() }
 
 // Weight is the endpoint's weight, with zero as 1.
 func (m Member) Weight() float64 { return m.Endpoint.weight() }
+
+// MemberLoad is the load of a member of no pool. Its methods are safe for
+// concurrent use. There can be 16383 calls in flight.
+type MemberLoad struct{ load slots.Load }
+
+// Begin adds a call to those in flight, and End takes one off.
+func (l *MemberLoad) Begin() { l.load.Reserve() }
+
+// End takes off what Begin added.
+func (l *MemberLoad) End() { l.load.Unreserve() }
+
+// SetDown says whether the endpoint can be dialed.
+func (l *MemberLoad) SetDown(down bool) { l.load.SetDown(down) }
+
+// DefaultBalancer chooses the endpoint where the answer is expected soonest:
+// the least of four random ones by average latency times calls in flight over
+// weight. See DESIGN.md.
+func DefaultBalancer() Balancer { return defaultBalancer{} }
 
 // defaultBalancer is package policy behind the contract.
 type defaultBalancer struct{}

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -170,6 +171,32 @@ func TestPickerChoosesByTheIndexOfItsSnapshot(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+func TestMemberKnowsThatItsServerIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, f, b := newRegistry(t), newFleet(t), &scripted{}
+		p := open(t, r, f, core.WithBalancer(b))
+		r.say(endpoints("a:1", "b:1")...)
+		want := func(down string) {
+			t.Helper()
+			for _, m := range b.all()[0].set.Members {
+				if m.Out() != (m.Endpoint.Addr == down) {
+					t.Errorf("%s is out: %v", m.Endpoint.Addr, m.Out())
+				}
+			}
+		}
+		want("")
+		f.server("a:1").dialed(refuse)
+		if _, err := p.Get(t.Context(), core.On("a:1")); !errors.Is(err, core.ErrUnavailable) {
+			t.Errorf("a call to a server that refuses: %v", err)
+		}
+		want("a:1")
+		f.server("a:1").dialed(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want("")
 	})
 }
 

@@ -468,3 +468,86 @@ func (p preferPicker) Report(_ int, r core.Report) {
 	defer p.mu.Unlock()
 	*p.reports = append(*p.reports, r)
 }
+
+func TestCallWithAKeyWaitsForItsOwnServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool(core.MaxActive(1))
+		own := get(t, p, core.WithKey("k"))
+		other := get(t, p)
+		waiting := background(t.Context(), p, core.WithKey("k"))
+		synctest.Wait()
+		release(t, other)
+		synctest.Wait()
+		waits(t, waiting)
+		release(t, own)
+		synctest.Wait()
+		again := served(t, waiting)
+		if again.Endpoint().Addr != own.Endpoint().Addr {
+			t.Errorf("the key moved from %s to %s", own.Endpoint().Addr, again.Endpoint().Addr)
+		}
+		// Also while a new connection to it is being dialed.
+		f.server(own.Endpoint().Addr).dialed(slow(time.Second))
+		again.Conn().unuse()
+		_ = again.Discard(nil)
+		waiting = background(t.Context(), p, core.WithKey("k"))
+		synctest.Wait()
+		release(t, get(t, p, core.Avoid(own.Endpoint().Addr)))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		again = served(t, waiting)
+		if again.Endpoint().Addr != own.Endpoint().Addr {
+			t.Errorf("the key moved from %s to %s", own.Endpoint().Addr, again.Endpoint().Addr)
+		}
+		release(t, again)
+	})
+}
+
+func TestCallWithAKeyThatWaitsMovesWhenItsServerGoesDownOrLeaves(t *testing.T) {
+	for name, gone := range map[string]func(f *fleet, own core.Lease[*link], other string){
+		"down": func(f *fleet, own core.Lease[*link], _ string) {
+			f.server(own.Endpoint().Addr).dialed(refuse)
+			_ = own.Discard(nil)
+		},
+		"left": func(f *fleet, own core.Lease[*link], other string) {
+			f.report(other)
+			_ = own.Release()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1")
+				p := f.pool(core.MaxActive(1), core.ShrinkGrace(0))
+				own := get(t, p, core.WithKey("k"))
+				other := get(t, p)
+				waiting := background(t.Context(), p, core.WithKey("k"))
+				synctest.Wait()
+				own.Conn().unuse()
+				gone(f, own, other.Endpoint().Addr)
+				synctest.Wait()
+				waits(t, waiting)
+				release(t, other)
+				synctest.Wait()
+				l := served(t, waiting)
+				if l.Endpoint().Addr != other.Endpoint().Addr {
+					t.Errorf("the call was served by %s", l.Endpoint().Addr)
+				}
+				release(t, l)
+			})
+		})
+	}
+}
+
+func TestCallWhoseContextHadEndedSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool()
+		warm(t, p, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := p.Get(ctx)
+		if e := asError(t, err); !errors.Is(err, context.Canceled) || errors.Is(err, core.ErrExhausted) || e.Idle != 1 {
+			t.Errorf("error %v", err)
+		}
+	})
+}

@@ -69,6 +69,7 @@ func (p checkedPool) lease(t *testing.T) (*link, int32) {
 func TestConnectionIsCheckedBeforeALeaseOnceItHasRested(t *testing.T) {
 	checked(t, func(t *testing.T, _ *fleet, pool func(...core.Option) checkedPool) {
 		p := pool(core.CheckAfter(10*time.Second), core.HealthInterval(0), core.IdleTimeout(0))
+		time.Sleep(time.Second / 2) // between two sweeps
 		l, n := p.lease(t)
 		if n != 0 {
 			t.Error("a new connection was checked")
@@ -117,6 +118,7 @@ func TestCheckAfterZeroChecksEveryTimeAndNegativeNever(t *testing.T) {
 	})
 	checked(t, func(t *testing.T, _ *fleet, pool func(...core.Option) checkedPool) {
 		p := pool(core.CheckAfter(-1), core.HealthInterval(0), core.IdleTimeout(0))
+		time.Sleep(time.Second / 2) // between two sweeps
 		l, _ := p.lease(t)
 		time.Sleep(time.Hour)
 		background := l.checks.Load()
@@ -172,7 +174,7 @@ func TestCallWhoseConnectionFailedItsCheckKeepsItsTurn(t *testing.T) {
 func TestCheckBeforeALeaseLastsAsLongAsTheCallersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.CheckAfter(0), core.MaxActive(1), core.HealthInterval(0))
+		p := f.healthPool(core.CheckAfter(0), core.MaxActive(1), core.HealthInterval(0), core.DialTimeout(2*time.Second))
 		warm(t, p, 1)
 		f.conns()[0].fails(hang)
 		begun := time.Now()
@@ -183,6 +185,15 @@ func TestCheckBeforeALeaseLastsAsLongAsTheCallersContext(t *testing.T) {
 		synctest.Wait()
 		f.wantCounts(1, 1) // who knows what it waits for
 		release(t, get(t, p))
+		// And no longer than a dial may take.
+		f.conns()[1].fails(hang)
+		begun = time.Now()
+		release(t, get(t, p))
+		if d := time.Since(begun); d != 2*time.Second {
+			t.Errorf("the call took %v, want 2s", d)
+		}
+		synctest.Wait()
+		f.wantCounts(3, 2)
 	})
 }
 

@@ -63,15 +63,22 @@ func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
 	// usable just before must look again.
 	p.queue.Attention.Add(1)
 	s.Drain()
-	finish := func() { p.queue.Attention.Add(-1) }
 	select {
 	case <-s.Empty:
-		finish()
+		p.queue.Attention.Add(-1)
 		return
 	default:
 	}
+	p.mu.Lock()
+	p.leaving[s] = struct{}{}
+	p.mu.Unlock()
 	p.Go(func() {
-		defer finish()
+		defer func() {
+			p.mu.Lock()
+			delete(p.leaving, s)
+			p.mu.Unlock()
+			p.queue.Attention.Add(-1)
+		}()
 		var over <-chan time.Time
 		if timeout > 0 {
 			t := time.NewTimer(timeout)

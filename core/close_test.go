@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,6 +165,76 @@ func TestCloseSaysThatAConnectionHasNotClosed(t *testing.T) {
 	})
 }
 
+// In a bubble each test shows that. This one shows it of goroutines outside,
+// which a label finds: it passes to all that they start.
+func TestClosedPoolLeavesNoGoroutine(t *testing.T) {
+	count := func() int {
+		var all strings.Builder
+		if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(all.String(), t.Name()+`"}`)
+	}
+	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(ctx context.Context) {
+		f := newFleet(t, "a:1", "b:1", "down:1")
+		f.server("down:1").dialed(refuse)
+		p, err := core.New(f, f, core.MinIdle(2), core.LeakAfter(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range []string{"a:1", "b:1", "down:1"} {
+			if l, err := p.Get(ctx, core.On(a)); err == nil {
+				defer l.Release()
+			}
+		}
+		if n := count(); n < 3 { // this one, the watch, the janitor
+			t.Errorf("%d goroutines; the test shows nothing", n)
+		}
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		_ = p.Close(over) // cuts the leases
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	// A goroutine that was waited for is about to end, not always gone.
+	for range 1000 {
+		if count() == 0 {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Errorf("%d goroutines are left", count())
+}
+
+// In one instant a connection becomes idle and the pool is drained: one of the
+// two must see the other.
+func TestReleaseThatMeetsACloseLeavesNothingOpen(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, "a:1")
+			p := f.pool(core.MaxActive(48))
+			all := getMany(t, p, 48)
+			begun := time.Now()
+			var begin atomic.Bool
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for !begin.Load() {
+				}
+				release(t, all...)
+			})
+			begin.Store(true)
+			if err := p.Close(within(t, time.Minute)); err != nil || time.Since(begun) != 0 {
+				t.Errorf("closed with %v after %v", err, time.Since(begun))
+			}
+			wg.Wait()
+		})
+		if t.Failed() {
+			break
+		}
+	}
+}
+
 func TestConnectionThatPanicsOrEndsItsGoroutineOnCloseLosesNoPlace(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("on close") }, "end": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
@@ -304,3 +376,52 @@ func TestWaitReadyEndsWhenThePoolIsClosed(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseCountsConnectionsOfEndpointsThatLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool(core.ShrinkGrace(0), core.DrainTimeout(time.Hour))
+		onA, onB := get(t, p, core.On("a:1")), get(t, p, core.On("b:1"))
+		f.report("b:1")
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Close(over); err == nil || !strings.Contains(err.Error(), "2 connections leased") {
+			t.Errorf("error %v, want one that counts both leases", err)
+		}
+		onA.Conn().unuse()
+		onB.Conn().unuse()
+	})
+}
+
+// That a dial is overdue is seen by a timer, beside the dial itself.
+func TestCloseWaitsForAnObserverThatIsToldOfAnOverdueDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		var busy, first atomic.Bool
+		first.Store(true)
+		p := f.pool(core.DialTimeout(time.Second), core.WithObserver(observe(func(ev core.Event) {
+			if ev.Kind == core.DialFailed && first.Swap(false) {
+				busy.Store(true)
+				time.Sleep(time.Second)
+				busy.Store(false)
+			}
+		})))
+		f.server("a:1").dialed(func(context.Context) error {
+			if first.Load() {
+				time.Sleep(1500 * time.Millisecond) // in the midst of that
+			}
+			return errRefused
+		})
+		_, _ = p.Get(within(t, 1700*time.Millisecond))
+		if !busy.Load() {
+			t.Error("the observer is done; the test shows nothing")
+		}
+		if err := p.Close(within(t, time.Minute)); err != nil || busy.Load() {
+			t.Errorf("closed with %v, and the observer is busy: %v", err, busy.Load())
+		}
+	})
+}
+
+type observe func(core.Event)
+
+func (o observe) Observe(ev core.Event) { o(ev) }

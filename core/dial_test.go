@@ -160,24 +160,26 @@ func TestPlaceThatBecomesFreeIsDialedForTheCallThatHasNoDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 20 {
 			f := newFleet(t, "a:1", "b:1")
-			p := f.pool(core.MaxActive(1))
-			l := get(t, p, core.On("a:1"))
+			p := f.pool(core.MaxActive(2))
+			onA := getMany(t, p, 2, core.On("a:1"))
 			f.server("b:1").dialed(slow(200 * time.Millisecond))
 			begun := time.Now()
-			first := background(t.Context(), p)
-			synctest.Wait()
-			second := background(t.Context(), p)
-			synctest.Wait()
+			var waiting []<-chan result[*link]
+			for range 3 { // two have a dial each, the third has none
+				waiting = append(waiting, background(t.Context(), p))
+				synctest.Wait()
+			}
 			f.server("a:1").dialed(slow(10 * time.Millisecond))
-			l.Conn().unuse()
-			_ = l.Discard(nil)
-			one := <-first
-			release(t, one.lease)
+			onA[0].Conn().unuse()
+			_ = onA[0].Discard(nil)
+			first := <-waiting[0]
 			if d := time.Since(begun); d != 10*time.Millisecond {
 				t.Fatalf("a place that became free was used after %v, want a dial of 10ms", d)
 			}
-			two := <-second
-			release(t, two.lease)
+			release(t, first.lease, onA[1])
+			for _, w := range waiting[1:] {
+				release(t, (<-w).lease)
+			}
 		}
 	})
 }
@@ -252,10 +254,47 @@ func TestServerThatIsBackServesAllThatWaitForRoom(t *testing.T) {
 		f.server("a:1").dialed(nil)
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		for _, w := range waiting { // none of them depends on the lease
-			release(t, served(t, w))
+		all := []core.Lease[*link]{l}
+		for _, w := range waiting { // none of them depends on a release
+			all = append(all, served(t, w))
 		}
-		release(t, l)
+		release(t, all...)
+	})
+}
+
+func TestServerThatFailedIsTriedWithOneDialAndNotWithABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxActive(20))
+		l := get(t, p)
+		failing := func(ctx context.Context) error {
+			_ = sleep(ctx, 10*time.Millisecond)
+			return errRefused
+		}
+		f.server("a:1").dialed(failing)
+		var waiting []<-chan result[*link]
+		for range 10 {
+			waiting = append(waiting, background(t.Context(), p))
+		}
+		time.Sleep(20 * time.Millisecond)
+		s := f.server("a:1")
+		f.mu.Lock()
+		s.mostDialing = 0
+		f.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		f.mu.Lock()
+		if s.mostDialing != 1 {
+			t.Errorf("%d dials at a time of a server that failed, want 1", s.mostDialing)
+		}
+		f.mu.Unlock()
+		f.server("a:1").dialed(slow(10 * time.Millisecond))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		all := []core.Lease[*link]{l}
+		for _, w := range waiting {
+			all = append(all, served(t, w))
+		}
+		release(t, all...)
 	})
 }
 

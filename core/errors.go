@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,13 +21,16 @@ var (
 	ErrExhausted = errors.New("core: every connection is in use")
 	// ErrUnavailable: there are endpoints, and none of them could be dialed.
 	ErrUnavailable = errors.New("core: no endpoint could be dialed")
+	// errEnded: a function given to Hedged has ended its goroutine.
+	errEnded = errors.New("core: the call ended its goroutine")
 	// ErrStaleLease: the lease was ended before. The connection is untouched.
 	ErrStaleLease = errors.New("core: the lease has ended already")
 )
 
 // Error says why a call got no connection, and in what state the pool was.
 type Error struct {
-	// Kind is ErrClosed, ErrNoEndpoint, ErrExhausted or ErrUnavailable.
+	// Kind is ErrClosed, ErrNoEndpoint, ErrExhausted or ErrUnavailable; or the
+	// context's error if that had ended before the call looked at anything.
 	Kind error
 	// Cause is the context's error if that ended the wait, else nil.
 	Cause error
@@ -65,11 +69,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the kind, the cause and the last errors.
+// Unwrap returns the kind, the cause and the last errors, except for those of
+// contexts: a dial that was cut short says nothing of the call's own context.
 func (e *Error) Unwrap() []error {
 	errs := []error{e.Kind}
-	for _, err := range []error{e.Cause, e.LastDial, e.LastWatch} {
-		if err != nil {
+	if e.Cause != nil {
+		errs = append(errs, e.Cause)
+	}
+	for _, err := range []error{e.LastDial, e.LastWatch} {
+		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			errs = append(errs, err)
 		}
 	}

@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestErrorTellsKindCauseStateAndCounts(t *testing.T) {
 }
 
 func TestErrorMatchesItsKindAndItsCauses(t *testing.T) {
-	all := []error{core.ErrClosed, core.ErrNoEndpoint, core.ErrExhausted, core.ErrUnavailable, context.Canceled, io.EOF, io.ErrNoProgress}
+	all := []error{core.ErrClosed, core.ErrNoEndpoint, core.ErrExhausted, core.ErrUnavailable, context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrNoProgress}
 	for _, c := range []struct {
 		name string
 		err  core.Error
@@ -67,6 +68,8 @@ func TestErrorMatchesItsKindAndItsCauses(t *testing.T) {
 		{"cause", core.Error{Kind: core.ErrNoEndpoint, Cause: context.Canceled}, []error{core.ErrNoEndpoint, context.Canceled}},
 		{"last dial", core.Error{Kind: core.ErrUnavailable, LastDial: io.EOF}, []error{core.ErrUnavailable, io.EOF}},
 		{"last watch", core.Error{Kind: core.ErrExhausted, LastWatch: io.ErrNoProgress}, []error{core.ErrExhausted, io.ErrNoProgress}},
+		{"a dial that was cut short", core.Error{Kind: core.ErrUnavailable, LastDial: fmt.Errorf("dial: %w", context.Canceled)}, []error{core.ErrUnavailable}},
+		{"a watch that was cut short", core.Error{Kind: core.ErrNoEndpoint, LastWatch: context.DeadlineExceeded}, []error{core.ErrNoEndpoint}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, target := range all {
@@ -118,6 +121,9 @@ func TestNamesOfStatesClassesAndEvents(t *testing.T) {
 		{core.StateChanged.String(), "state changed"},
 		{core.WatchLost.String(), "watch lost"},
 		{core.BalancerFailed.String(), "balancer failed"},
+		{core.EndpointEjected.String(), "endpoint ejected"},
+		{core.EndpointReadmitted.String(), "endpoint readmitted"},
+		{core.EndpointSpared.String(), "endpoint spared"},
 		{(core.BalancerFailed + 1).String(), "unknown event"},
 		{core.EventKind(255).String(), "unknown event"},
 	} {

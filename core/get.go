@@ -19,10 +19,10 @@ const (
 	// endpoint for itself.
 	picks = 3
 
-	// hedge is how long a call waits for one dial before it asks for one at
+	// dialHedge is how long a call waits for one dial before it asks for one at
 	// another endpoint as well: the Connection Attempt Delay of RFC 8305,
 	// section 5.
-	hedge = 250 * time.Millisecond
+	dialHedge = 250 * time.Millisecond
 
 	// never is the time at which a call began to wait that did not.
 	never = -1
@@ -37,7 +37,7 @@ func (p *pool) quick(ctx context.Context) (*slots.Slot, uint64) {
 	}
 	v := p.view.Load()
 	var i int
-	if v.fast != nil {
+	if v.fast != nil && (v.ejector == nil || !v.ejector.Probing()) {
 		i = v.fast.Pick()
 	} else {
 		i = v.pick(Hint{})
@@ -46,6 +46,9 @@ func (p *pool) quick(ctx context.Context) (*slots.Slot, uint64) {
 		return nil, 0
 	}
 	sl, gen := v.subs[i].Acquire()
+	if sl == nil && v.subs[i].Ejected() {
+		warm(v.subs[i])
+	}
 	if sl != nil && (gen&flagged != 0 || p.careful) {
 		if gen, ok := p.accept(ctx, v.subs[i], sl, gen); ok {
 			return sl, gen
@@ -92,7 +95,7 @@ type request struct {
 }
 
 // simple reports whether the call takes any connection.
-func (r *request) simple() bool { return r.on == "" && r.n == 0 }
+func (r *request) simple() bool { return r.on == "" && r.n == 0 && !r.hint.Keyed }
 
 func newRequest(opts []CallOption) request {
 	var r request
@@ -105,6 +108,7 @@ func newRequest(opts []CallOption) request {
 		case avoid:
 			r.avoid[r.n%len(r.avoid)] = o.s
 			r.n++
+		case retry: // is for Do
 		}
 	}
 	return r
@@ -117,6 +121,17 @@ func (r *request) resolve(v *view) {
 		r.only = v.byAddr[r.on]
 		return
 	}
+	r.shun(v)
+	if !r.hint.Keyed {
+		return
+	}
+	if i := v.pick(r.hint); uint(i) < uint(len(v.subs)) && r.accepts(v.subs[i]) && !v.subs[i].Out() {
+		r.only = v.subs[i] // while it is up
+	}
+}
+
+// shun finds the endpoints to avoid, unless there is no other that is up.
+func (r *request) shun(v *view) {
 	k := 0
 	for _, a := range r.avoid[:min(r.n, len(r.avoid))] {
 		if s := v.byAddr[a]; s != nil && !slices.Contains(r.shunt[:k], &s.Set) {
@@ -124,8 +139,8 @@ func (r *request) resolve(v *view) {
 			k++
 		}
 	}
-	if k > 0 && !slices.ContainsFunc(v.subs, func(s *subpool.Sub) bool { return r.accepts(s) && !s.Down() }) {
-		r.shunt = [waitq.MaxAvoid]*slots.Set{} // there is no other that is up
+	if k > 0 && !slices.ContainsFunc(v.subs, func(s *subpool.Sub) bool { return r.accepts(s) && !s.Out() }) {
+		r.shunt = [waitq.MaxAvoid]*slots.Set{}
 	}
 }
 
@@ -167,7 +182,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 		return p.fail(&r, ErrClosed, nil, never)
 	}
 	if err := ctx.Err(); err != nil {
-		return p.fail(&r, ErrExhausted, err, never)
+		return p.fail(&r, err, nil, never)
 	}
 	r.resolve(v)
 	// What may be had at once, without the cost of the queue.
@@ -190,7 +205,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 	}()
 	for {
 		now := p.view.Load()
-		if now != v || r.n > 0 {
+		if now != v || !r.simple() {
 			v, hopeless = now, false
 			r.resolve(v)
 			p.queue.Restrict(w, setOf(r.only), r.shunt)
@@ -205,6 +220,12 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 			// Whoever waits already has looked: no more than wait is left.
 		default:
 			o := p.look(ctx, v, &r, w)
+			if o.slot == nil && !o.busy && r.hint.Keyed && r.only != nil {
+				// The key's own endpoint has nothing to wait for.
+				r.only = nil
+				p.queue.Restrict(w, nil, r.shunt)
+				o = p.look(ctx, v, &r, w)
+			}
 			if o.slot != nil {
 				p.noteWait(begun, waited)
 				return o.slot, o.gen, nil
@@ -278,7 +299,8 @@ func (p *pool) look(ctx context.Context, v *view, r *request, w *waitq.Waiter) o
 		}
 		r.want = o.dial
 		if r.want.Demand() {
-			w.Arm(hedge)
+			p.queue.Begun(w)
+			w.Arm(dialHedge)
 		} else {
 			// The total is used up, or things changed since the look.
 			r.want, o.busy = nil, true
@@ -326,7 +348,10 @@ func (p *pool) choose(ctx context.Context, v *view, r *request) offer {
 		if uint(i) >= uint(len(v.subs)) {
 			i = rand.IntN(len(v.subs))
 		}
-		if s := v.subs[i]; r.accepts(s) {
+		s := v.subs[i]
+		if s.Ejected() && s.Idle() == 0 {
+			warm(s)
+		} else if r.accepts(s) {
 			if o := p.try(ctx, s, r); o.slot != nil || o.dial != nil {
 				return o
 			}
@@ -335,16 +360,33 @@ func (p *pool) choose(ctx context.Context, v *view, r *request) offer {
 	return offer{}
 }
 
+// warm opens a connection to an ejected endpoint that is to be tried: no call
+// waits for that.
+func warm(s *subpool.Sub) {
+	s.Demand()
+	s.Undemand()
+}
+
 // scan looks at every endpoint: for one that is idle, else for one to dial.
+// Those that are ejected come last.
 func (p *pool) scan(ctx context.Context, v *view, r *request) offer {
 	if r.only != nil {
 		return p.try(ctx, r.only, r)
 	}
+	o := p.pass(ctx, v, r, false)
+	if o.slot == nil && o.dial == nil && !o.busy {
+		o = p.pass(ctx, v, r, true)
+	}
+	return o
+}
+
+// pass looks at every endpoint that is ejected, or at every one that is not.
+func (p *pool) pass(ctx context.Context, v *view, r *request, ejected bool) offer {
 	var best offer
 	first := rand.IntN(len(v.subs))
 	for k := range v.subs {
 		s := v.subs[(first+k)%len(v.subs)]
-		if !r.accepts(s) {
+		if !r.accepts(s) || s.Ejected() != ejected {
 			continue
 		}
 		o := p.try(ctx, s, r)
@@ -384,7 +426,7 @@ func (p *pool) spare(ctx context.Context, v *view, r *request, s *subpool.Sub) o
 	if p.cfg.maxTotal == 0 || p.total.Load() < int64(p.cfg.maxTotal) {
 		return offer{}
 	}
-	if r.only == nil && !r.hint.Keyed {
+	if r.only == nil {
 		if o := p.scan(ctx, v, r); o.slot != nil {
 			return o
 		}

@@ -24,11 +24,15 @@ func (p *pool) TakeTotal(call bool) bool {
 	if !call && p.queue.Attention.Load() != 0 {
 		return false
 	}
-	if p.total.Add(1) > int64(p.cfg.maxTotal) {
-		p.total.Add(-1)
-		return false
+	for {
+		n := p.total.Load()
+		if n >= int64(p.cfg.maxTotal) {
+			return false
+		}
+		if p.total.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	return true
 }
 
 // GiveTotal gives it back.

@@ -55,6 +55,31 @@ func TestOneCallOpensOneConnection(t *testing.T) {
 	}
 }
 
+// A connection that has landed and is not given to the call yet is as good as
+// given: a call that looks again in that instant dials no second one.
+func TestCallThatLooksAgainWhileItsConnectionLandsOpensNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.WithObserver(slowToSeeDials{}))
+		waiting := background(t.Context(), p)
+		time.Sleep(50 * time.Millisecond)
+		f.report("a:1", "b:1") // makes all calls look again
+		time.Sleep(time.Minute)
+		release(t, served(t, waiting))
+		f.wantCounts(1, 0)
+	})
+}
+
+// slowToSeeDials is an Observer that holds a connection for 200 ms between its
+// dial and its first use.
+type slowToSeeDials struct{}
+
+func (slowToSeeDials) Observe(ev core.Event) {
+	if ev.Kind == core.Dialed {
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
 func TestBurstOpensNoMoreConnectionsThanItHasCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
@@ -251,6 +276,9 @@ func TestConnectionReleasedBeyondMaxIdleIsClosed(t *testing.T) {
 						t.Error(err)
 					}
 				}
+				if share > 1 {
+					time.Sleep(2 * time.Second) // a sweep
+				}
 				synctest.Wait()
 				f.wantCounts(6, 4)
 				if st := endpointStats(t, p, "a:1"); st.Open != 2 || st.Idle != 2*share {
@@ -259,4 +287,75 @@ func TestConnectionReleasedBeyondMaxIdleIsClosed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSharedConnectionInUseIsNotSurplus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxIdle(1), core.MaxActive(3), core.Share(2))
+		kept, others := map[*link]core.Lease[*link]{}, []core.Lease[*link]{}
+		for range 6 {
+			l, err := p.Get(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Conn().shared = true
+			if _, ok := kept[l.Conn()]; ok {
+				others = append(others, l)
+				continue
+			}
+			kept[l.Conn()] = l
+		}
+		for _, l := range others { // one caller of the two of each connection
+			if err := l.Release(); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		var again []<-chan result[*link]
+		for range 3 {
+			again = append(again, background(t.Context(), p))
+		}
+		synctest.Wait()
+		others = nil
+		for _, done := range again { // each is shared again
+			others = append(others, served(t, done))
+		}
+		release(t, others...)
+		f.wantCounts(3, 0)
+		for _, l := range kept {
+			if err := l.Release(); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		f.wantCounts(3, 2)
+	})
+}
+
+func TestSharedConnectionInUseIsNotClosedToMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool(core.MaxTotal(1), core.Share(2))
+		onA, err := p.Get(t.Context(), core.On("a:1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		onA.Conn().shared = true
+		onB := background(t.Context(), p, core.On("b:1"))
+		synctest.Wait()
+		another := background(t.Context(), p, core.On("a:1"))
+		synctest.Wait()
+		release(t, served(t, another)) // it is shared still
+		synctest.Wait()
+		waits(t, onB)
+		f.wantCounts(1, 0)
+		if err := onA.Release(); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		release(t, served(t, onB))
+		f.wantCounts(2, 1)
+	})
 }

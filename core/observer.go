@@ -59,6 +59,13 @@ const (
 	StateChanged
 	// WatchLost: the watch ended with Err and is begun again after a pause.
 	WatchLost
+	// EndpointEjected: the server's calls fail; it gets none for a while.
+	EndpointEjected
+	// EndpointReadmitted: a server that was ejected is back in service.
+	EndpointReadmitted
+	// EndpointSpared: a server should have been ejected, but too many are out
+	// of service. Sent at most once a second.
+	EndpointSpared
 	// BalancerFailed: Build panicked or returned nil; the default balancer
 	// serves in its place until the set changes.
 	BalancerFailed
@@ -69,7 +76,7 @@ func (k EventKind) String() string {
 	names := [...]string{
 		"unknown event", "endpoint added", "endpoint removed", "endpoint rejected", "endpoint down", "endpoint up",
 		"dialed", "dial failed", "connection closed", "lease leaked", "state changed", "watch lost",
-		"balancer failed",
+		"endpoint ejected", "endpoint readmitted", "endpoint spared", "balancer failed",
 	}
 	if int(k) >= len(names) {
 		k = 0

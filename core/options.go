@@ -35,7 +35,7 @@ func defaults() config {
 		},
 		drainTimeout: 30 * time.Second,
 		shrinkGrace:  30 * time.Second,
-		balancer:     defaultBalancer{},
+		balancer:     Ejecting(DefaultBalancer(), Ejection{}),
 		classify:     classify,
 	}
 }
@@ -53,7 +53,8 @@ func MaxTotal(n int) Option { return func(c *config) { c.maxTotal = n } }
 func MinIdle(n int) Option { return func(c *config) { c.sub.MinIdle = n } }
 
 // MaxIdle bounds the idle connections per endpoint: one more that is released
-// is closed instead. The default, 0, is no bound.
+// is closed instead; with [Share] above 1, within a second or so. The default,
+// 0, is no bound.
 func MaxIdle(n int) Option { return func(c *config) { c.sub.MaxIdle = n } }
 
 // IdleTimeout closes connections that were idle for d, to within a second and
@@ -103,7 +104,9 @@ func Share(n int) Option { return func(c *config) { c.sub.Share = n } }
 // second and once each. The default, 0, is off.
 func LeakAfter(d time.Duration) Option { return func(c *config) { c.sub.LeakAfter = d } }
 
-// WithBalancer sets how the endpoint of a call is chosen.
+// WithBalancer sets how the endpoint of a call is chosen. The default is
+// [DefaultBalancer], with bad servers ejected: Ejecting(DefaultBalancer(),
+// Ejection{}).
 func WithBalancer(b Balancer) Option { return func(c *config) { c.balancer = b } }
 
 // WithObserver sets who is told of the pool's events; nil is nobody.
@@ -158,6 +161,7 @@ func (c *config) validate() error {
 type CallOption struct {
 	kind callKind
 	s    string
+	n    int
 }
 
 type callKind uint8
@@ -166,15 +170,28 @@ const (
 	byKey callKind = iota + 1
 	on
 	avoid
+	retry
 )
 
+// attempts is how often Do may call its function.
+func attempts(opts []CallOption) int {
+	n := 1
+	for _, o := range opts {
+		if o.kind == retry {
+			n = o.n
+		}
+	}
+	return n
+}
+
 // WithKey sends calls with the same key to the same endpoint while it is there
-// and up, and moves as few keys as possible when it is not.
-func WithKey(key string) CallOption { return CallOption{byKey, key} }
+// and up, where they wait their turn even if others are idle; and moves as few
+// keys as possible when it is not.
+func WithKey(key string) CallOption { return CallOption{kind: byKey, s: key} }
 
 // On sends the call to the endpoint with this address and to no other.
-func On(addr string) CallOption { return CallOption{on, addr} }
+func On(addr string) CallOption { return CallOption{kind: on, s: addr} }
 
 // Avoid sends the call elsewhere than to this address, unless there is no
 // other that is up. It may be given several times; the last four count.
-func Avoid(addr string) CallOption { return CallOption{avoid, addr} }
+func Avoid(addr string) CallOption { return CallOption{kind: avoid, s: addr} }

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/core/internal/budget"
+	"github.com/minicaptain/multi_connection_pool/core/internal/hedge"
 	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
 	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
 	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
@@ -52,11 +54,14 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 		return nil, err
 	}
 	p := &pool{
-		cfg: cfg, epoch: time.Now(), changed: make(chan struct{}), cut: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), leaving: map[*subpool.Sub]struct{}{}, budget: budget.New(), changed: make(chan struct{}), cut: make(chan struct{}), done: make(chan struct{}),
 		dial: func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) },
 	}
 	p.careful = cfg.sub.CheckAfter == 0 || cfg.sub.MinIdle > 0 || cfg.sub.LeakAfter > 0
 	p.view.Store(&view{since: p.epoch})
+	if b, ok := p.cfg.balancer.(*ejecting); ok {
+		p.cfg.balancer = &ejecting{inner: b.inner, cfg: b.cfg, tell: p.ejected}
+	}
 	p.start(w)
 	return &Pool[C]{p}, nil
 }
@@ -88,10 +93,14 @@ func usable(what string, v any) error {
 func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
 	if len(opts) == 0 {
 		if sl, gen := p.p.quick(ctx); sl != nil {
+			p.p.count(gen)
 			return Lease[C]{sl, gen}, nil
 		}
 	}
 	sl, gen, err := p.p.getSlow(ctx, opts)
+	if err == nil {
+		p.p.count(gen)
+	}
 	return Lease[C]{sl, gen}, err
 }
 
@@ -99,12 +108,34 @@ func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error)
 // the time fn took, and ends the lease: the connection is kept if the error of
 // fn is classified as [OK] or [Overload], and discarded otherwise, or if fn
 // panics. Do returns the error of fn, or that of the lease. fn must not keep
-// the connection.
+// the connection. With [Retry] it may be called several times.
 func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
+	return p.do(ctx, fn, opts, nil)
+}
+
+// do is Do that tells leased, if it is not nil, of the first server.
+func (p *Pool[C]) do(ctx context.Context, fn func(context.Context, C) error, opts []CallOption, leased func(addr string)) error {
 	l, err := p.Get(ctx, opts...)
 	if err != nil {
 		return err
 	}
+	var addr string
+	n := attempts(opts)
+	if n > 1 || leased != nil {
+		addr = l.Endpoint().Addr
+	}
+	if leased != nil {
+		leased(addr)
+	}
+	class, err := p.call(ctx, fn, l)
+	if class == Failure && n > 1 {
+		return p.retry(ctx, fn, opts, n, addr, err)
+	}
+	return err
+}
+
+// call calls fn with the connection of l, reports the outcome and ends l.
+func (p *Pool[C]) call(ctx context.Context, fn func(context.Context, C) error, l Lease[C]) (Class, error) {
 	ended := false
 	defer func() {
 		if !ended { // fn panicked, or ended its goroutine
@@ -112,7 +143,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 		}
 	}()
 	begun := p.p.Now()
-	err = fn(ctx, l.Conn())
+	err := fn(ctx, l.Conn())
 	now := p.p.Now()
 	ended = true
 	class := p.p.classify(err)
@@ -122,7 +153,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 	} else {
 		_ = l.Discard(err)
 	}
-	return err
+	return class, err
 }
 
 // Classify tells what err, the outcome of a call, says of the server, for
@@ -176,11 +207,14 @@ type pool struct {
 	dial    func(context.Context, Endpoint) (io.Closer, error)
 	total   atomic.Int64 // connections counted against maxTotal
 
+	budget                  *budget.Budget
+	hedge                   hedge.Gate
 	rejected, waits, waited atomic.Int64
 	lastWatch               atomic.Pointer[error]
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when a failed Get may go better
+	leaving map[*subpool.Sub]struct{} // drained, and not empty yet
+	changed chan struct{}             // closed and replaced when a failed Get may go better
 	closing bool
 
 	stop  context.CancelFunc // ends the watch and the janitor

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -36,7 +37,9 @@ type EndpointStats struct {
 	// Dialing and Closing connections count against the limits too.
 	Dialing, Closing int
 	// Down: there is no connection, and the last dial failed with LastDial.
+	// Ejected: its calls fail, and it gets none for a while.
 	Down     bool
+	Ejected  bool
 	LastDial error
 	// Calls counts ended leases.
 	Calls uint64
@@ -65,7 +68,7 @@ func (p *Pool[C]) Stats() Stats {
 		srv, _ := s.Tag.(*server)
 		st.Endpoints[i] = EndpointStats{
 			Endpoint: *srv.endpoint.Load(), Open: c.Open, InUse: c.InUse, Idle: c.Idle, Dialing: c.Dialing, Closing: c.Closing,
-			Down: c.Down, LastDial: c.LastDial, Calls: c.Uses, Dials: c.Dials, DialFailures: c.Failures, Closed: c.Closed,
+			Down: c.Down, Ejected: s.Ejected(), LastDial: c.LastDial, Calls: c.Uses, Dials: c.Dials, DialFailures: c.Failures, Closed: c.Closed,
 		}
 		if v.fast != nil {
 			st.Endpoints[i].Latency = v.fast.Latency(i)
@@ -74,10 +77,13 @@ func (p *Pool[C]) Stats() Stats {
 	return st
 }
 
-// counts adds up the sub-pools of the newest view.
+// counts adds up the endpoints of the newest view and those that drain.
 func (p *pool) counts() (sum subpool.Counts) {
-	v := p.view.Load()
-	for _, s := range slices.Concat(v.subs, v.gone) {
+	subs := slices.Clone(p.view.Load().subs)
+	p.mu.Lock()
+	subs = slices.AppendSeq(subs, maps.Keys(p.leaving))
+	p.mu.Unlock()
+	for _, s := range subs {
 		c := s.Counts()
 		sum.Open += c.Open
 		sum.Idle += c.Idle

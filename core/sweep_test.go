@@ -251,3 +251,18 @@ func TestLeakDetectionIsOffByDefault(t *testing.T) {
 		release(t, l)
 	})
 }
+
+func TestConnectionThatIsCheckedDuringASweepCountsAsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.healthPool(core.IdleTimeout(20*time.Second), core.HealthInterval(4*time.Second), core.CheckAfter(-1))
+		warm(t, p, 1)
+		f.conns()[0].fails(slow(1500 * time.Millisecond)) // and succeeds
+		time.Sleep(25 * time.Second)
+		synctest.Wait()
+		if n := f.conns()[0].checks.Load(); n < 2 {
+			t.Errorf("%d checks; the test shows nothing", n)
+		}
+		f.wantCounts(1, 1)
+	})
+}

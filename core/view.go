@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/core/internal/eject"
 	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
@@ -23,19 +24,16 @@ type view struct {
 	subs   []*subpool.Sub // by the picker's index
 	byAddr map[string]*subpool.Sub
 	picker Picker
-	// fast is the picker when it is the default one, to spare the call path
-	// two indirections.
-	fast *policy.Picker
-	// closed is the last view of all; gone are the endpoints it drains.
+	// fast is the default policy's picker, if that is the one, to spare the
+	// call path two indirections, and ejector what ejects.
+	fast    *policy.Picker
+	ejector *eject.Ejector
+	// closed is the last view of all.
 	closed bool
-	gone   []*subpool.Sub
 }
 
 // pick asks the picker, unless there is nothing to choose from.
 func (v *view) pick(h Hint) (i int) {
-	if v.fast != nil {
-		return defaultPicker{v.fast}.Pick(h)
-	}
 	if len(v.subs) == 0 {
 		return -1
 	}
@@ -69,7 +67,7 @@ func (p *pool) apply(set []Endpoint) {
 	}
 	next := &view{
 		state: Ready, since: old.since, subs: make([]*subpool.Sub, 0, len(set)),
-		byAddr: make(map[string]*subpool.Sub, len(set)), picker: old.picker, fast: old.fast,
+		byAddr: make(map[string]*subpool.Sub, len(set)), picker: old.picker, fast: old.fast, ejector: old.ejector,
 	}
 	switch {
 	case old.state == Stale:
@@ -101,9 +99,12 @@ func (p *pool) apply(set []Endpoint) {
 		// not make a fleet of clients march in step.
 		rand.Shuffle(len(next.subs), func(i, j int) { next.subs[i], next.subs[j] = next.subs[j], next.subs[i] })
 		next.picker = p.build(old.picker, next.subs)
-		next.fast = nil
-		if d, ok := next.picker.(defaultPicker); ok {
-			next.fast = d.policy
+		next.fast, next.ejector = nil, nil
+		switch p := next.picker.(type) {
+		case defaultPicker:
+			next.fast = p.policy
+		case *ejectingPicker:
+			next.fast, next.ejector = p.fast, p.ejector
 		}
 		for i, s := range next.subs {
 			srv, _ := s.Tag.(*server)
@@ -186,7 +187,7 @@ func (p *pool) closeView() *view {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := p.view.Load()
-	p.view.Store(&view{closed: true, state: last.state, since: last.since, gone: last.subs})
+	p.view.Store(&view{closed: true, state: last.state, since: last.since})
 	return last
 }
 
@@ -219,9 +220,15 @@ func (p *pool) reject(e Endpoint, err error) {
 	p.event(Event{Kind: EndpointRejected, Endpoint: e.Addr, Err: err})
 }
 
-// tick lets the picker see time pass. It runs in the janitor.
+// tick lets the picker and the hedge see time pass. It runs in the janitor.
 func (p *pool) tick() {
-	if t, ok := p.view.Load().picker.(Ticker); ok {
+	v := p.view.Load()
+	n := 0
+	for _, s := range v.subs {
+		n += s.InFlight()
+	}
+	p.hedge.Tick(n)
+	if t, ok := v.picker.(Ticker); ok {
 		defer func() { _ = recover() }() // as the contract of Picker says
 		t.Tick(p.Now())
 	}
@@ -232,10 +239,6 @@ func (p *pool) report(s *server, r Report) {
 	v := p.view.Load()
 	i := int(s.index.Load())
 	if i >= len(v.subs) || v.subs[i].Tag != any(s) {
-		return
-	}
-	if d := v.fast; d != nil {
-		defaultPicker{d}.Report(i, r)
 		return
 	}
 	defer func() { _ = recover() }() // as the contract of Picker says

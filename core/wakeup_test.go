@@ -81,6 +81,50 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	}
 }
 
+// One releases in the instant in which the other finds nothing and begins to
+// wait: it must either find the connection or be found.
+func TestNoWakeUpIsLostBetweenTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxActive(1))
+		warm(t, p, 1)
+		begun, ctx := time.Now(), within(t, time.Hour)
+		linger := func() {
+			for range rand.IntN(500) {
+			}
+		}
+		for range 40_000 {
+			l := get(t, p)
+			var ready, begin atomic.Bool
+			done := make(chan error)
+			go func() {
+				ready.Store(true)
+				for !begin.Load() {
+					runtime.Gosched()
+				}
+				linger()
+				l, err := p.Get(ctx)
+				if err == nil {
+					err = l.Release()
+				}
+				done <- err
+			}()
+			for !ready.Load() {
+				runtime.Gosched()
+			}
+			begin.Store(true)
+			linger()
+			release(t, l)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(begun); d != 0 {
+			t.Errorf("all stood still for %v", d)
+		}
+	})
+}
+
 func TestNoWakeUpIsLostWithACallThatGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")

@@ -284,6 +284,25 @@ func TestServerThatAnswersNothingGetsDearerWithEveryTick(t *testing.T) {
 	wantRatio(t, "after its answer", w.cost(0), before, 1)
 }
 
+func TestServerWhoseOnlyCallIsAStreamIsTriedFromTimeToTime(t *testing.T) {
+	w := newWorld(1, 1)
+	w.settle(ms, ms)
+	w.busy(0, 1) // for good
+	cheap := 0
+	for range 620 {
+		w.run(100*ms, func(i int) time.Duration { return []time.Duration{0, ms}[i] })
+		if w.cost(0) < 2*w.cost(1) {
+			cheap++
+		}
+	}
+	if cheap != 4 {
+		t.Errorf("for %d ticks in 62 s it was as cheap as the other, want 4", cheap)
+	}
+	w.Report(0, policy.Answered, ms, w.now)
+	w.run(10*time.Second, func(int) time.Duration { return ms })
+	wantRatio(t, "while it answers", w.cost(0), w.cost(1), 1)
+}
+
 func TestServerThatWasNeverMeasuredIsNotBlamedForCallsInFlight(t *testing.T) {
 	w := newWorld(1, 1)
 	w.busy(0, 5) // leases without reports, dials

@@ -112,7 +112,7 @@ type node struct {
 	count, answers, sum atomic.Uint64
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
-	// down: the last tick found it down.
+	// down: the last tick found it down or ejected.
 	down atomic.Bool
 }
 
@@ -125,20 +125,17 @@ func New(previous *Picker, members []Member) *Picker {
 	for _, m := range members {
 		total += m.Weight
 	}
-	known := map[string]*node{}
 	if previous != nil {
 		p.mean.Store(previous.mean.Load())
 		p.ticked.Store(previous.ticked.Load())
-		for _, n := range previous.nodes {
-			known[n.key] = n
-		}
 	}
 	for i, m := range members {
-		n := known[m.Key]
-		if n == nil || n.load != m.Load {
+		n, _ := m.Load.Policy.(*node)
+		if n == nil || previous == nil {
 			n = &node{key: m.Key, hash: hash(m.Key), load: m.Load}
 			n.idle.Store(p.ticked.Load())
 			n.last.Store(p.ticked.Load())
+			m.Load.Policy = n
 		}
 		n.share.Store(math.Float64bits(m.Weight / total * float64(len(members))))
 		p.loads[i], p.nodes[i] = m.Load, n
@@ -182,23 +179,23 @@ func (p *Picker) pickAll() int {
 }
 
 // score is what a pick compares, with room for a tie and an index below it. An
-// endpoint that is down costs the most there is, times more calls than one that
-// is not can have: it comes last whatever the others cost.
+// endpoint that is out costs about the most there is, times more calls than one
+// that is not can have: it comes last whatever the others cost.
 func score(l *slots.Load) uint64 {
 	calls := l.Pressure()
-	cost := l.Cost.Load() | -(calls/slots.DownPressure)&maxCost
+	cost := l.Cost.Load() | -(calls/slots.OutPressure)&maxCost
 	return cost * (calls + 1) << (tieBits + indexBits)
 }
 
 // PickKey returns the index of the endpoint that key belongs to, or -1 if
 // there is none: the highest random weight (rendezvous hashing, Thaler and
-// Ravishankar, 1998) among those that are not down, or among all if all are.
+// Ravishankar, 1998) among those that are not out, or among all if all are.
 func (p *Picker) PickKey(key uint64) int {
 	best, bestDown := -1, -1
 	var top, topDown uint64
 	for i, n := range p.nodes {
 		h := mix(key ^ n.hash)
-		if n.load.Down() {
+		if n.load.Out() {
 			if bestDown < 0 || h > topDown {
 				bestDown, topDown = i, h
 			}
@@ -272,7 +269,7 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 
 // Tick lets time pass: the fleet's latency is taken anew, averages of
 // endpoints without calls relax, and an endpoint that has calls in flight and
-// answers none gets dearer with every tick.
+// answers none gets dearer with every tick, but for one tick in relax.
 func (p *Picker) Tick(now time.Duration) {
 	since := int64(now) - p.ticked.Swap(int64(now))
 	var sum, answers, calls float64
@@ -295,7 +292,7 @@ func (p *Picker) Tick(now time.Duration) {
 		answered := n.count.Swap(0) > 0
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
-		if down := n.load.Down(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
+		if down := n.load.Out(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
 			lat = mean // what it was before it went down says nothing of it now
 		} else if lat > 0 && !answered {
 			next := lat + drift*(mean-lat)
@@ -308,9 +305,9 @@ func (p *Picker) Tick(now time.Duration) {
 		}
 		if n.load.InFlight() == 0 {
 			n.idle.Store(int64(now))
-		} else if old != 0 && !answered {
-			lat = max(lat, float64(int64(now)-max(n.idle.Load(), n.last.Load())))
-		}
+		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !answered && age/int64(relax) == (age-since)/int64(relax) {
+			lat = max(lat, float64(age))
+		} // else for this one tick it may show that it answers: what is silent may be one long stream
 		p.price(n, lat)
 	}
 }
@@ -319,6 +316,9 @@ func (p *Picker) Tick(now time.Duration) {
 func (p *Picker) Latency(i int) time.Duration {
 	return time.Duration(math.Float64frombits(p.nodes[i].ewma.Load()))
 }
+
+// Mean returns the average latency of the fleet; zero if it is not known.
+func (p *Picker) Mean() time.Duration { return time.Duration(math.Float64frombits(p.mean.Load())) }
 
 // latency returns the average of n, or the fleet's while n has none.
 func (p *Picker) latency(n *node) float64 {

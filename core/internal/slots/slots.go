@@ -21,43 +21,63 @@ import (
 
 const (
 	// first is the number of idle bits in the hot word; the 16 bits above
-	// them hold the in-flight count and, on top, the down flag.
-	first    = 48
-	idleMask = 1<<first - 1
-	one      = 1 << first
-	downBit  = 1 << 63
+	// them hold the in-flight count and, on top, the flags.
+	first      = 48
+	idleMask   = 1<<first - 1
+	one        = 1 << first
+	ejectedBit = 1 << 62
+	downBit    = 1 << 63
 
 	// overflow is the number of idle bits in each further word.
 	overflow = 64
 
 	// Max is the largest number of slots of one Set.
-	Max = 1<<15 - 1
+	Max = 1<<14 - 1
 )
 
 // Load is what a picker reads of an endpoint: one word, on a cache line that
 // the policy's cost shares, so that looking at an endpoint costs one miss.
 type Load struct {
-	// word: idle bits of slots 0..47 | in-flight << 48 | down << 63.
+	// word: idle bits of slots 0..47 | in-flight << 48 | ejected << 62 | down << 63.
 	//
 	// In-flight counts every slot that is taken and not idle: leased, being
 	// dialed, being checked or closed. It covers the overflow words too.
 	word atomic.Uint64
 	// Cost is the policy's price of one call here; only the policy uses it.
 	Cost atomic.Uint64
+	// Policy and Ejector are the records that these keep of the endpoint; only
+	// they touch them, while a picker is built.
+	Policy, Ejector any
 }
 
-// DownPressure is what being down adds to the pressure.
-const DownPressure = downBit >> first
+// OutPressure is the least that being down or ejected adds to the pressure.
+const OutPressure = ejectedBit >> first
 
-// Pressure orders endpoints by in-flight calls; one that is down comes after
-// every one that is not, since the down flag is the count's top bit.
+// Pressure orders endpoints by in-flight calls; those ejected come after every
+// one that is not, and after them those that are down, since these flags are
+// the count's top bits.
 func (l *Load) Pressure() uint64 { return l.word.Load() >> first }
 
 // InFlight returns the number of slots taken and not idle.
-func (l *Load) InFlight() int { return int(l.word.Load() &^ downBit >> first) }
+func (l *Load) InFlight() int { return int(l.word.Load() &^ (downBit | ejectedBit) >> first) }
 
-// Down reports whether the endpoint is marked down.
+// Down reports whether the endpoint is marked down: it cannot be dialed.
 func (l *Load) Down() bool { return l.word.Load()&downBit != 0 }
+
+// Ejected reports whether the endpoint is marked ejected: it answers badly.
+func (l *Load) Ejected() bool { return l.word.Load()&ejectedBit != 0 }
+
+// Out reports whether it is either.
+func (l *Load) Out() bool { return l.word.Load()&(downBit|ejectedBit) != 0 }
+
+// SetEjected marks the endpoint ejected or not and reports whether that
+// changed it.
+func (l *Load) SetEjected(ejected bool) bool {
+	if ejected {
+		return l.word.Or(ejectedBit)&ejectedBit == 0
+	}
+	return l.word.And(^uint64(ejectedBit))&ejectedBit != 0
+}
 
 // SetDown marks the endpoint down or up and reports whether that changed it.
 func (l *Load) SetDown(down bool) bool {
@@ -84,6 +104,8 @@ type Conn struct {
 	// the first sweep that saw it, Checked that of the last health check.
 	Seen           uint64
 	Since, Checked time.Duration
+	// Examined: a check has it for a moment.
+	Examined bool
 	// Open counts the slots not yet retired; the last one closes Value.
 	Open int
 }
@@ -126,7 +148,7 @@ const (
 // Set is the slots of one endpoint.
 type Set struct {
 	Load
-	_ [48]byte // what follows is read-mostly: keep it off the hot line
+	_ [16]byte // what follows is read-mostly: keep it off the hot line
 	// attention, while not zero, makes every release take the long way.
 	attention *atomic.Int64
 	// limit is the most slots that may be idle; 0: all.
@@ -190,10 +212,10 @@ func (s *Set) Idle() int {
 }
 
 // Reserve counts one more slot in flight: one that is being dialed.
-func (s *Set) Reserve() { s.word.Add(one) }
+func (l *Load) Reserve() { l.word.Add(one) }
 
 // Unreserve takes a Reserve, or a slot that was in flight, off the count.
-func (s *Set) Unreserve() { s.word.Add(^uint64(one - 1)) }
+func (l *Load) Unreserve() { l.word.Add(^uint64(one - 1)) }
 
 // Place puts sl into position idx, which must be vacant and reserved. The slot
 // is in flight until Put.
@@ -368,4 +390,7 @@ func (sl *Slot) endFlagged(gen uint64) Ended {
 func (sl *Slot) Current(gen uint64) bool { return sl.gen.Load()&^flags == gen&^flags }
 
 // Uses returns how many leases of the slot ended.
-func (sl *Slot) Uses() uint64 { return sl.gen.Load() >> 2 }
+func (sl *Slot) Uses() uint64 { return Uses(sl.gen.Load()) }
+
+// Uses returns how many leases of a slot had ended at a generation.
+func Uses(gen uint64) uint64 { return gen >> 2 }

@@ -40,6 +40,7 @@ type model struct {
 	at        []*naive // by index; nil is vacant
 	reserved  int      // reserved and not placed
 	down      bool
+	ejected   bool
 	leases    []lease // taken at any time, most of them over
 	ended     int
 }
@@ -101,6 +102,13 @@ func (m *model) step() string {
 			return "a change of attention"
 		}
 		down := m.rand.IntN(2) == 0
+		if m.rand.IntN(2) == 0 {
+			if changed := m.set.SetEjected(down); changed != (down != m.ejected) {
+				m.t.Errorf("SetEjected(%v) = %v while ejected is %v", down, changed, m.ejected)
+			}
+			m.ejected = down
+			return fmt.Sprintf("SetEjected(%v)", down)
+		}
 		if changed := m.set.SetDown(down); changed != (down != m.down) {
 			m.t.Errorf("SetDown(%v) = %v while down is %v", down, changed, m.down)
 		}
@@ -275,13 +283,19 @@ func (m *model) check() {
 				i, n.slot.Placed(), n.slot.IsIdle(), n.slot.Gen(), n.slot.Uses(), n.idle, n.gen, n.gen>>2)
 		}
 	}
+	if m.set.Ejected() != m.ejected || m.set.Out() != (m.down || m.ejected) {
+		m.t.Errorf("ejected %v, out %v; want %v, with down %v", m.set.Ejected(), m.set.Out(), m.ejected, m.down)
+	}
 	if m.set.Idle() != m.idle() || m.set.InFlight() != taken || m.set.Down() != m.down {
 		m.t.Errorf("%d idle, %d in flight, down %v; want %d, %d, %v",
 			m.set.Idle(), m.set.InFlight(), m.set.Down(), m.idle(), taken, m.down)
 	}
 	pressure := uint64(taken)
 	if m.down {
-		pressure += slots.DownPressure
+		pressure += 2 * slots.OutPressure
+	}
+	if m.ejected {
+		pressure += slots.OutPressure
 	}
 	if m.set.Pressure() != pressure {
 		m.t.Errorf("pressure %d, want %d", m.set.Pressure(), pressure)

@@ -83,10 +83,20 @@ func (s *Sub) dial() {
 	defer cancel()
 	// A dialer that ignores its context keeps this goroutine and its place
 	// among MaxDialing, but not the calls that wait for it.
-	overdue := time.AfterFunc(s.cfg.DialTimeout+patience, func() { s.failed(errOverdue, s.host.Now()-begun, 1) })
+	told := make(chan struct{})
+	overdue := time.AfterFunc(s.cfg.DialTimeout+patience, func() {
+		defer close(told)
+		s.overdue(s.host.Now() - begun)
+	})
 	var value io.Closer
 	err := errGone
-	defer func() { s.dialed(value, err, s.host.Now()-begun, !overdue.Stop()) }()
+	defer func() {
+		late := !overdue.Stop()
+		if late {
+			<-told // who waits for this goroutine waits for that one too
+		}
+		s.dialed(value, err, s.host.Now()-begun, late)
+	}()
 	value, err = s.guardedDial(ctx)
 }
 
@@ -105,12 +115,20 @@ func (s *Sub) dialed(value io.Closer, err error, took time.Duration, told bool) 
 	s.Unreserve()
 	s.host.GiveTotal()
 	s.emptyLocked()
-	s.mu.Unlock()
 	if told {
+		s.mu.Unlock()
 		s.host.Room(s)
 	} else {
-		s.failed(err, took, 0)
+		s.failedLocked(err, took)
 	}
+}
+
+// overdue notes a dial that has not returned in time and still holds its
+// position.
+func (s *Sub) overdue(took time.Duration) {
+	s.mu.Lock()
+	s.stuck++
+	s.failedLocked(errOverdue, took)
 }
 
 // guardedDial calls the dialer; a panic and a nil connection are errors.
@@ -139,13 +157,11 @@ func isNil(c io.Closer) bool {
 	}
 }
 
-// failed notes a failed dial, or one that is overdue (stuck is 1) and still
-// holds its position.
-func (s *Sub) failed(err error, took time.Duration, stuck int) {
+// failedLocked notes that a dial failed, and unlocks. The rest begins with the
+// lock that freed the position: no other dial slips in between.
+func (s *Sub) failedLocked(err error, took time.Duration) {
 	err = fmt.Errorf("core: dial %s: %w", s.name, err)
 	now := s.host.Now()
-	s.mu.Lock()
-	s.stuck += stuck
 	if s.draining {
 		s.mu.Unlock()
 		s.host.Room(s)

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	// MaxActive connections, each leased by up to Share callers at once.
 	MaxActive, Share int
-	// MinIdle slots are kept ready; at most MaxIdle are kept (0: all).
+	// MinIdle connections are kept ready; at most MaxIdle are kept (0: all).
 	MinIdle, MaxIdle int
 	// MaxDialing bounds the dials under way at once.
 	MaxDialing  int
@@ -142,8 +142,11 @@ func New(host Host, cfg *Config, attention *atomic.Int64, name string, tag any, 
 		Empty: make(chan struct{}), conns: make([]*slots.Conn, cfg.MaxActive), failing: -1,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	// More idle than active ones there are not; the product might overflow.
-	s.Init(cfg.MaxActive*cfg.Share, min(cfg.MaxIdle, cfg.MaxActive)*cfg.Share, attention)
+	limit := cfg.MaxIdle
+	if cfg.Share > 1 {
+		limit = 0 // of a connection in use some slots may be idle: the sweep bounds those unused
+	}
+	s.Init(cfg.MaxActive*cfg.Share, limit, attention)
 	return s
 }
 
@@ -253,6 +256,9 @@ func (s *Sub) Awaited() bool {
 	return ok
 }
 
+// Slots returns the slots of s.
+func (s *Sub) Slots() *slots.Set { return &s.Set }
+
 // Undemand takes a Demand back, which it may precede. Dials under way go on:
 // their connections land in the pool.
 func (s *Sub) Undemand() { s.demand.Add(-1) }
@@ -329,14 +335,36 @@ func (s *Sub) Reset() {
 	s.retireAll(idle, nil)
 }
 
-// Evict closes one idle connection, if there is one, to make room elsewhere.
+// Evict closes one connection that nobody uses, if there is one, to make room
+// elsewhere.
 func (s *Sub) Evict() bool {
-	sl, _ := s.Acquire()
-	if sl == nil {
-		return false
+	var idle, kept []*slots.Slot
+	s.mu.Lock()
+	for _, c := range s.conns {
+		if c == nil || c == taken || !unused(c) {
+			continue
+		}
+		if idle = takeLocked(nil, c); len(idle) == len(c.Slots) {
+			doom(c)
+			break
+		}
+		kept, idle = append(kept, idle...), nil // leased in this instant
 	}
-	doom(sl.Conn)
-	s.lose(sl, nil, false)
+	s.mu.Unlock()
+	for _, sl := range kept {
+		s.GiveBack(sl)
+	}
+	s.retireAll(idle, nil)
+	return len(idle) > 0
+}
+
+// unused reports whether all slots of c are idle.
+func unused(c *slots.Conn) bool {
+	for i := range c.Slots {
+		if !c.Slots[i].IsIdle() {
+			return false
+		}
+	}
 	return true
 }
 

@@ -53,9 +53,9 @@ func (s *Sub) Sweep(now time.Duration) {
 	var due []exam
 	var leaks []Event
 	s.mu.Lock()
-	surplus := s.open - s.cfg.MinIdle
+	surplus, kept := s.open-s.cfg.MinIdle, 0
 	for k, c := range s.conns {
-		if c == nil || c == taken {
+		if c == nil || c == taken || c.Examined { // the last is as good as idle: the next sweep's
 			continue
 		}
 		uses, leased := uint64(0), false
@@ -74,9 +74,14 @@ func (s *Sub) Sweep(now time.Duration) {
 		if old {
 			doom(c)
 		}
-		unused := s.cfg.IdleTimeout > 0 && now-c.Since >= s.cfg.IdleTimeout && surplus > 0
+		rested := s.cfg.IdleTimeout > 0 && now-c.Since >= s.cfg.IdleTimeout
+		if s.cfg.Share > 1 && s.cfg.MaxIdle > 0 && !leased {
+			// That the last of several callers has gone is for a sweep to see.
+			kept++
+			rested = rested || kept > s.cfg.MaxIdle
+		}
 		switch {
-		case old, unused && !leased:
+		case old, rested && !leased && surplus > 0:
 			surplus--
 			n := len(dead)
 			if dead = takeLocked(dead, c); len(dead) > n {
@@ -136,6 +141,7 @@ func (s *Sub) examine(due []exam) {
 		ok := s.conns[e.k] == e.c && sl.Take()
 		if ok {
 			s.checking++
+			e.c.Examined = true
 		}
 		s.mu.Unlock()
 		if ok { // else somebody uses it and will find out
@@ -155,6 +161,7 @@ func (s *Sub) examineOne(sl *slots.Slot, ask bool) {
 		}
 		s.mu.Lock()
 		s.checking--
+		sl.Conn.Examined = false
 		s.mu.Unlock()
 		if !usable {
 			s.lose(sl, err, false)

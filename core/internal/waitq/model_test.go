@@ -29,17 +29,23 @@ type waiter struct {
 	room int // the last set whose room it was told of; -1 is none
 	// settled: it looked in vain, or came when that was known.
 	settled bool
-	// dial is what it asked to be dialed; late: and would rather have another.
+	// dial is what it asked to be dialed; late: and would rather have another;
+	// left is the set of the dial that it asked for before, -1 is none.
 	dial *dial
 	late bool
+	left int
 	slot *slots.Slot
 	gen  uint64
 }
 
 // dial counts the waiters that ask for it.
-type dial struct{ demand int }
+type dial struct {
+	demand int
+	set    *slots.Set
+}
 
-func (d *dial) Undemand() { d.demand-- }
+func (d *dial) Slots() *slots.Set { return d.set }
+func (d *dial) Undemand()         { d.demand-- }
 
 func (w *waiter) free() bool { return w.only < 0 && len(w.shun) == 0 }
 
@@ -65,6 +71,9 @@ func FuzzQueueBehavesAsAList(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		o := &oracle{t: t}
+		for i := range o.dials {
+			o.dials[i].set = &o.sets[i]
+		}
 		next := func() int {
 			if len(steps) == 0 {
 				return 0
@@ -90,10 +99,10 @@ func FuzzQueueBehavesAsAList(f *testing.F) {
 }
 
 func (o *oracle) step(next func() int) string {
-	switch next() % 12 {
+	switch next() % 13 {
 	case 10:
 		only, shun := o.restriction(next)
-		w := &waiter{only: only, shun: shun, room: -1}
+		w := &waiter{only: only, shun: shun, room: -1, left: -1}
 		w.real = o.q.Return(o.set(only), o.avoid(shun))
 		o.waiting = slices.Insert(o.waiting, 0, w)
 		return "Return"
@@ -102,9 +111,14 @@ func (o *oracle) step(next func() int) string {
 			o.await(all[next()%len(all)], next)
 		}
 		return "Await"
+	case 12:
+		if len(o.waiting) > 0 {
+			o.begun(o.waiting[next()%len(o.waiting)])
+		}
+		return "Begun"
 	case 0, 1, 2:
 		only, shun := o.restriction(next)
-		w := &waiter{only: only, shun: shun, room: -1}
+		w := &waiter{only: only, shun: shun, room: -1, left: -1}
 		w.settled = slices.ContainsFunc(o.waiting, func(w *waiter) bool { return w.settled && w.free() })
 		var hopeless bool
 		if w.real, hopeless = o.q.Enter(o.set(only), o.avoid(shun)); hopeless != w.settled {
@@ -161,7 +175,7 @@ func (o *oracle) look(w *waiter, vain bool) {
 	w.look = false
 	if vain {
 		o.q.Settle(w.real)
-		w.settled = true
+		w.settled, w.room = true, -1
 	}
 }
 
@@ -180,8 +194,31 @@ func (o *oracle) await(w *waiter, next func() int) {
 		if d != nil && d != w.dial {
 			d.demand++ // only now the caller asks
 		}
+		if d != w.dial {
+			w.left = o.setOf(w.dial)
+		}
 		w.dial, w.late = d, late
 	}
+}
+
+// begun says that the dial that w waits for is under way.
+func (o *oracle) begun(w *waiter) {
+	o.q.Begun(w.real)
+	if w.dial == nil {
+		return
+	}
+	room, left := w.room, w.left
+	w.room, w.left = -1, -1
+	if room != o.setOf(w.dial) {
+		o.kickFirst(room)
+	}
+	if left != room {
+		o.kickFirst(left)
+	}
+}
+
+func (o *oracle) setOf(d *dial) int {
+	return slices.IndexFunc(o.dials[:], func(x dial) bool { return d != nil && x.set == d.set })
 }
 
 func (o *oracle) deliver(set int) {
@@ -197,7 +234,6 @@ func (o *oracle) deliver(set int) {
 	o.waiting = slices.Delete(o.waiting, k, k+1)
 	o.served = append(o.served, w)
 	w.slot, w.gen = sl, gen
-	w.dial = nil
 	o.passOn(w)
 }
 
@@ -219,16 +255,26 @@ func (o *oracle) leave(w *waiter) {
 	}
 }
 
-// passOn tells others of the room that w was told of and did not look at.
+// passOn tells others of the room that w was told of and did not use, and of
+// the dials that it waits for no more.
 func (o *oracle) passOn(w *waiter) {
-	if w.look && w.room >= 0 {
-		o.kickFirst(w.room)
+	asked := o.setOf(w.dial)
+	w.dial = nil
+	o.kickFirst(w.room)
+	if w.left != w.room {
+		o.kickFirst(w.left)
+	}
+	if asked != w.room && asked != w.left {
+		o.kickFirst(asked)
 	}
 }
 
 func (o *oracle) kickFirst(set int) {
+	if set < 0 {
+		return
+	}
 	for _, w := range o.waiting {
-		if w.accepts(set) && !w.look && (w.dial == nil || w.late) {
+		if w.accepts(set) && !w.look && (w.dial == nil || w.late && o.setOf(w.dial) != set) {
 			w.kick(set)
 			return
 		}

@@ -7,15 +7,18 @@
 //     connection is never handed to a call that has given up;
 //   - a signal is sent after the state that it tells of; hence whoever receives
 //     one finds it, and one without news costs no more than a look;
-//   - room for one dial is told to one waiter that waits for no dial yet; if that
-//     one is served otherwise or gives up before it looked, the next is told, so
-//     that no room is forgotten;
+//   - room for one dial is told to one waiter that it helps: one that waits for
+//     no dial, or has waited too long for one elsewhere. Until a dial is begun for
+//     that one, or it looked in vain, the room is its own: if it is served
+//     otherwise, gives up or joins another dial, the next is told, and likewise
+//     of the dial that it no longer waits for, so that no room is forgotten;
 //   - what a waiter asked to be dialed is taken back in the instant it is served
 //     or leaves, so that no second connection is dialed for a call that has one.
 package waitq
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,22 +46,31 @@ type Waiter struct {
 	// The rest is under the queue's lock.
 	prev, next *Waiter
 	queued     bool
+	// turn orders the waiters.
+	turn int64
 	// only restricts the waiter to one endpoint; nil is any. avoid are
 	// endpoints whose connections it does not take.
 	only  *slots.Set
 	avoid [MaxAvoid]*slots.Set
 	// settled: the waiter has looked and found nothing to dial.
 	settled bool
-	// room is the endpoint it was kicked for, if it was one.
+	// room is the endpoint it was kicked for, if it was one, until it has used
+	// that or found it gone.
 	room *slots.Set
-	// dial is what it waits for besides, if anything; late: for too long.
+	// dial is what it waits for besides, if anything; late: for too long. left
+	// is where it waited for a dial before, until that is told to another.
 	dial Dial
 	late bool
+	left *slots.Set
 }
 
-// Dial is where a waiter has asked for a dial. Undemand takes that back; it is
-// called under the queue's lock and must not wait for anything.
-type Dial interface{ Undemand() }
+// Dial is where a waiter has asked for a dial: at the endpoint that has these
+// slots. Undemand takes that back; it is called under the queue's lock and must
+// not wait for anything.
+type Dial interface {
+	Slots() *slots.Set
+	Undemand()
+}
 
 // Arm makes Wait return TimedOut after d, once.
 func (w *Waiter) Arm(d time.Duration) {
@@ -115,6 +127,9 @@ func (w *Waiter) accepts(s *slots.Set) bool {
 	if w.only != nil {
 		return w.only == s
 	}
+	if s.Ejected() {
+		return false // there are others, which answer
+	}
 	for _, a := range w.avoid {
 		if a == nil {
 			break
@@ -133,9 +148,15 @@ type Queue struct {
 	// adds while it drains a sub-pool.
 	Attention atomic.Int64
 
-	_          [56]byte // Attention is read by every release: keep the lock off its line
-	mu         sync.Mutex
-	head, tail *Waiter
+	_  [56]byte // Attention is read by every release: keep the lock off its line
+	mu sync.Mutex
+	// open are the waiters for any endpoint, named those for one: a long queue
+	// for one endpoint costs the releases of the others nothing.
+	open  list
+	named map[*slots.Set]*list
+	// last and first are the turns of who came last, and who returned.
+	last, first int64
+	length      int
 	// hopeless counts the settled waiters that accept any endpoint.
 	hopeless int
 	// idle are waiters to use again. They are the queue's own: a channel made
@@ -151,13 +172,8 @@ type Queue struct {
 func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, hopeless bool) {
 	w = q.announce(only, avoid)
 	q.mu.Lock()
-	w.prev, w.queued = q.tail, true
-	if q.tail == nil {
-		q.head = w
-	} else {
-		q.tail.next = w
-	}
-	q.tail = w
+	q.last++
+	q.linkLocked(w, q.last)
 	if hopeless = q.hopeless > 0; hopeless {
 		q.settleLocked(w, true)
 	}
@@ -170,13 +186,8 @@ func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, h
 func (q *Queue) Return(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
 	w := q.announce(only, avoid)
 	q.mu.Lock()
-	w.next, w.queued = q.head, true
-	if q.head == nil {
-		q.tail = w
-	} else {
-		q.head.prev = w
-	}
-	q.head = w
+	q.first--
+	q.linkLocked(w, q.first)
 	q.mu.Unlock()
 	return w
 }
@@ -198,6 +209,7 @@ func (q *Queue) announce(only *slots.Set, avoid [MaxAvoid]*slots.Set) *Waiter {
 func (q *Queue) Settle(w *Waiter) {
 	q.mu.Lock()
 	if w.queued && !w.kicked.Load() {
+		w.room = nil // it is gone
 		q.settleLocked(w, true)
 	}
 	q.mu.Unlock()
@@ -215,12 +227,28 @@ func (q *Queue) Await(w *Waiter, d Dial, late bool) bool {
 	}
 	w.late = late
 	if back := w.dial; back != d {
-		w.dial = d
+		w.dial, w.left = d, nil
 		if back != nil {
 			back.Undemand()
+			w.left = back.Slots()
 		}
 	}
 	return true
+}
+
+// Begun notes that a dial is under way where w awaits one: what it was told of
+// elsewhere, or left there, may serve another.
+func (q *Queue) Begun(w *Waiter) {
+	q.mu.Lock()
+	if w.queued && w.dial != nil {
+		free := [...]*slots.Set{w.room, w.left}
+		w.room, w.left = nil, nil
+		if free[0] == w.dial.Slots() {
+			free[0] = nil // used
+		}
+		q.passOnLocked(free[:])
+	}
+	q.mu.Unlock()
 }
 
 // Leave ends the wait and returns what was delivered meanwhile, or nil. The
@@ -251,7 +279,7 @@ func (q *Queue) recycle(w *Waiter) (*slots.Slot, uint64) {
 	}
 	w.slot.Store(nil)
 	w.kicked.Store(false)
-	w.gen, w.room, w.dial, w.late = 0, nil, nil, false
+	w.gen, w.dial, w.late = 0, nil, false
 	w.only, w.avoid = nil, [MaxAvoid]*slots.Set{}
 	select {
 	case <-w.ready:
@@ -295,11 +323,7 @@ func (q *Queue) Wants(s *slots.Set) bool {
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := 0
-	for w := q.head; w != nil; w = w.next {
-		n++
-	}
-	return n
+	return q.length
 }
 
 // Restrict changes what w accepts: the set of endpoints has changed.
@@ -307,13 +331,20 @@ func (q *Queue) Restrict(w *Waiter, only *slots.Set, avoid [MaxAvoid]*slots.Set)
 	q.mu.Lock()
 	if w.queued {
 		q.settleLocked(w, false)
-		w.only, w.avoid = only, avoid
+		if w.only == only {
+			w.avoid = avoid
+		} else {
+			q.unlistLocked(w)
+			w.only, w.avoid = only, avoid
+			q.listLocked(only).insert(w)
+		}
 	}
 	q.mu.Unlock()
 }
 
-// KickFirst makes the first waiter that accepts s, waits for no dial yet, and
-// is not about to look anyway, look again: there is room for one dial.
+// KickFirst makes the first waiter that accepts s, waits for no dial or has
+// waited too long for one elsewhere, and is not about to look anyway, look
+// again: there is room for one dial.
 func (q *Queue) KickFirst(s *slots.Set) {
 	q.mu.Lock()
 	q.kickFirstLocked(s)
@@ -321,55 +352,106 @@ func (q *Queue) KickFirst(s *slots.Set) {
 }
 
 func (q *Queue) kickFirstLocked(s *slots.Set) {
-	for w := q.head; w != nil; w = w.next {
-		if w.accepts(s) && !w.kicked.Load() && (w.dial == nil || w.late) {
-			w.room = s
-			q.kickLocked(w)
-			return
-		}
+	w := q.findLocked(s, func(w *Waiter) bool {
+		return !w.kicked.Load() && (w.dial == nil || w.late && w.dial.Slots() != s)
+	})
+	if w != nil {
+		w.room = s
+		q.kickLocked(w)
 	}
 }
 
 // KickAll makes all waiters look again.
 func (q *Queue) KickAll() {
 	q.mu.Lock()
-	for w := q.head; w != nil; w = w.next {
+	for w := q.open.head; w != nil; w = w.next {
 		q.kickLocked(w)
+	}
+	for _, l := range q.named {
+		for w := l.head; w != nil; w = w.next {
+			q.kickLocked(w)
+		}
 	}
 	q.mu.Unlock()
 }
 
 func (q *Queue) firstLocked(s *slots.Set) *Waiter {
-	w := q.head
-	for w != nil && !w.accepts(s) {
-		w = w.next
+	return q.findLocked(s, func(*Waiter) bool { return true })
+}
+
+// findLocked returns the first waiter that accepts s and is fit.
+func (q *Queue) findLocked(s *slots.Set, fit func(*Waiter) bool) *Waiter {
+	open := q.open.head
+	for open != nil && !(open.accepts(s) && fit(open)) {
+		open = open.next
 	}
-	return w
+	l := q.named[s]
+	if l == nil {
+		return open
+	}
+	named := l.head
+	for named != nil && !fit(named) {
+		named = named.next
+	}
+	if open == nil || named != nil && named.turn < open.turn {
+		return named
+	}
+	return open
+}
+
+// listLocked returns the list of those that wait for one endpoint, or for any.
+func (q *Queue) listLocked(only *slots.Set) *list {
+	if only == nil {
+		return &q.open
+	}
+	l := q.named[only]
+	if l == nil {
+		if q.named == nil {
+			q.named = map[*slots.Set]*list{}
+		}
+		l = &list{}
+		q.named[only] = l
+	}
+	return l
+}
+
+func (q *Queue) unlistLocked(w *Waiter) {
+	if l := q.listLocked(w.only); l.remove(w) && w.only != nil {
+		delete(q.named, w.only) // the endpoint may never be named again
+	}
+}
+
+func (q *Queue) linkLocked(w *Waiter, turn int64) {
+	w.turn, w.queued = turn, true
+	q.listLocked(w.only).insert(w)
+	q.length++
 }
 
 func (q *Queue) unlinkLocked(w *Waiter) {
 	if !w.queued {
 		return
 	}
+	free := [...]*slots.Set{w.room, w.left, nil}
 	if w.dial != nil {
 		w.dial.Undemand()
+		free[2] = w.dial.Slots()
 		w.dial = nil
 	}
-	if w.prev == nil {
-		q.head = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.tail = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
+	w.room, w.left = nil, nil
+	q.unlistLocked(w)
 	q.settleLocked(w, false)
-	w.prev, w.next, w.queued = nil, nil, false
+	w.queued = false
+	q.length--
 	q.Attention.Add(-1)
-	if w.room != nil && w.kicked.Load() { // told of room, and has not looked
-		q.kickFirstLocked(w.room)
+	q.passOnLocked(free[:])
+}
+
+// passOnLocked tells others of room that a waiter will not use.
+func (q *Queue) passOnLocked(free []*slots.Set) {
+	for i, s := range free {
+		if s != nil && !slices.Contains(free[:i], s) {
+			q.kickFirstLocked(s)
+		}
 	}
 }
 

@@ -209,6 +209,15 @@ func TestRoomIsNotForgottenWithTheWaiterThatWasTold(t *testing.T) {
 	}{
 		{"it gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }},
 		{"it was served", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(new(slots.Set), new(slots.Slot), 7) }},
+		{"it looked, and gave up", func(q *waitq.Queue, w *waitq.Waiter) {
+			ask(q, w)
+			q.Leave(w)
+		}},
+		{"it waits for a dial elsewhere", func(q *waitq.Queue, w *waitq.Waiter) {
+			ask(q, w)
+			q.Await(w, &dial{set: new(slots.Set)}, false)
+			q.Begun(w)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var q waitq.Queue
@@ -226,15 +235,43 @@ func TestRoomIsNotForgottenWithTheWaiterThatWasTold(t *testing.T) {
 	}
 }
 
-func TestRoomThatWasSeenIsNotToldAgain(t *testing.T) {
+func TestRoomThatWasGoneIsNotToldAgain(t *testing.T) {
 	var q waitq.Queue
 	var a slots.Set
 	told, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
 	q.KickFirst(&a)
 	ask(&q, told)
+	q.Settle(told) // it looked in vain
 	q.Leave(told)
 	if ask(&q, next).kicked {
 		t.Error("the next is told to look")
+	}
+}
+
+func TestDialThatIsNeededNoMoreIsToldToTheNext(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(q *waitq.Queue, w *waitq.Waiter)
+		told bool
+	}{
+		{"its caller waits on", func(q *waitq.Queue, w *waitq.Waiter) { q.Begun(w) }, false},
+		{"its caller gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }, true},
+		{"its caller waits for another", func(q *waitq.Queue, w *waitq.Waiter) {
+			q.Await(w, &dial{set: new(slots.Set)}, false)
+			q.Begun(w)
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var q waitq.Queue
+			var a slots.Set
+			w, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+			q.Await(w, &dial{set: &a}, false)
+			q.Begun(w)
+			c.do(&q, w)
+			if got := ask(&q, next).kicked; got != c.told {
+				t.Errorf("the next is told: %v, want %v", got, c.told)
+			}
+		})
 	}
 }
 
@@ -315,7 +352,7 @@ func TestDialIsTakenBackOnceWhenItsWaiterNeedsItNoMore(t *testing.T) {
 		{"it asks elsewhere", func(q *waitq.Queue, w *waitq.Waiter) { q.Await(w, new(dial), false) }, 0},
 		{"it gave up", func(q *waitq.Queue, w *waitq.Waiter) { q.Leave(w) }, 0},
 		{"it was served", func(q *waitq.Queue, w *waitq.Waiter) {
-			q.Deliver(nil, new(slots.Slot), 7)
+			q.Deliver(new(slots.Set), new(slots.Slot), 7)
 			if q.Await(w, new(dial), false) {
 				t.Error("a waiter that was served may ask for a dial")
 			}
@@ -339,12 +376,14 @@ func TestDialIsTakenBackOnceWhenItsWaiterNeedsItNoMore(t *testing.T) {
 func TestRoomIsNotToldToAWaiterThatHasADialUnderWay(t *testing.T) {
 	var q waitq.Queue
 	var a slots.Set
-	dialing, late, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+	dialing, late := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
+	here, next := enter(&q, nil, avoid{}), enter(&q, nil, avoid{})
 	q.Await(dialing, new(dial), false)
 	q.Await(late, new(dial), true)
+	q.Await(here, &dial{set: &a}, true) // another dial there is nothing it has not
 	q.KickFirst(&a)
 	q.KickFirst(&a)
-	if ask(&q, dialing).kicked || !ask(&q, late).kicked || !ask(&q, next).kicked {
+	if ask(&q, dialing).kicked || ask(&q, here).kicked || !ask(&q, late).kicked || !ask(&q, next).kicked {
 		t.Error("room was told to a waiter that needs none, or kept from one that does")
 	}
 }
@@ -393,14 +432,14 @@ func TestWaitEndsWithWhateverComesFirst(t *testing.T) {
 		after time.Duration
 	}{
 		{"a kick before", func(q *waitq.Queue, _ *waitq.Waiter) { q.KickAll() }, waitq.Signalled, 0},
-		{"a delivery before", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(nil, new(slots.Slot), 7) }, waitq.Signalled, 0},
+		{"a delivery before", func(q *waitq.Queue, _ *waitq.Waiter) { q.Deliver(new(slots.Set), new(slots.Slot), 7) }, waitq.Signalled, 0},
 		{"a kick", func(q *waitq.Queue, _ *waitq.Waiter) { time.AfterFunc(time.Second, q.KickAll) }, waitq.Signalled, time.Second},
 		{"a delivery", func(q *waitq.Queue, _ *waitq.Waiter) {
-			time.AfterFunc(time.Second, func() { q.Deliver(nil, new(slots.Slot), 7) })
+			time.AfterFunc(time.Second, func() { q.Deliver(new(slots.Set), new(slots.Slot), 7) })
 		}, waitq.Signalled, time.Second},
 		{"a delivery to an armed one", func(q *waitq.Queue, w *waitq.Waiter) {
 			w.Arm(time.Minute)
-			time.AfterFunc(time.Second, func() { q.Deliver(nil, new(slots.Slot), 7) })
+			time.AfterFunc(time.Second, func() { q.Deliver(new(slots.Set), new(slots.Slot), 7) })
 		}, waitq.Signalled, time.Second},
 		{"the timer", func(_ *waitq.Queue, w *waitq.Waiter) { w.Arm(time.Second) }, waitq.TimedOut, time.Second},
 		{"the last timer counts", func(_ *waitq.Queue, w *waitq.Waiter) {
@@ -451,5 +490,30 @@ func TestQueuesOfDifferentBubblesShareNothing(t *testing.T) {
 			w.Wait(t.Context())
 			q.Leave(w)
 		})
+	}
+}
+
+func TestEjectedEndpointServesOnlyThoseThatNameIt(t *testing.T) {
+	var q waitq.Queue
+	var a slots.Set
+	a.SetEjected(true)
+	free := enter(&q, nil, avoid{})
+	if q.Wants(&a) || q.Deliver(&a, new(slots.Slot), 7) {
+		t.Error("a waiter for anything was served")
+	}
+	if q.KickFirst(&a); ask(&q, free).kicked {
+		t.Error("a waiter for anything was told of room")
+	}
+	named := enter(&q, &a, avoid{})
+	if sl := new(slots.Slot); q.Deliver(&a, sl, 7) {
+		expect(t, &q, named, sl)
+	} else {
+		t.Error("one that names it was not served")
+	}
+	a.SetEjected(false)
+	if sl := new(slots.Slot); q.Deliver(&a, sl, 7) {
+		expect(t, &q, free, sl)
+	} else {
+		t.Error("one that waits for anything was not served when it was back")
 	}
 }

@@ -70,17 +70,17 @@ func TestPauseDoublesFromATenthOfASecondToHalfAMinute(t *testing.T) {
 	}
 }
 
-func TestPauseIsShortAgainAfterAMinuteOfStability(t *testing.T) {
+func TestPauseIsShortAgainAfterFiveSeconds(t *testing.T) {
 	var stable, next, shaky []time.Duration
 	for range 100 {
 		losses := make([]time.Duration, 12)
-		losses[9] = 60 * time.Second
+		losses[9] = 5 * time.Second
 		ps := pauses(t, losses...)
 		stable, next = append(stable, ps[9]), append(next, ps[10])
 		losses[9]--
 		shaky = append(shaky, pauses(t, losses...)[9])
 	}
-	wantJitter(t, "after a minute", stable, 100*time.Millisecond)
+	wantJitter(t, "after five seconds", stable, 100*time.Millisecond)
 	wantJitter(t, "the one after that", next, 200*time.Millisecond)
 	wantJitter(t, "after a moment less", shaky, 30*time.Second)
 }

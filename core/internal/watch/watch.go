@@ -21,8 +21,8 @@ const (
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 30 * time.Second
 	// stable is how long a watch must have lasted for the back-off to begin
-	// anew.
-	stable = 60 * time.Second
+	// anew: one that has waited that long for its registry has paused enough.
+	stable = 5 * time.Second
 	// coalesce is the least time between two sets taken over; the first of a
 	// burst is taken at once.
 	coalesce = 20 * time.Millisecond
@@ -91,8 +91,10 @@ type runner[E any] struct {
 	*Loop[E]
 	// set is the set in use: what the registry said, and what is held.
 	set []E
-	// said is the latest report; pending while it waits for a burst to end.
+	// said is the latest report, and present the keys in it; pending while it
+	// waits for a burst to end.
 	said    []E
+	present map[string]bool
 	pending bool
 	taken   time.Time
 	// held are entries of the set that the registry does not name any more,
@@ -173,7 +175,8 @@ func (r *runner[E]) timer() (<-chan time.Time, func()) {
 
 // report takes a set at once, or at the end of the burst it belongs to.
 func (r *runner[E]) report(set []E) {
-	r.said, r.pending = r.clean(set), true
+	r.present = make(map[string]bool, len(set))
+	r.said, r.pending = r.clean(set, r.present), true
 	if time.Since(r.taken) >= coalesce {
 		r.take()
 	}
@@ -195,19 +198,21 @@ func (r *runner[E]) due() {
 	}
 }
 
-// clean drops bad entries and duplicates.
-func (r *runner[E]) clean(set []E) []E {
-	seen := make(map[string]bool, len(set))
+// clean drops bad entries and duplicates, and adds the keys of the others to
+// seen.
+func (r *runner[E]) clean(set []E, seen map[string]bool) []E {
 	return slices.DeleteFunc(set, func(e E) bool {
 		err := r.Check(e)
-		if err == nil && seen[r.Key(e)] {
-			err = errors.New("duplicate entry")
+		if err == nil {
+			n := len(seen)
+			if seen[r.Key(e)] = true; len(seen) == n {
+				err = errors.New("duplicate entry")
+			}
 		}
 		if err != nil {
 			r.Rejected(e, err)
 			return true
 		}
-		seen[r.Key(e)] = true
 		return false
 	})
 }
@@ -215,14 +220,10 @@ func (r *runner[E]) clean(set []E) []E {
 // take puts what the registry said, and what is held against it, to use.
 func (r *runner[E]) take() {
 	r.pending, r.taken = false, time.Now()
-	present := make(map[string]bool, len(r.said))
-	for _, e := range r.said {
-		present[r.Key(e)] = true
-	}
 	var fresh []string // vanished since the last time
 	for _, e := range r.set {
 		k := r.Key(e)
-		if _, held := r.held[k]; !held && !present[k] {
+		if _, held := r.held[k]; !held && !r.present[k] {
 			fresh = append(fresh, k)
 		}
 	}
@@ -234,7 +235,7 @@ func (r *runner[E]) take() {
 			r.held[k] = r.taken.Add(r.Grace)
 		}
 	}
-	maps.DeleteFunc(r.held, func(k string, _ time.Time) bool { return present[k] })
+	maps.DeleteFunc(r.held, func(k string, _ time.Time) bool { return r.present[k] })
 	r.set = slices.Concat(r.said, slices.DeleteFunc(r.set, func(e E) bool {
 		_, held := r.held[r.Key(e)]
 		return !held

@@ -1,0 +1,133 @@
+package core
+
+import (
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/eject"
+	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+// Ejection is the parameters of [Ejecting]. A field that is zero, or makes no
+// sense, has its default.
+type Ejection struct {
+	// Odds is how much likelier "broken" than "as good as the others" the
+	// outcomes of an endpoint's calls must be for an ejection. The default is a
+	// million: three calls that fail in a row where the others answer, about
+	// ten where every third fails. At least 2.
+	Odds float64
+	// MaxShare is the largest part of the fleet's weight that may be out of
+	// service, servers that cannot be dialed included; beyond it all are used.
+	// The default is 0.5, and it is below 1: the last endpoint is never ejected.
+	MaxShare float64
+	// Shortest and Longest bound the time until an ejected endpoint is tried
+	// again, with single calls. Between them it is an eighth of the time since
+	// it was ejected first, give or take a quarter. The defaults are 250 ms and
+	// 30 s.
+	Shortest, Longest time.Duration
+}
+
+func (e Ejection) config() eject.Config {
+	c := eject.Default()
+	if e.Odds >= 2 {
+		c.Odds = e.Odds
+	}
+	if e.MaxShare > 0 && e.MaxShare < 1 {
+		c.MaxShare = e.MaxShare
+	}
+	if e.Shortest > 0 {
+		c.Shortest = e.Shortest
+	}
+	c.Longest = max(c.Longest, c.Shortest)
+	if e.Longest > 0 {
+		c.Longest = max(e.Longest, c.Shortest)
+	}
+	return c
+}
+
+// Ejecting returns a balancer that chooses as b does, but takes endpoints out
+// of service whose calls end with [Failure] while those of the others do not:
+// they are [Member.Out] until single calls to them have succeeded.
+//
+// The default balancer of a pool is Ejecting(DefaultBalancer(), Ejection{}).
+func Ejecting(b Balancer, e Ejection) Balancer { return &ejecting{inner: b, cfg: e.config()} }
+
+type ejecting struct {
+	inner Balancer
+	cfg   eject.Config
+	// tell is the pool's, if there is one.
+	tell func(l *slots.Load, c eject.Change)
+}
+
+func (b *ejecting) Build(previous Picker, set Snapshot) Picker {
+	p := &ejectingPicker{}
+	before, _ := previous.(*ejectingPicker)
+	var ejector *eject.Ejector
+	var inner Picker
+	if before != nil {
+		ejector, inner = before.ejector, before.inner
+	}
+	if p.inner = b.inner.Build(inner, set); p.inner == nil {
+		return nil
+	}
+	if d, ok := p.inner.(defaultPicker); ok {
+		p.fast = d.policy
+	}
+	members := make([]eject.Member, len(set.Members))
+	for i, m := range set.Members {
+		members[i] = eject.Member{Weight: m.Weight(), Load: m.load}
+	}
+	tell := b.tell
+	if tell == nil {
+		tell = func(*slots.Load, eject.Change) {}
+	}
+	p.ejector = eject.New(b.cfg, ejector, members, tell)
+	return p
+}
+
+type ejectingPicker struct {
+	inner   Picker
+	fast    *policy.Picker // inner, if that is the default
+	ejector *eject.Ejector
+}
+
+func (p *ejectingPicker) Pick(h Hint) int {
+	if !h.Keyed {
+		if i := p.ejector.Probe(); i >= 0 {
+			return i
+		}
+	}
+	return p.inner.Pick(h)
+}
+
+func (p *ejectingPicker) Report(i int, r Report) {
+	switch r.Class {
+	case OK:
+		p.ejector.Report(i, false, r.At)
+	case Failure:
+		p.ejector.Report(i, true, r.At)
+	case Overload, Ignored, Cancelled, DialFailure: // say nothing of whether it is broken
+	}
+	p.inner.Report(i, r)
+}
+
+func (p *ejectingPicker) Tick(now time.Duration) {
+	p.ejector.Tick(now)
+	if t, ok := p.inner.(Ticker); ok {
+		t.Tick(now)
+	}
+}
+
+// ejected takes note of a change of the ejector's.
+func (p *pool) ejected(l *slots.Load, c eject.Change) {
+	kinds := [...]EventKind{eject.Ejected: EndpointEjected, eject.Readmitted: EndpointReadmitted, eject.Spared: EndpointSpared}
+	for _, s := range p.view.Load().subs {
+		if &s.Load == l {
+			p.event(Event{Kind: kinds[c], Endpoint: addr(s)})
+		}
+	}
+	p.queue.KickAll() // what calls wait for may be elsewhere now
+	if c == eject.Readmitted {
+		p.announce()
+	}
+}

@@ -1,0 +1,218 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+var errBroken = errors.New("internal server error")
+
+// traffic makes a hundred calls a second for d and returns how many each server
+// got; those to bad fail.
+func traffic(t *testing.T, p *core.Pool[*link], d time.Duration, bad string) map[string]int {
+	t.Helper()
+	calls := map[string]int{}
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		err := p.Do(t.Context(), func(_ context.Context, l *link) error {
+			calls[l.server.addr]++
+			time.Sleep(time.Millisecond)
+			if l.server.addr == bad {
+				return errBroken
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errBroken) {
+			t.Fatal(err)
+		}
+	}
+	return calls
+}
+
+// patience is longer than an ejector waits to hear from the other servers, which
+// nobody calls in these tests.
+const patience = 300 * time.Millisecond
+
+// fail reports n failed calls.
+func fail(l core.Lease[*link], n int) {
+	for k := range n {
+		if k > 0 {
+			time.Sleep(patience)
+		}
+		l.Report(core.Report{Class: core.Failure, Latency: time.Millisecond})
+	}
+}
+
+// eject makes calls to a server fail until it is ejected, and leaves it a
+// connection.
+func eject(t *testing.T, p *core.Pool[*link], addr string) {
+	t.Helper()
+	l := get(t, p, core.On(addr))
+	fail(l, 3)
+	release(t, l)
+	if !endpointStats(t, p, addr).Ejected {
+		t.Fatalf("%s is not ejected", addr)
+	}
+}
+
+func TestServerWhoseCallsFailGetsSingleCallsUntilItIsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		j := new(journal)
+		p := f.pool(core.WithObserver(j))
+		traffic(t, p, 10*time.Second, "")
+		if n := traffic(t, p, 10*time.Second, "a:1")["a:1"]; n > 3+25 {
+			t.Errorf("a server that fails got %d calls in 10 s", n)
+		}
+		if !endpointStats(t, p, "a:1").Ejected || len(j.of(core.EndpointEjected)) != 1 {
+			t.Errorf("it is not ejected, or often: %+v", j.of(core.EndpointEjected))
+		}
+		well := time.Now()
+		for endpointStats(t, p, "a:1").Ejected {
+			if traffic(t, p, 10*time.Millisecond, ""); time.Since(well) > 5*time.Second {
+				t.Fatal("it does not return")
+			}
+		}
+		if back := j.of(core.EndpointReadmitted); len(back) != 1 || back[0].Endpoint != "a:1" {
+			t.Errorf("events %+v", back)
+		}
+		if n := traffic(t, p, 10*time.Second, "")["a:1"]; n < 200 {
+			t.Errorf("of 1000 calls the server that returned got %d", n)
+		}
+	})
+}
+
+func TestCallThatWaitsIsNotServedByAnEjectedServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool(core.MaxActive(1))
+		eject(t, p, "a:1") // it has a connection, which is idle
+		onB, onC := get(t, p, core.On("b:1")), get(t, p, core.On("c:1"))
+		waiting := background(t.Context(), p)
+		named := background(t.Context(), p, core.On("a:1"))
+		synctest.Wait()
+		waits(t, waiting)
+		release(t, served(t, named)) // one that wants just it can have it
+		synctest.Wait()
+		waits(t, waiting)
+		release(t, onB)
+		synctest.Wait()
+		l := served(t, waiting)
+		if l.Endpoint().Addr != "b:1" {
+			t.Errorf("served by %s", l.Endpoint().Addr)
+		}
+		release(t, l, onC)
+	})
+}
+
+func TestCallGoesToAnEjectedServerWhenTheOthersAreDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool()
+		eject(t, p, "a:1")
+		f.server("b:1").dialed(refuse)
+		l := get(t, p)
+		if l.Endpoint().Addr != "a:1" {
+			t.Errorf("served by %s", l.Endpoint().Addr)
+		}
+		release(t, l)
+		time.Sleep(time.Second)
+		if endpointStats(t, p, "a:1").Ejected {
+			t.Error("the last server is ejected")
+		}
+	})
+}
+
+func TestCallThatWaitedForAServerThatIsEjectedGoesElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool(core.MaxActive(1))
+		var key string
+		var l core.Lease[*link]
+		for _, key = range []string{"k", "l", "m", "n", "o", "p", "q", "r"} {
+			if l = get(t, p, core.WithKey(key)); l.Endpoint().Addr == "a:1" {
+				break
+			}
+			release(t, l)
+		}
+		waiting := background(t.Context(), p, core.WithKey(key))
+		synctest.Wait()
+		waits(t, waiting)
+		fail(l, 3)
+		synctest.Wait()
+		moved := served(t, waiting)
+		if moved.Endpoint().Addr == "a:1" {
+			t.Error("it was served by the ejected server")
+		}
+		release(t, moved, l)
+	})
+}
+
+func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool()
+		traffic(t, p, 5*time.Second, "")
+		traffic(t, p, time.Second, "a:1") // its connections are discarded
+		f.server("a:1").dialed(slow(400 * time.Millisecond))
+		for range 3000 {
+			begun := time.Now()
+			release(t, get(t, p))
+			if d := time.Since(begun); d > 0 {
+				t.Fatalf("a call waited %v for a server that is ejected", d)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+func TestNothingIsEjectedWithoutEjecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		l := get(t, p, core.On("a:1"))
+		for range 100 {
+			l.Report(core.Report{Class: core.Failure})
+		}
+		if endpointStats(t, p, "a:1").Ejected {
+			t.Error("it is ejected")
+		}
+		release(t, l)
+	})
+}
+
+func TestEjectionGoesByItsParameters(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		e    core.Ejection
+		want int // failures that eject
+	}{
+		{"the defaults", core.Ejection{}, 3},
+		{"nonsense", core.Ejection{Odds: -1, MaxShare: 7, Shortest: -1, Longest: -1}, 3},
+		{"quick", core.Ejection{Odds: 2}, 2}, // none at the first,
+		{"slow", core.Ejection{Odds: 1e18}, 8},
+		{"never", core.Ejection{MaxShare: 0.1}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1", "c:1")
+				p := f.pool(core.WithBalancer(core.Ejecting(core.DefaultBalancer(), c.e)))
+				l := get(t, p, core.On("a:1"))
+				n := 0
+				for !endpointStats(t, p, "a:1").Ejected && n < 100 {
+					n++
+					l.Report(core.Report{Class: core.Failure})
+					time.Sleep(patience)
+				}
+				if n != c.want && c.want != 0 || c.want == 0 && n < 100 {
+					t.Errorf("ejected after %d failures, want %d", n, c.want)
+				}
+				release(t, l)
+			})
+		})
+	}
+}

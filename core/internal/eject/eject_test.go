@@ -1,0 +1,364 @@
+package eject_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/eject"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+const ms = time.Millisecond
+
+// fleet is servers under an ejector, with a clock.
+type fleet struct {
+	*eject.Ejector
+	cfg     eject.Config
+	members []eject.Member
+	now     time.Duration
+	told    []string
+	r       *rand.Rand
+}
+
+func newFleet(weights ...float64) *fleet {
+	f := &fleet{cfg: eject.Default(), r: rand.New(rand.NewPCG(1, 2))}
+	for _, w := range weights {
+		f.members = append(f.members, eject.Member{Weight: w, Load: new(slots.Load)})
+	}
+	f.renew()
+	f.now = time.Hour // time begins somewhere
+	f.Tick(f.now)
+	return f
+}
+
+func equal(n int) []float64 {
+	w := make([]float64, n)
+	for i := range w {
+		w[i] = 1
+	}
+	return w
+}
+
+// renew makes an ejector of the members there are now.
+func (f *fleet) renew() { f.Ejector = eject.New(f.cfg, f.Ejector, f.members, f.tell) }
+
+func (f *fleet) tell(l *slots.Load, c eject.Change) {
+	for i, m := range f.members {
+		if m.Load == l {
+			f.told = append(f.told, fmt.Sprint(i, [...]string{" ejected", " readmitted", " spared"}[c]))
+		}
+	}
+}
+
+func (f *fleet) out(i int) bool { return f.members[i].Load.Ejected() }
+
+// run makes calls for d, a hundred a second in turn to those that are in
+// service; fails says what comes of each. It obeys the probes, and returns how
+// many calls each server got.
+func (f *fleet) run(d time.Duration, fails func(i int) bool) []int {
+	calls := make([]int, len(f.members))
+	k := 0
+	for end := f.now + d; f.now < end; f.now += 10 * ms {
+		if f.now%(100*ms) == 0 {
+			f.Tick(f.now)
+		}
+		i := f.Probe()
+		for range f.members {
+			if i >= 0 {
+				break
+			}
+			if k++; !f.out(k % len(f.members)) {
+				i = k % len(f.members)
+			}
+		}
+		if i >= 0 {
+			calls[i]++
+			f.Report(i, fails(i), f.now)
+		}
+	}
+	return calls
+}
+
+func (f *fleet) chance(rates ...float64) func(int) bool {
+	return func(i int) bool { return f.r.Float64() < rates[i] }
+}
+
+func none(int) bool { return false }
+
+// fail makes a call to server 0 fail while the others answer.
+func (f *fleet) fail() {
+	f.Report(0, true, f.now)
+	for i := range f.members[1:] {
+		f.Report(i+1, false, f.now)
+	}
+}
+
+func TestServerThatFailsIsEjectedAfterThreeCalls(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	for k := range 3 {
+		if f.out(0) {
+			t.Errorf("ejected after %d failures", k)
+		}
+		f.fail()
+	}
+	if !f.out(0) || f.out(1) || f.out(2) {
+		t.Error("it is not the one that is ejected")
+	}
+}
+
+func TestServerThatFailsNowAndThenIsEjected(t *testing.T) {
+	total := 0
+	for seed := range uint64(100) {
+		f := newFleet(equal(5)...)
+		f.r = rand.New(rand.NewPCG(seed, 3))
+		f.run(10*time.Second, none)
+		n := 0
+		for !f.out(0) {
+			n++
+			f.Report(0, f.r.Float64() < 0.3, f.now)
+			for i := 1; i < 5; i++ {
+				f.Report(i, false, f.now)
+			}
+			if f.now += 50 * ms; f.now%(100*ms) == 0 {
+				f.Tick(f.now)
+			}
+			if n > 1000 {
+				t.Fatal("a server that fails every third call stays")
+			}
+		}
+		total += n
+	}
+	if total > 100*60 {
+		t.Errorf("it took %d calls, want a few tens", total/100)
+	}
+}
+
+func TestServersThatFailAsOftenAsTheOthersStay(t *testing.T) {
+	for _, rate := range []float64{0.001, 0.01, 0.1, 0.3} {
+		f := newFleet(equal(10)...)
+		f.run(5*time.Second, f.chance(0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001, 0.001))
+		for to := 0.001; to < rate; to *= 1.1 { // not all of a sudden
+			f.run(20*time.Second, f.chance(to, to, to, to, to, to, to, to, to, to))
+		}
+		f.told = nil
+		f.run(10*time.Minute, f.chance(rate, rate, rate, rate, rate, rate, rate, rate, rate, rate))
+		if len(f.told) > 0 {
+			t.Errorf("at an error rate of %v, in 60,000 calls: %v", rate, f.told)
+		}
+	}
+}
+
+func TestNobodyIsEjectedWhenAllFail(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 10, 100} {
+		f := newFleet(equal(n)...)
+		f.run(10*time.Second, none)
+		f.run(20*time.Second, func(int) bool { return true })
+		ejected := 0
+		for i := range n {
+			if f.out(i) {
+				ejected++
+			}
+		}
+		if ejected > 0 {
+			t.Errorf("%d of %d are out: %v", ejected, n, f.told)
+		}
+	}
+}
+
+func TestNoMoreThanTheShareIsOut(t *testing.T) {
+	for _, c := range []struct {
+		weights   []float64
+		bad, most int
+	}{
+		{equal(10), 5, 5},
+		{equal(10), 7, 5},
+		{equal(3), 2, 1},
+		{equal(2), 1, 1},
+		{equal(1), 1, 0},
+		{[]float64{3, 1, 1}, 1, 0},
+		{[]float64{1, 1, 3}, 2, 2},
+	} {
+		f := newFleet(c.weights...)
+		f.run(10*time.Second, none)
+		f.run(time.Minute, func(i int) bool {
+			out := 0
+			for k := range f.members {
+				if f.out(k) {
+					out++
+				}
+			}
+			if out > c.most {
+				t.Fatalf("weights %v: %d are out, at most %d may be", c.weights, out, c.most)
+			}
+			return i < c.bad
+		})
+	}
+}
+
+func TestAllComeBackWhenTooManyAreOut(t *testing.T) {
+	f := newFleet(equal(4)...)
+	f.run(10*time.Second, none)
+	f.run(time.Second, func(i int) bool { return i == 0 })
+	if !f.out(0) {
+		t.Fatal("a server that fails is not ejected")
+	}
+	f.members[1].Load.SetDown(true)
+	f.run(200*ms, func(i int) bool { return i == 0 })
+	if f.told[len(f.told)-1] != "0 ejected" {
+		t.Errorf("with half of them out: %v", f.told)
+	}
+	f.members[2].Load.SetDown(true)
+	f.Tick(f.now + 100*ms)
+	if f.out(0) {
+		t.Error("with three of four out the fourth has to do it all")
+	}
+}
+
+func TestEjectedServerIsTriedWithSingleCallsAndReturnsAfterTwo(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	f.run(time.Second, func(i int) bool { return i == 0 })
+	begun := f.now
+	calls := f.run(time.Minute, func(i int) bool { return i == 0 })
+	if calls[0] == 0 || calls[0] > 40 || !f.out(0) {
+		t.Errorf("in a minute an ejected server got %d calls; it is out: %v", calls[0], f.out(0))
+	}
+	outage := f.now - begun
+	n := 0
+	for f.out(0) {
+		n += f.run(10*ms, none)[0]
+		if f.now-begun > 2*outage {
+			t.Fatal("it does not return")
+		}
+	}
+	if late := f.now - begun - outage; n != 2 || late > outage/6 {
+		t.Errorf("it came back %v after an outage of %v, after %d calls", late, outage, n)
+	}
+}
+
+func TestNoSecondCallTriesAnEjectedServerWhileOneIsUnderWay(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	for range 3 {
+		f.fail()
+	}
+	if !f.out(0) {
+		t.Fatal("it is not ejected")
+	}
+	for f.Probe() != 0 {
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	f.members[0].Load.Reserve() // the call
+	for range 100 {
+		f.now += 100 * ms
+		if f.Tick(f.now); f.Probe() >= 0 {
+			t.Fatal("a second call is to try it")
+		}
+	}
+	f.members[0].Load.Unreserve() // it ended without telling
+	f.now += 100 * ms
+	if f.Tick(f.now); f.Probe() != 0 {
+		t.Error("after a call that told nothing no other is to try it")
+	}
+}
+
+func TestServerThatFailsAgainIsSoonOutAgainAndForLonger(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	f.run(8*time.Second, func(i int) bool { return i == 0 })
+	for f.out(0) {
+		f.run(10*ms, none)
+	}
+	n := 0
+	for !f.out(0) {
+		f.fail()
+		n++
+	}
+	begun := f.now
+	for f.Probe() < 0 {
+		f.now += 10 * ms
+		if f.now%(100*ms) == 0 {
+			f.Tick(f.now)
+		}
+	}
+	if n != 2 || f.now-begun < 700*ms {
+		t.Errorf("it was out after %d calls, for %v", n, f.now-begun)
+	}
+}
+
+func TestRecordsOutliveTheEjector(t *testing.T) {
+	f := newFleet(equal(4)...)
+	f.run(10*time.Second, none)
+	f.run(time.Second, func(i int) bool { return i == 2 })
+	f.members = f.members[1:] // another leaves, and indices move
+	f.renew()
+	if !f.out(1) {
+		t.Error("an ejected server is in service because another left")
+	}
+	calls := f.run(10*time.Second, none)
+	if f.out(1) || calls[1] == 0 {
+		t.Error("it does not return")
+	}
+}
+
+func TestReportsOfServersThatAreNotThereDoNothing(t *testing.T) {
+	f := newFleet(equal(2)...)
+	for _, i := range []int{-1, 2, math.MaxInt, math.MinInt} {
+		for range 10 {
+			f.Report(i, true, f.now)
+		}
+	}
+	newFleet().Report(0, true, 0)
+	if len(f.told) > 0 {
+		t.Errorf("told %v", f.told)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	f := newFleet(equal(8)...)
+	f.Ejector = eject.New(f.cfg, nil, f.members, func(*slots.Load, eject.Change) {})
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), 0))
+			for k := range 20_000 {
+				i := f.Probe()
+				if i < 0 {
+					i = r.IntN(8)
+				}
+				f.Report(i, i < 3 && r.IntN(2) == 0, time.Duration(k)*ms)
+			}
+		})
+	}
+	wg.Go(func() {
+		for k := range 200 {
+			f.Tick(time.Duration(k) * 100 * ms)
+		}
+	})
+	wg.Wait()
+	for k := range 10_000 { // all are well
+		now := 20*time.Second + time.Duration(k)*10*ms
+		f.Tick(now)
+		for i := f.Probe(); i >= 0; i = f.Probe() {
+			f.Report(i, false, now)
+		}
+	}
+	for i := range f.members {
+		if f.out(i) {
+			t.Errorf("%d does not return", i)
+		}
+	}
+}
+
+func TestReportOfASuccessDoesNotAllocate(t *testing.T) {
+	f := newFleet(equal(3)...)
+	if n := testing.AllocsPerRun(100, func() { f.Report(0, false, f.now); f.Report(1, true, f.now); f.Probe() }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
