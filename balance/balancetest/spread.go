@@ -1,0 +1,134 @@
+package balancetest
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+func spreadRules() []rule {
+	return []rule{
+		{
+			name:    "Even",
+			says:    "members of equal weight get the same number of calls",
+			applies: func(p *promises) bool { return p.even },
+			check:   checkEven,
+		},
+		{
+			name:    "Weighted",
+			says:    "members get calls in proportion to their weights, when their speeds are in that proportion",
+			applies: func(p *promises) bool { return p.weighted },
+			check:   checkWeighted,
+		},
+	}
+}
+
+func checkEven(x *exam) error {
+	for _, n := range []int{2, 3, 5, 8, 9, 64} {
+		w, err := x.world(equal(n))
+		if err != nil {
+			return err
+		}
+		seen := make([]int, n)
+		const each = 2000
+		for range each * n {
+			i, err := w.pick(core.Hint{})
+			if err != nil {
+				return err
+			}
+			seen[i]++
+		}
+		if err := likely(seen); err != nil {
+			return fmt.Errorf("without load: %w", err)
+		}
+		for i := 1; i < n; i += 2 { // those that are left share alike
+			w.load(i).SetDown(true)
+		}
+		clear(seen)
+		for range each * n {
+			i, err := w.pick(core.Hint{})
+			if err != nil {
+				return err
+			}
+			seen[i]++
+		}
+		var in []int
+		for i := 0; i < n; i += 2 {
+			in = append(in, seen[i])
+		}
+		if err := likely(in); err != nil {
+			return fmt.Errorf("every second is out: %w", err)
+		}
+		if w, err = x.world(equal(n)); err != nil {
+			return err
+		}
+		busy := func(int) time.Duration { return time.Millisecond }
+		if _, err = w.serve(2*time.Second, 3*n, busy); err != nil {
+			return err
+		}
+		if seen, err = w.serve(5*time.Second, 3*n, busy); err != nil {
+			return err
+		}
+		if err := wantShares(seen, repeat(n, 1), 0.15); err != nil {
+			return fmt.Errorf("busy: %w", err)
+		}
+	}
+	return nil
+}
+
+// likely returns an error if seen is so uneven that equal chances lead there
+// less than once in a billion times: Pearson's chi-square by the approximation
+// of Wilson and Hilferty.
+func likely(seen []int) error {
+	n := float64(len(seen))
+	want, chi := float64(sum(seen))/n, 0.0
+	for _, k := range seen {
+		chi += (float64(k) - want) * (float64(k) - want) / want
+	}
+	if n < 2 {
+		return nil
+	}
+	df := n - 1
+	if z := (math.Cbrt(chi/df) - (1 - 2/(9*df))) / math.Sqrt(2/(9*df)); z > 6 {
+		return fmt.Errorf("%d endpoints got %v, which is no accident (chi-square %.1f)", len(seen), brief(seen), chi)
+	}
+	return nil
+}
+
+func checkWeighted(x *exam) error {
+	for _, weights := range [][]float64{
+		{1, 2}, {1, 2, 3, 4}, {10, 1, 1}, {0, 0, 5, 1}, repeat(10, 1, 2, 4), repeat(20, 3, 3, 1), {1e9, 2e9, 3e9},
+	} {
+		w, err := x.world(weighing(weights...))
+		if err != nil {
+			return err
+		}
+		shares, total := make([]float64, len(weights)), 0.0
+		for i, m := range w.members {
+			shares[i] = m.Weight()
+			total += m.Weight()
+		}
+		// Each is busy all the time.
+		clients := 0
+		for _, s := range shares {
+			clients = max(clients, int(6*total/s))
+		}
+		clients = min(clients, 40*len(weights))
+		speed := func(i int) time.Duration {
+			return time.Duration(float64(time.Millisecond) * total / shares[i] / float64(len(shares)))
+		}
+		if _, err := w.serve(2*time.Second, clients, speed); err != nil {
+			return err
+		}
+		seen, err := w.serve(5*time.Second, clients, speed)
+		if err != nil {
+			return err
+		}
+		if err := wantShares(seen, shares, 0.2); err != nil {
+			return err
+		}
+	}
+	return nil
+}
