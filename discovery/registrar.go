@@ -43,6 +43,8 @@ func Confirm(ctx context.Context) {
 	}
 }
 
-func withConfirm(ctx context.Context, f func()) context.Context {
+// WithConfirm returns a context for Register of which each [Confirm] calls f.
+// [Register] uses it; a program that calls a Registrar by itself may too.
+func WithConfirm(ctx context.Context, f func()) context.Context {
 	return context.WithValue(ctx, confirmKey{}, f)
 }

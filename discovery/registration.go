@@ -69,7 +69,7 @@ func OnChange(f func(Phase, error)) RegisterOption {
 // Register keeps e registered with r until the [Registration] is closed, and
 // returns at once. Whenever r fails, or panics, it is asked again after a
 // pause: a random one of up to 100 ms, doubling to 30 s, and short again after
-// a registration that lasted a minute. It never gives up.
+// an attempt that lasted five seconds. It never gives up.
 func Register(r Registrar, e core.Endpoint, opts ...RegisterOption) *Registration {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Registration{
@@ -90,7 +90,7 @@ func (g *Registration) run(ctx context.Context, r Registrar, e core.Endpoint) {
 	err := retry.Forever(ctx, func(ctx context.Context) error {
 		attempt := &attempt{g: g}
 		defer attempt.end()
-		return r.Register(withConfirm(ctx, attempt.confirm), e)
+		return r.Register(WithConfirm(ctx, attempt.confirm), e)
 	}, func(err error, pause time.Duration) {
 		g.enter(Lost, fmt.Errorf("discovery: registering %s, trying again in %v: %w",
 			e.Addr, pause.Round(time.Millisecond), err))

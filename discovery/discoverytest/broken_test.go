@@ -18,8 +18,9 @@ type brokenWatcher struct {
 	name     string
 	watch    watchFunc
 	caughtBy []string
-	says     string // part of what each of them has to say
-	invalid  error  // what Validate returns
+	says     string    // part of what each of them has to say
+	invalid  error     // what Validate returns
+	lines    lineWatch // in place of watch: at a linePlace
 }
 
 func broken(t *testing.T) []brokenWatcher {
@@ -177,7 +178,7 @@ func broken(t *testing.T) []brokenWatcher {
 					}
 				})
 			},
-			caughtBy: []string{"Burst"},
+			caughtBy: []string{"Burst", "Storm"},
 			says:     "waited",
 		},
 		{
@@ -401,6 +402,146 @@ func broken(t *testing.T) []brokenWatcher {
 			},
 			caughtBy: []string{"CancelHung"},
 			says:     "had not returned",
+		},
+		{
+			name: "waits for a connection without an eye on its context",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				if p.refuses() {
+					<-t.Context().Done()
+				}
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"CancelCut"},
+			says:     "had not returned",
+		},
+		{
+			name: "takes a registry that it cannot reach for an empty one",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				if p.refuses() {
+					report(nil)
+				}
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"Unreachable"},
+			says:     "was reported",
+		},
+		{
+			name:     "takes the end of a connection for the end of the list",
+			lines:    untilEOF,
+			caughtBy: []string{"CutAtEveryByte"},
+			says:     "cut before byte",
+		},
+		{
+			name: "reads 4 KiB of a value",
+			watch: altered(func(_, set []core.Endpoint) []core.Endpoint {
+				for i, e := range set {
+					for k, v := range e.Attrs {
+						set[i].Attrs = map[string]string{k: v[:min(len(v), 4<<10)]}
+					}
+				}
+				return set
+			}),
+			caughtBy: []string{"HugeValue"},
+			says:     "the registry never had",
+		},
+		{
+			name: "reads the first 100 entries",
+			watch: altered(func(_, set []core.Endpoint) []core.Endpoint {
+				return set[:min(len(set), 100)]
+			}),
+			caughtBy: []string{"Large"},
+			says:     "is missing",
+		},
+		{
+			name: "reads everything after each change",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				return good(ctx, p, func(set []core.Endpoint) {
+					p.requests.Add(int64(len(set)))
+					report(set)
+				})
+			},
+			caughtBy: []string{"OneOfMany"},
+			says:     "requests",
+		},
+		{
+			name: "gives up at a malformed entry",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				if p.spoilt.Load() {
+					return errors.New("watch: unexpected end of JSON input")
+				}
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"Malformed"},
+			says:     "unexpected end of JSON",
+		},
+		{
+			name: "matches its path as a prefix",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				return good(ctx, p, func(set []core.Endpoint) {
+					p.mu.Lock()
+					set = append(set, p.beside...)
+					p.mu.Unlock()
+					report(set)
+				})
+			},
+			caughtBy: []string{"Beside"},
+			says:     "the registry never had",
+		},
+		{
+			name: "leaves a watch in the registry",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				p.watches.Add(1)
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"NoWatchLeft"},
+			says:     "the registry held",
+		},
+		{
+			name:     "waits for a dead session",
+			watch:    deafAfter(func(p *fakePlace) bool { return p.expired.Load() }),
+			caughtBy: []string{"Expired"},
+			says:     "waited",
+		},
+		{
+			name:     "waits for a history that is gone",
+			watch:    deafAfter(func(p *fakePlace) bool { return p.compacted.Load() }),
+			caughtBy: []string{"Compacted"},
+			says:     "waited",
+		},
+		{
+			name: "stops when its path is removed",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				return good(ctx, p, func(set []core.Endpoint) {
+					if len(set) == 0 || !p.removed.Load() {
+						report(set)
+					}
+				})
+			},
+			caughtBy: []string{"Removed"},
+			says:     "waited",
+		},
+		{
+			name: "takes what it may not read for nothing",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				if p.denies() {
+					report(nil)
+				}
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"Revoked"},
+			says:     "was reported",
+		},
+		{
+			name: "waits for permission in silence",
+			watch: func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+				if p.denies() {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return good(ctx, p, report)
+			},
+			caughtBy: []string{"Revoked"},
+			says:     "waited",
 		},
 	}
 }

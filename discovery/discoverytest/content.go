@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/core"
 )
@@ -94,6 +95,14 @@ func contentRules() []rule {
 				{Addr: "192.0.2.2:1", Zone: "zone a/b", Attrs: map[string]string{
 					"emoji": "👩‍🚀", "quotes": `"'\`, "lines": "1\n2", "url": "a=b&c=d%20e", "empty": "",
 				}},
+			}),
+		},
+		{
+			name: "HugeValue",
+			says: "an attribute of 64 KiB is reported as it is registered",
+			check: steps([]core.Endpoint{
+				{Addr: "192.0.2.1:1", Attrs: map[string]string{"huge": strings.Repeat("huge", 16<<10)}},
+				{Addr: "192.0.2.2:1"},
 			}),
 		},
 	}

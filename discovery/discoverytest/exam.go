@@ -14,6 +14,7 @@ import (
 type exam struct {
 	place    Place
 	timeout  time.Duration
+	scale    int
 	seed     uint64
 	logf     func(string, ...any)
 	sessions []*session
@@ -97,9 +98,4 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// lacks is the reason to skip a case: the place has no such capability.
-func lacks(capability, what string) error {
-	return fmt.Errorf("the place is no %s: it cannot %s (%w)", capability, what, errors.ErrUnsupported)
 }

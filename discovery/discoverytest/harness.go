@@ -7,9 +7,11 @@
 //		})
 //	}
 //
+// Registrars have a suite of their own, [RunRegistrar].
+//
 // A registry that can be tampered with says so by further methods of its
-// [Place], such as [Cutter]. A case that needs more than a place can do is
-// skipped, and the skip names what is missing.
+// [Place], such as those of [Proxied]. A case that needs more than a place can
+// do is skipped, and the skip names what is missing.
 package discoverytest
 
 import (
@@ -28,6 +30,9 @@ type Harness struct {
 	// calls it lost. It bounds failures only: a test that passes does not wait
 	// for it. Zero means 10 s.
 	Timeout time.Duration
+	// Scale is how many endpoints the cases of large sets use. Zero means
+	// 10,000.
+	Scale int
 	// Seed makes the random case repeat itself. Zero draws a new seed. The
 	// seed is logged either way.
 	Seed uint64
@@ -53,19 +58,4 @@ type Place interface {
 	// Close removes the place. All Watches have returned by then, or the case
 	// has failed.
 	Close() error
-}
-
-// Cutter is a [Place] that can cut the connections between its watchers and
-// the registry, and let them be made again.
-type Cutter interface {
-	// Cut breaks the connections of all watchers and refuses new ones until
-	// heal is called. Put goes on working meanwhile.
-	Cut(ctx context.Context) (heal func() error, err error)
-}
-
-// Hanger is a [Place] that can make the registry silent to its watchers:
-// connections stay or are accepted, and nothing is answered.
-type Hanger interface {
-	// Hang silences the registry until resume is called.
-	Hang(ctx context.Context) (resume func() error, err error)
 }

@@ -29,6 +29,11 @@ func leakRules() []rule {
 			says:  "100 watches that ended leave no open file or socket",
 			check: checkNoFileLeft,
 		},
+		{
+			name:  "NoWatchLeft",
+			says:  "100 watches that ended leave no watch in the registry",
+			check: checkNoWatchLeft,
+		},
 	}
 }
 
@@ -120,6 +125,36 @@ func checkNoFileLeft(ctx context.Context, x *exam) error {
 		return err
 	}
 	return fmt.Errorf("%d files were open before and %d are %v after the last watch returned", before, after, x.timeout)
+}
+
+func checkNoWatchLeft(ctx context.Context, x *exam) error {
+	c, ok := x.place.(WatchCounter)
+	if !ok {
+		return lacks("WatchCounter", "count the watches that its registry holds")
+	}
+	// One watch stays, so that a client which watches share stays too.
+	s, err := x.openAt(ctx, eps(0, 3)...)
+	if err != nil {
+		return err
+	}
+	before, err := c.Watches(ctx)
+	if err != nil {
+		return tried("counting watches", err)
+	}
+	if before == 0 {
+		return errors.New("the registry holds no watch while one runs: is it counted?")
+	}
+	if err := watchAndCancel(ctx, x, rounds); err != nil {
+		return err
+	}
+	after := 0
+	if x.poll(ctx, func() bool {
+		after, err = c.Watches(ctx)
+		return err != nil || after <= before
+	}) {
+		return errors.Join(err, s.stop())
+	}
+	return fmt.Errorf("the registry held %d watches before and %d %v after the last watch returned", before, after, x.timeout)
 }
 
 // poll waits for what sends no event: ends of goroutines, closed files.

@@ -119,6 +119,17 @@ func remembers(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) 
 	})
 }
 
+// deafAfter hears nothing any more once f holds.
+func deafAfter(f func(p *fakePlace) bool) watchFunc {
+	return func(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error {
+		if f(p) {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return good(ctx, p, report)
+	}
+}
+
 // forever watches until the end of the test.
 func forever(t *testing.T, p *fakePlace, report func([]core.Endpoint)) {
 	t.Helper()

@@ -182,7 +182,11 @@ func (m *model) compare() error {
 		if err := f.await(m.history[now], m.history[f.from:]...); err != nil {
 			return err
 		}
-		f.from = now
+		// It may have been here before: then the watch may still be as far back
+		// as that, and show what came in between.
+		for !same(m.history[f.from], m.history[now]) {
+			f.from++
+		}
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 const (
 	// defaultTimeout is Harness.Timeout when that is zero.
 	defaultTimeout = 10 * time.Second
+	// defaultScale is Harness.Scale when that is zero.
+	defaultScale = 10_000
 	// prompt is how long Watch may take to return after its context ended.
 	prompt = time.Second
 	// quiet is how long nothing must happen for the suite to believe that
@@ -51,14 +53,18 @@ func Run(t *testing.T, h Harness) {
 
 // rules returns the whole suite, in the order of its subtests.
 func rules() []rule {
-	return slices.Concat(contentRules(), reportRules(), endRules(), leakRules(), modelRules(), faultRules())
+	return slices.Concat(contentRules(), foreignRules(), reportRules(), endRules(), leakRules(), modelRules(),
+		linkRules(), lossRules(), scaleRules())
 }
 
 // examine checks one rule at a place of its own.
 func examine(ctx context.Context, h Harness, r rule, logf func(string, ...any)) (err error) {
-	x := &exam{timeout: h.Timeout, seed: h.Seed, logf: logf}
+	x := &exam{timeout: h.Timeout, scale: h.Scale, seed: h.Seed, logf: logf}
 	if x.timeout == 0 {
 		x.timeout = defaultTimeout
+	}
+	if x.scale == 0 {
+		x.scale = defaultScale
 	}
 	if x.seed == 0 {
 		x.seed = rand.Uint64()

@@ -43,11 +43,15 @@ func TestEachBrokenWatcherIsCaught(t *testing.T) {
 func brokenHarness(b brokenWatcher) Harness {
 	return Harness{
 		NewPlace: func(context.Context) (Place, error) {
+			if b.lines != nil {
+				return newLinePlace(b.lines)
+			}
 			p := newFakePlace(b.watch)
 			p.invalid = b.invalid
 			return p, nil
 		},
 		Timeout: 200 * time.Millisecond, // it is meant to run out
+		Scale:   500,
 	}
 }
 
@@ -55,11 +59,18 @@ func TestAWatcherThatWorksIsNotCaught(t *testing.T) {
 	Run(t, Harness{NewPlace: func(context.Context) (Place, error) { return newFakePlace(good), nil }})
 }
 
+func TestAWatcherThatWorksThroughAProxyIsNotCaught(t *testing.T) {
+	Run(t, Harness{
+		NewPlace: func(context.Context) (Place, error) { return newLinePlace(untilDot) },
+		Scale:    500,
+	})
+}
+
 func TestASkipNamesWhatThePlaceLacks(t *testing.T) {
 	// Embedded as a Place, the registry shows no capability.
 	type bare struct{ Place }
 	h := Harness{NewPlace: func(context.Context) (Place, error) { return bare{newFakePlace(good)}, nil }}
-	for _, r := range faultRules() {
+	for _, r := range slices.Concat(foreignRules(), linkRules(), lossRules()) {
 		err := examine(t.Context(), h, r, t.Logf)
 		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "the place is no ") {
 			t.Errorf("%s: %v", r.name, err)

@@ -43,14 +43,25 @@ func same(got, want []core.Endpoint) bool {
 // there that never was, and nothing twice. A registry that changes a set entry
 // by entry also shows the steps in between.
 func between(held [][]core.Endpoint, got []core.Endpoint) error {
+	// By address, since sets may be large and many.
+	index := make([]map[string]core.Endpoint, len(held))
+	for i, set := range held {
+		index[i] = make(map[string]core.Endpoint, len(set))
+		for _, e := range set {
+			index[i][e.Addr] = e
+		}
+	}
 	seen := make(map[string]bool, len(got))
 	for _, e := range got {
 		if seen[e.Addr] {
 			return fmt.Errorf("%s is in it twice", e.Addr)
 		}
 		seen[e.Addr] = true
-		isE := func(o core.Endpoint) bool { return equal(e, o) }
-		if !slices.ContainsFunc(held, func(set []core.Endpoint) bool { return slices.ContainsFunc(set, isE) }) {
+		had := func(set map[string]core.Endpoint) bool {
+			o, ok := set[e.Addr]
+			return ok && equal(e, o)
+		}
+		if !slices.ContainsFunc(index, had) {
 			return fmt.Errorf("the registry never had %s; it held %s", showOne(e), showAll(held))
 		}
 	}
@@ -58,9 +69,8 @@ func between(held [][]core.Endpoint, got []core.Endpoint) error {
 		if seen[e.Addr] {
 			continue
 		}
-		isE := func(o core.Endpoint) bool { return o.Addr == e.Addr }
-		gone := slices.ContainsFunc(held, func(set []core.Endpoint) bool { return !slices.ContainsFunc(set, isE) })
-		if !gone {
+		lacked := func(set map[string]core.Endpoint) bool { _, ok := set[e.Addr]; return !ok }
+		if !slices.ContainsFunc(index, lacked) {
 			return fmt.Errorf("%s is missing; the registry held %s", e.Addr, showAll(held))
 		}
 	}

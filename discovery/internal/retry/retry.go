@@ -19,8 +19,8 @@ const (
 	shortest = 100 * time.Millisecond
 	longest  = 30 * time.Second
 	// stable is how long the task must have lasted for the back-off to begin
-	// anew.
-	stable = 60 * time.Second
+	// anew: one that has waited that long for its registry has paused enough.
+	stable = 5 * time.Second
 )
 
 // Forever runs task, again after a pause whenever it ends, until ctx is done;

@@ -71,16 +71,16 @@ func TestPauseDoublesFromATenthOfASecondToHalfAMinute(t *testing.T) {
 	}
 }
 
-func TestPauseIsShortAgainAfterAMinuteOfStability(t *testing.T) {
+func TestPauseIsShortAgainAfterFiveSeconds(t *testing.T) {
 	var stable, shaky []time.Duration
 	for range 100 {
 		lasts := make([]time.Duration, 10)
-		lasts[9] = 60 * time.Second
+		lasts[9] = 5 * time.Second
 		stable = append(stable, pauses(t, lasts...)[9])
 		lasts[9]--
 		shaky = append(shaky, pauses(t, lasts...)[9])
 	}
-	wantJitter(t, "after a minute", stable, 100*time.Millisecond)
+	wantJitter(t, "after five seconds", stable, 100*time.Millisecond)
 	wantJitter(t, "after a moment less", shaky, 30*time.Second)
 }
 
