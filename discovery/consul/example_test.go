@@ -1,0 +1,36 @@
+package consul_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+)
+
+// A pool gets such a watcher as its first argument.
+func ExampleWatcher() {
+	w := consul.Watcher("127.0.0.1:8500", "echo",
+		consul.Tag("v1"), consul.Token(discovery.NewSecret("file:/run/secrets/consul")))
+	fmt.Println(w.(interface{ Validate() error }).Validate())
+	// Output: <nil>
+}
+
+// A server is registered for as long as it wants calls.
+func ExampleRegistrar() {
+	serve := func() {}
+
+	registrar := consul.Registrar("127.0.0.1:8500", "echo", consul.Tag("v1"))
+	registration := discovery.Register(registrar, core.Endpoint{Addr: "10.0.0.7:9090", Zone: "a"})
+	serve()
+	_ = registration.Close(context.Background())
+}
+
+func ExampleOpener() {
+	var mux discovery.Mux
+	mux.Handle("consul", consul.Opener)
+	_, err := mux.Open("consul://127.0.0.1:8500/echo?tag=v1&ttl=1ms")
+	fmt.Println(err)
+	// Output: discovery: consul://127.0.0.1:8500/echo?tag=...&ttl=...: parameter "ttl": "1ms" is not a duration from 1s to 1h0m0s
+}

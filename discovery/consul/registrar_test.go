@@ -1,0 +1,196 @@
+package consul_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+)
+
+const addr = "10.0.0.1:80"
+
+// register keeps addr registered until the end of the test, and waits until it
+// is.
+func register(t *testing.T, r discovery.Registrar) *discovery.Registration {
+	t.Helper()
+	g := discovery.Register(r, core.Endpoint{Addr: addr, Weight: 3, Zone: "a", Attrs: map[string]string{"k": "v", "tags": "x"}})
+	t.Cleanup(func() { _ = g.Close(context.Background()) })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := g.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// registered returns what the agent has of the one instance of the tests.
+func registered(t *testing.T, db *api.Client, service string) *api.AgentService {
+	t.Helper()
+	services, err := db.Agent().Services()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return services[service+"-"+addr]
+}
+
+func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
+	agent, service := agent(t), newService()
+	var last core.Endpoint
+	f := follow(t, consul.Watcher(agent, service, consul.Tag("blue")))
+	f.await()
+	g := register(t, consul.Registrar(agent, service, consul.Tag("blue")))
+	f.await(addr)
+	ctx, cancel := context.WithCancel(t.Context())
+	_ = consul.Watcher(server(t), service).Watch(ctx, func(eps []core.Endpoint) {
+		last = eps[0]
+		cancel()
+	})
+	want := core.Endpoint{Addr: addr, Weight: 3, Zone: "a", Attrs: map[string]string{"k": "v", "tags": "x,blue"}}
+	if !last.Equal(want) {
+		t.Errorf("watched %v, want %v", last, want)
+	}
+	if err := g.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if registered(t, raw(t, agent), service) != nil {
+		t.Error("the agent has it after Close")
+	}
+	f.await()
+}
+
+// TestInstanceThatIsDeregisteredOrChangedIsPutBack is about operators and
+// their scripts.
+func TestInstanceThatIsDeregisteredOrChangedIsPutBack(t *testing.T) {
+	agent, service := agent(t), newService()
+	db := raw(t, agent)
+	register(t, consul.Registrar(agent, service))
+	f := follow(t, consul.Watcher(agent, service))
+	f.await(addr)
+	id := service + "-" + addr
+	for name, harm := range map[string]func() error{
+		"deregistered": func() error { return db.Agent().ServiceDeregister(id) },
+		"changed": func() error {
+			return db.Agent().ServiceRegister(&api.AgentServiceRegistration{ID: id, Name: service, Address: "10.0.0.9", Port: 90})
+		},
+		"without its check": func() error { return db.Agent().CheckDeregister("service:" + id) },
+	} {
+		if err := harm(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the return of what was "+name, func() bool {
+			now := registered(t, db, service)
+			checks, err := db.Agent().Checks()
+			return err == nil && now != nil && now.Address == "10.0.0.1" && checks["service:"+id] != nil
+		})
+	}
+	f.await(addr)
+}
+
+func TestAgentThatForgotIsToldAgain(t *testing.T) {
+	c := startConsul(t, "-dev")
+	c.ready()
+	register(t, consul.Registrar(c.addr, "echo"))
+	c.kill()
+	c.start()
+	c.ready()
+	begun := time.Now()
+	f := follow(t, consul.Watcher(c.addr, "echo"))
+	f.await(addr)
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("it was back after %v", d)
+	}
+}
+
+// TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen cuts a registrar off,
+// for which Consul cannot tell it from one that crashed; and then it comes
+// back.
+func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
+	agent, service := agent(t), newService()
+	p := proxy(t, agent)
+	const ttl = 2 * time.Second
+	register(t, consul.Registrar(p.Addr(), service, consul.TTL(ttl)))
+	f := follow(t, consul.Watcher(agent, service))
+	f.await(addr)
+	p.Cut()
+	begun := time.Now()
+	f.await()
+	if d := time.Since(begun); d > ttl+time.Second {
+		t.Errorf("gone after %v, with a TTL of %v", d, ttl)
+	}
+	if err := p.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	begun = time.Now()
+	f.await(addr)
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("back %v after the agent was", d)
+	}
+}
+
+func TestRegistrationStaysPassingForManyTTLs(t *testing.T) {
+	agent, service := agent(t), newService()
+	register(t, consul.Registrar(agent, service, consul.TTL(time.Second), consul.Wait(time.Second)))
+	f := follow(t, consul.Watcher(agent, service))
+	f.await(addr)
+	for begun := time.Now(); time.Since(begun) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
+		if n := f.count(); n != 1 {
+			t.Fatalf("%d reports after %v, want 1", n, time.Since(begun))
+		}
+	}
+}
+
+func TestCloseWithTheAgentGoneIsBoundedAndSaysSo(t *testing.T) {
+	agent, service := agent(t), newService()
+	p := proxy(t, agent)
+	g := register(t, consul.Registrar(p.Addr(), service))
+	t.Cleanup(func() { _ = raw(t, agent).Agent().ServiceDeregister(service + "-" + addr) })
+	if err := p.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	err := g.Close(t.Context())
+	if d := time.Since(begun); d > discovery.DeregisterTimeout+500*time.Millisecond {
+		t.Errorf("Close took %v", d)
+	}
+	if err == nil || !strings.Contains(err.Error(), "may stay") {
+		t.Errorf("Close returned %v", err)
+	}
+}
+
+// TestRemovalIsFinalAlsoForARegistrationUnderWay closes registrations as they
+// begin.
+func TestRemovalIsFinalAlsoForARegistrationUnderWay(t *testing.T) {
+	agent, service := agent(t), newService()
+	r := consul.Registrar(agent, service)
+	for i := range 30 {
+		g := discovery.Register(r, core.Endpoint{Addr: addr})
+		for begun := time.Now(); time.Since(begun) < time.Duration(i)*100*time.Microsecond; {
+		}
+		if err := g.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := registered(t, raw(t, agent), service); now != nil {
+		t.Errorf("the agent has %v", now)
+	}
+}
+
+func TestRegistrarTellsAtOnceWhatCannotBe(t *testing.T) {
+	agent, service := agent(t), newService()
+	if err := consul.Registrar(agent, service).Register(t.Context(), core.Endpoint{Addr: "nonsense"}); err == nil {
+		t.Error("an address that is none was registered")
+	}
+	if _, _, err := raw(t, agent).ACL().TokenReadSelf(nil); err != nil {
+		return // there is no access control
+	}
+	r := consul.Registrar(agent, service, consul.Token(discovery.NewSecret("anonymous")))
+	if err := r.Register(t.Context(), core.Endpoint{Addr: addr}); err == nil || !strings.Contains(err.Error(), "Permission denied") {
+		t.Errorf("who may not write got %v", err)
+	}
+}

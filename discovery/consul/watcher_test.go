@@ -1,0 +1,313 @@
+package consul_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+)
+
+// instance puts an instance of a service into the catalog, on a node that goes
+// with the test, with a check in the state.
+func instance(t *testing.T, db *api.Client, service, addr, state string, tags ...string) {
+	t.Helper()
+	say(t, db, service, addr, state, "", tags...)
+	t.Cleanup(func() { _, _ = db.Catalog().Deregister(&api.CatalogDeregistration{Node: service + "-" + addr}, nil) })
+}
+
+// say does it with an output of the check. The types of Consul's client have
+// fields that old servers refuse.
+func say(t *testing.T, db *api.Client, service, addr, state, output string, tags ...string) {
+	t.Helper()
+	type object map[string]any
+	id := service + addr
+	_, err := db.Raw().Write("/v1/catalog/register", object{
+		"Node": service + "-" + addr, "Address": addr,
+		"Service": object{"ID": id, "Service": service, "Port": 80, "Tags": tags, "Weights": object{"Passing": 5, "Warning": 2}},
+		"Check":   object{"CheckID": "check", "Name": "check", "ServiceID": id, "Status": state, "Output": output},
+	}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWeightIsThatOfTheWorstCheckAndCriticalInstancesAreLeftOut(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	instance(t, db, service, "10.0.0.2", api.HealthWarning)
+	instance(t, db, service, "10.0.0.3", api.HealthCritical)
+	weights := make(map[string]float64)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := consul.Watcher(addr, service).Watch(ctx, func(eps []core.Endpoint) {
+		for _, e := range eps {
+			weights[e.Addr] = e.Weight
+		}
+		cancel()
+	})
+	if want := map[string]float64{"10.0.0.1:80": 5, "10.0.0.2:80": 2}; !maps.Equal(weights, want) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v (%v)", weights, want, err)
+	}
+}
+
+func TestInstanceThatWarnsCountsUnlessOnlyPassingOnesDo(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	instance(t, db, service, "10.0.0.2", api.HealthWarning)
+	instance(t, db, service, "10.0.0.3", api.HealthCritical)
+	all, passing := follow(t, consul.Watcher(addr, service)), follow(t, consul.Watcher(addr, service, consul.Passing()))
+	all.await("10.0.0.1:80", "10.0.0.2:80")
+	passing.await("10.0.0.1:80")
+	instance(t, db, service, "10.0.0.1", api.HealthCritical)
+	instance(t, db, service, "10.0.0.2", api.HealthPassing)
+	all.await("10.0.0.2:80")
+	passing.await("10.0.0.2:80")
+}
+
+func TestInstanceNeedsEachTag(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing, "v1", "blue")
+	instance(t, db, service, "10.0.0.2", api.HealthPassing, "v1")
+	instance(t, db, service, "10.0.0.3", api.HealthPassing, "blue")
+	follow(t, consul.Watcher(addr, service, consul.Tag("v1"))).await("10.0.0.1:80", "10.0.0.2:80")
+	follow(t, consul.Watcher(addr, service, consul.Tag("v1"), consul.Tag("blue"))).await("10.0.0.1:80")
+}
+
+func TestInstanceOfAnIPv6NodeHasBrackets(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	instance(t, db, service, "2001:db8::1", api.HealthPassing) // the node's address, the service has none
+	follow(t, consul.Watcher(addr, service)).await("[2001:db8::1]:80")
+}
+
+// TestReturnIsNotAChange has requests return because their time is up.
+func TestReturnIsNotAChange(t *testing.T) {
+	addr := server(t)
+	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	f := follow(t, consul.Watcher(p.Addr(), service, consul.Wait(time.Second), consul.Timeout(time.Minute)))
+	f.await("10.0.0.1:80")
+	first := p.Traffic().FromServer
+	eventually(t, "three more answers", func() bool { return p.Traffic().FromServer >= 4*first })
+	select {
+	case <-f.ended:
+		t.Fatalf("Watch returned %v", f.err)
+	default:
+	}
+	if n := f.count(); n != 1 {
+		t.Errorf("%d reports, want 1", n)
+	}
+}
+
+// TestCheckThatOnlySaysSomethingElseIsNoChange is about what makes Consul
+// return, and is nothing to a pool.
+func TestCheckThatOnlySaysSomethingElseIsNoChange(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	f := follow(t, consul.Watcher(addr, service))
+	f.await("10.0.0.1:80")
+	say(t, db, service, "10.0.0.1", api.HealthPassing, "still well")
+	instance(t, db, service, "10.0.0.2", api.HealthPassing)
+	f.await("10.0.0.1:80", "10.0.0.2:80")
+	if n := f.count(); n != 2 {
+		t.Errorf("%d reports, want 2", n)
+	}
+}
+
+func TestOneChangeCostsOneRequest(t *testing.T) {
+	addr := server(t)
+	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	f := follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Minute)))
+	f.await()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing) // nothing is asked about an empty set any more
+	f.awaitLen(1)
+	const changes = 5
+	begun := p.Traffic().ToServer
+	for i := range changes {
+		instance(t, db, service, fmt.Sprint("10.0.1.", i), api.HealthPassing)
+		f.awaitLen(i + 2)
+	}
+	// A request is between 200 and 300 bytes. The one that is waiting when the
+	// count begins may be counted, or the last one not.
+	if sent := p.Traffic().ToServer - begun; sent > (changes+1)*300 {
+		t.Errorf("%d changes have cost %d bytes of requests", changes, sent)
+	}
+}
+
+func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
+	addr := server(t)
+	db, service := raw(t, addr), newService()
+	if _, _, err := db.ACL().TokenReadSelf(nil); err != nil {
+		t.Skipf("this Consul has no access control: %v", err)
+	}
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	for what, token := range map[string]string{
+		"ACL not found": "00000000-1111-2222-3333-444444444444",
+		"may not read":  "anonymous", // of whom Consul has a token, which may do nothing
+	} {
+		begun := time.Now()
+		f := follow(t, consul.Watcher(addr, service, consul.Token(discovery.NewSecret(token))))
+		err := f.fails()
+		if !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), token) {
+			t.Errorf("error %q, want %q and no token", err, what)
+		}
+		if d := time.Since(begun); d > 2*time.Second {
+			t.Errorf("%s: told after %v", what, d)
+		}
+		if f.count() > 0 {
+			t.Errorf("%s: something was reported", what)
+		}
+	}
+}
+
+func TestUnknownDatacenterIsToldAfterAWhile(t *testing.T) {
+	err := follow(t, consul.Watcher(server(t), newService(), consul.Datacenter("atlantis"))).fails()
+	if !strings.Contains(err.Error(), "No path to datacenter") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestUnreachableAgentIsToldByNameAfterAWhile(t *testing.T) {
+	addr := "127.0.0.1:" + freePorts(t, 1)[0]
+	begun := time.Now()
+	err := follow(t, consul.Watcher(addr, "echo")).fails()
+	if d := time.Since(begun); d < 5*time.Second || d > 20*time.Second {
+		t.Errorf("it failed after %v, want about 10 s", d)
+	}
+	for _, part := range []string{addr, "echo", "connection refused"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not say %q: %v", part, err)
+		}
+	}
+}
+
+// TestAgentThatHangsWhileItIsWaitedForIsNoticed is about a request that would
+// wait for a minute.
+func TestAgentThatHangsWhileItIsWaitedForIsNoticed(t *testing.T) {
+	addr := server(t)
+	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	f := follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Second)))
+	f.await("10.0.0.1:80")
+	if err := p.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.fails(); !strings.Contains(err.Error(), "no answer in time") {
+		t.Errorf("error %v", err)
+	}
+	if n := f.count(); n != 1 {
+		t.Errorf("%d reports, want none after the first", n)
+	}
+}
+
+func TestAnotherAgentIsAskedWhenOneHangs(t *testing.T) {
+	addr := server(t)
+	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	f := follow(t, consul.Watcher(p.Addr()+","+addr, service, consul.Timeout(time.Second)))
+	f.await()
+	if err := p.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	f.await("10.0.0.1:80")
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("seen after %v", d)
+	}
+}
+
+// TestIndexThatGoesBackIsSeen restores what Consul was some time ago, with its
+// index: a request that waited for the last one would miss what comes next.
+func TestIndexThatGoesBackIsSeen(t *testing.T) {
+	c := startConsul(t, "-dev")
+	c.ready()
+	db := raw(t, c.addr)
+	instance(t, db, "echo", "10.0.0.1", api.HealthPassing)
+	past, _, err := db.Snapshot().Save(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.Close()
+	for i := range 50 {
+		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
+	}
+	f := follow(t, consul.Watcher(c.addr, "echo"))
+	f.awaitLen(51)
+	if err := db.Snapshot().Restore(nil, past); err != nil {
+		t.Fatal(err)
+	}
+	f.await("10.0.0.1:80")
+	begun := time.Now()
+	instance(t, db, "echo", "10.0.0.2", api.HealthPassing)
+	f.await("10.0.0.1:80", "10.0.0.2:80")
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("a change after that was seen after %v", d)
+	}
+}
+
+func TestServerThatStartsAnewWithNothingIsSeen(t *testing.T) {
+	c := startConsul(t, "-dev")
+	c.ready()
+	db := raw(t, c.addr)
+	for i := range 50 {
+		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
+	}
+	instance(t, db, "echo", "10.0.0.1", api.HealthPassing)
+	f := follow(t, consul.Watcher(c.addr, "echo"))
+	f.awaitLen(51)
+	c.kill()
+	c.start()
+	c.ready()
+	instance(t, db, "echo", "10.0.0.2", api.HealthPassing)
+	f.await("10.0.0.2:80")
+	instance(t, db, "echo", "10.0.0.3", api.HealthPassing)
+	f.await("10.0.0.2:80", "10.0.0.3:80")
+}
+
+func TestServersWithoutALeaderAreAnErrorNotAnEmptySet(t *testing.T) {
+	c := startConsul(t, "-server", "-bootstrap-expect=3", "-data-dir="+t.TempDir())
+	f := follow(t, consul.Watcher(c.addr, "echo", consul.Timeout(time.Second)))
+	t.Log(f.fails())
+	if f.count() > 0 {
+		t.Error("something was reported")
+	}
+}
+
+// TestEndOfAnOutageIsSeenWithinSeconds is about one that is too short for
+// Watch to tell.
+func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
+	addr := server(t)
+	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	instance(t, db, service, "10.0.0.1", api.HealthPassing)
+	f := follow(t, consul.Watcher(p.Addr(), service))
+	f.await("10.0.0.1:80")
+	p.Cut()
+	outage := time.NewTimer(5 * time.Second)
+	instance(t, db, service, "10.0.0.2", api.HealthPassing)
+	<-outage.C
+	if err := p.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	f.await("10.0.0.1:80", "10.0.0.2:80")
+	d := time.Since(begun)
+	t.Logf("what changed in an outage of 5 s was seen %v after its end", d)
+	if d > 2*time.Second {
+		t.Error("that is too long")
+	}
+	begun = time.Now()
+	f.stop()
+	t.Logf("Watch returned %v after it was cancelled", time.Since(begun))
+}

@@ -1,0 +1,291 @@
+package etcd_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
+	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+)
+
+const addr = "10.0.0.1:80"
+
+// register keeps addr registered until the end of the test, and waits until it
+// is.
+func register(t *testing.T, r discovery.Registrar) *discovery.Registration {
+	t.Helper()
+	g := discovery.Register(r, core.Endpoint{Addr: addr})
+	t.Cleanup(func() { _ = g.Close(context.Background()) })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := g.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// kv returns what etcd has at key, or nil.
+func kv(t *testing.T, db *clientv3.Client, key string) *mvccpb.KeyValue {
+	t.Helper()
+	resp, err := db.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(resp.Kvs) == 0 {
+		return nil
+	}
+	return resp.Kvs[0]
+}
+
+func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
+	all := servers(t)
+	db, prefix := raw(t, all), newPrefix()
+	f := follow(t, etcd.Watcher(all, prefix))
+	f.await()
+	g := register(t, etcd.Registrar(all, prefix))
+	f.await(addr)
+	lease := clientv3.LeaseID(kv(t, db, prefix+addr).Lease)
+	if err := g.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if kv(t, db, prefix+addr) != nil {
+		t.Error("the key is there after Close")
+	}
+	f.await()
+	ttl, err := db.TimeToLive(t.Context(), lease)
+	if err != nil || ttl.TTL >= 0 {
+		t.Errorf("the lease is there after Close: %v, %v", ttl, err)
+	}
+}
+
+// TestKeyThatIsDeletedOrOverwrittenIsPutBack is about operators and their
+// scripts.
+func TestKeyThatIsDeletedOrOverwrittenIsPutBack(t *testing.T) {
+	all := servers(t)
+	db, prefix := raw(t, all), newPrefix()
+	register(t, etcd.Registrar(all, prefix))
+	f := follow(t, etcd.Watcher(all, prefix))
+	f.await(addr)
+	value := string(kv(t, db, prefix+addr).Value)
+	for _, c := range []struct {
+		name string
+		harm func()
+	}{
+		{"deleted", func() { remove(t, db, prefix+addr) }},
+		{"overwritten", func() { put(t, db, prefix+addr, "nonsense") }},
+		{"taken off its lease", func() { put(t, db, prefix+addr, value) }},
+		{"deleted again", func() { remove(t, db, prefix+addr) }},
+	} {
+		c.harm()
+		late := time.After(patience)
+		for {
+			now := kv(t, db, prefix+addr)
+			if now != nil && now.Lease != 0 && string(now.Value) == value {
+				break
+			}
+			select {
+			case <-late:
+				t.Fatalf("%s: it is not back", c.name)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	f.await(addr)
+}
+
+func TestLostLeaseIsReplaced(t *testing.T) {
+	all := servers(t)
+	db, prefix := raw(t, all), newPrefix()
+	register(t, etcd.Registrar(all, prefix))
+	before := kv(t, db, prefix+addr)
+	if _, err := db.Revoke(t.Context(), clientv3.LeaseID(before.Lease)); err != nil {
+		t.Fatal(err)
+	}
+	late := time.After(patience)
+	for {
+		if now := kv(t, db, prefix+addr); now != nil && now.Lease != before.Lease && now.Lease != 0 {
+			return
+		}
+		select {
+		case <-late:
+			t.Fatal("it is not back")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// TestTwoProgramsThatRegisterOneServerDoNotFight is what happens in a restart
+// without a gap: each sees what the other writes.
+func TestTwoProgramsThatRegisterOneServerDoNotFight(t *testing.T) {
+	all := servers(t)
+	db, prefix := raw(t, all), newPrefix()
+	first := register(t, etcd.Registrar(all, prefix))
+	second := register(t, etcd.Registrar(all, prefix, etcd.Timeout(4*time.Second))) // a client of its own
+	version := kv(t, db, prefix+addr).Version
+	if err := first.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if now := kv(t, db, prefix+addr); now == nil || now.Version != version {
+		t.Errorf("the end of the first has changed the key from version %d to %v", version, now)
+	}
+	third := register(t, etcd.Registrar(all, prefix))
+	if err := second.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := third.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if kv(t, db, prefix+addr) != nil {
+		t.Error("the key is there after the last has gone")
+	}
+}
+
+// TestCrashedProgramVanishesWithinItsTTL cuts a registrar off, for which etcd
+// cannot tell it from one that crashed; and then it comes back.
+func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
+	all := servers(t)
+	p := proxy(t, all[0])
+	prefix := newPrefix()
+	const ttl = 2 * time.Second
+	register(t, etcd.Registrar([]string{p.Addr()}, prefix, etcd.TTL(ttl)))
+	f := follow(t, etcd.Watcher(all, prefix))
+	f.await(addr)
+	p.Cut()
+	begun := time.Now()
+	f.await()
+	// etcd looks twice a second, and renews leases by an election timeout when
+	// its leader changes.
+	if d := time.Since(begun); d > ttl+2*time.Second {
+		t.Errorf("gone after %v, with a TTL of %v", d, ttl)
+	}
+	if err := p.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	begun = time.Now()
+	f.await(addr)
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("back %v after the registry was", d)
+	}
+}
+
+// TestRegistrationOutlivesAShortCut keeps its key and its lease: no watcher
+// sees that there was something.
+func TestRegistrationOutlivesAShortCut(t *testing.T) {
+	all := servers(t)
+	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
+	register(t, etcd.Registrar([]string{p.Addr()}, prefix))
+	f := follow(t, etcd.Watcher(all, prefix))
+	f.await(addr)
+	before := kv(t, db, prefix+addr)
+	p.Break()
+	late := time.After(patience)
+	for {
+		now := kv(t, db, prefix+addr)
+		if now == nil || now.Lease != before.Lease {
+			t.Fatalf("the key changed from %v to %v", before, now)
+		}
+		if now.Version > before.Version {
+			break // it was put again
+		}
+		select {
+		case <-late:
+			t.Fatal("it is not looked after any more")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if n := f.count(); n != 1 {
+		t.Errorf("%d reports, want 1", n)
+	}
+}
+
+func TestRegistrationSurvivesTheWipeOfTheRegistry(t *testing.T) {
+	c := startCluster(t, 1)
+	register(t, etcd.Registrar(c.addrs(), "/x/"))
+	f := follow(t, etcd.Watcher(c.addrs(), "/x/"))
+	f.await(addr)
+	m := c.members[0]
+	m.kill()
+	c.wipe(m)
+	c.start(m)
+	c.ready()
+	begun := time.Now()
+	for kv(t, raw(t, c.addrs()), "/x/"+addr) == nil {
+		if time.Since(begun) > 5*time.Second {
+			t.Fatal("it is not back after 5 s")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.await(addr)
+}
+
+// TestHungServerCostsNoRegistration has each server of three fall silent in
+// turn, the one in use among them: another is asked before the lease ends.
+func TestHungServerCostsNoRegistration(t *testing.T) {
+	const ttl = 4 * time.Second
+	all := servers(t)
+	prefix := newPrefix()
+	proxies := make([]*discoverytest.Proxy, 3)
+	addrs := make([]string, 3)
+	for i := range proxies {
+		proxies[i] = proxy(t, all[i%len(all)])
+		addrs[i] = proxies[i].Addr()
+	}
+	register(t, etcd.Registrar(addrs, prefix, etcd.TTL(ttl)))
+	f := follow(t, etcd.Watcher(all, prefix))
+	f.await(addr)
+	for i, p := range proxies {
+		if err := p.Hang(); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); time.Since(begun) < ttl+ttl/2; time.Sleep(100 * time.Millisecond) {
+			if n := f.count(); n != 1 {
+				t.Fatalf("%d reports %v after server %d fell silent, want 1", n, time.Since(begun), i+1)
+			}
+		}
+		if err := p.Heal(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCloseWithTheRegistryGoneIsBoundedAndSaysSo(t *testing.T) {
+	all := servers(t)
+	p := proxy(t, all[0])
+	g := register(t, etcd.Registrar([]string{p.Addr()}, newPrefix()))
+	if err := p.Hang(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	err := g.Close(t.Context())
+	if d := time.Since(begun); d > discovery.DeregisterTimeout+500*time.Millisecond {
+		t.Errorf("Close took %v", d)
+	}
+	if err == nil || !strings.Contains(err.Error(), "may stay") {
+		t.Errorf("Close returned %v", err)
+	}
+}
+
+func TestRegistrarTellsAtOnceWhatCannotBe(t *testing.T) {
+	r := etcd.Registrar([]string{"127.0.0.1:1"}, "/x/")
+	if err := r.Register(t.Context(), core.Endpoint{Addr: "nonsense"}); err == nil {
+		t.Error("an address that is none was registered")
+	}
+	c := startCluster(t, 1)
+	auth(t, c)
+	r = etcd.Registrar(c.addrs(), "/x/", etcd.User("reader", discovery.NewSecret("secret")))
+	if err := r.Register(t.Context(), core.Endpoint{Addr: addr}); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("who may only read got %v", err)
+	}
+	g := register(t, etcd.Registrar(c.addrs(), "/x/", etcd.User("writer", discovery.NewSecret("secret"))))
+	if err := g.Close(t.Context()); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("who may write cannot deregister: %v", err)
+	}
+}

@@ -1,0 +1,113 @@
+package zk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// Session is a look into a session for the tests of the package's users.
+type Session struct{ s *session }
+
+// Sessions returns those with a server in their list.
+func Sessions(server string) []Session {
+	sessions.mu.Lock()
+	defer sessions.mu.Unlock()
+	var all []Session
+	for k, s := range sessions.all {
+		if strings.Contains(k.servers, server) {
+			all = append(all, Session{s})
+		}
+	}
+	return all
+}
+
+// ID is the session's number, zero if there is none.
+func (s Session) ID() int64 { return s.s.conn.SessionID() }
+
+// Users counts the watches and registrations.
+func (s Session) Users() int {
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	return s.s.count
+}
+
+// Watches counts what the client watches below path.
+func (s Session) Watches(path string) int {
+	conn := reflect.ValueOf(s.s.conn).Elem()
+	mu := (*sync.Mutex)(unsafe.Pointer(conn.FieldByName("watchersLock").UnsafeAddr()))
+	mu.Lock()
+	defer mu.Unlock()
+	n := 0
+	for _, k := range conn.FieldByName("watchers").MapKeys() {
+		if strings.HasPrefix(k.FieldByName("path").String(), path) {
+			n++
+		}
+	}
+	return n
+}
+
+// Ahead makes the session one that has seen more than the ensemble has, as
+// after a restore of the ensemble from a backup. It waits until there is no
+// connection.
+func (s Session) Ahead() {
+	for st := s.s.status(); st.up; st = s.s.status() {
+		<-st.changed
+	}
+	s.s.mu.Lock()
+	defer s.s.mu.Unlock()
+	zxid := reflect.ValueOf(s.s.conn).Elem().FieldByName("lastZxid").Addr().UnsafePointer()
+	*(*int64)(zxid) = 1 << 60
+}
+
+// ErrDown is returned by Expire when there is no connection.
+var ErrDown = errors.New("there is no connection")
+
+// Expire ends the session at the ensemble, like the ensemble itself when it
+// has heard nothing for the session timeout: it takes the session over by its
+// password and closes it. server is one of the ensemble. With down it does so
+// also while there is no connection, which then must not be about to be made.
+func (s Session) Expire(server string, down bool) error {
+	s.s.mu.Lock()
+	if !s.s.linked && !down {
+		s.s.mu.Unlock()
+		return ErrDown
+	}
+	password := string(reflect.ValueOf(s.s.conn).Elem().FieldByName("passwd").Bytes())
+	s.s.mu.Unlock()
+	c, err := net.DialTimeout("tcp", server, time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	for _, p := range [][]byte{
+		packet(int32(0), int64(0), int32(10_000), s.ID(), password),
+		packet(int32(1), int32(opClose)),
+	} {
+		if _, err := c.Write(p); err != nil {
+			return err
+		}
+		var size [4]byte
+		if _, err := io.ReadFull(c, size[:]); err != nil {
+			return err
+		}
+		answer := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(c, answer); err != nil {
+			return err
+		}
+		if len(answer) > 20 && binary.BigEndian.Uint64(answer[8:]) == 0 {
+			return fmt.Errorf("session 0x%x had expired already", s.ID())
+		}
+	}
+	return nil
+}

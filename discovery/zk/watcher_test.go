@@ -1,0 +1,236 @@
+package zk_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	client "github.com/go-zookeeper/zk"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/zk"
+)
+
+func TestPathThatDoesNotExistIsEmptyAndNothingIsWritten(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	root := newRoot(t, conn)
+	w := begin(t, zk.Watcher(list, root+"/a/b"))
+	w.await()
+	if there, _, err := conn.Exists(root); there || err != nil {
+		t.Errorf("the watcher made %s (%v)", root, err)
+	}
+	create(t, conn, root, "")
+	create(t, conn, root+"/a", "")
+	create(t, conn, root+"/a/b", "")
+	create(t, conn, root+"/a/b/10.0.0.1:9090", "")
+	w.await("10.0.0.1:9090")
+}
+
+func TestPathThatIsDeletedAndMadeAgainIsSeen(t *testing.T) {
+	for _, f := range []format.Format{format.Name(), format.Value()} {
+		t.Run(f.Name, func(t *testing.T) {
+			list := servers(t)
+			conn := admin(t, list)
+			root := newRoot(t, conn)
+			create(t, conn, root, "")
+			create(t, conn, root+"/10.0.0.1:1", "10.0.0.1:1")
+			w := begin(t, zk.Watcher(list, root, zk.Format(f)))
+			w.await("10.0.0.1:1")
+			for range 3 {
+				remove(t, conn, root+"/10.0.0.1:1")
+				remove(t, conn, root)
+				w.await()
+				create(t, conn, root, "")
+				create(t, conn, root+"/10.0.0.1:1", "10.0.0.1:1")
+				w.await("10.0.0.1:1")
+			}
+		})
+	}
+}
+
+// A child that is deleted and made again in one step is not missing from any
+// list.
+func TestChildThatIsMadeAgainWithOtherDataIsSeen(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	root := newRoot(t, conn)
+	create(t, conn, root, "")
+	create(t, conn, root+"/a", "10.0.0.1:1")
+	create(t, conn, root+"/b", "10.0.0.2:1")
+	w := begin(t, zk.Watcher(list, root, zk.Format(format.Value())))
+	w.await("10.0.0.1:1", "10.0.0.2:1")
+	for i := range 20 {
+		now := fmt.Sprintf("10.0.1.%d:1", i+1)
+		if _, err := conn.Multi(
+			&client.DeleteRequest{Path: root + "/a", Version: -1},
+			&client.CreateRequest{Path: root + "/a", Data: []byte(now), Acl: open()},
+		); err != nil {
+			t.Fatal(err)
+		}
+		w.await(now, "10.0.0.2:1")
+	}
+}
+
+func TestMalformedEntryIsSkippedAndTold(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	root := newRoot(t, conn)
+	create(t, conn, root, "")
+	create(t, conn, root+"/10.0.0.1:1", "")
+	create(t, conn, root+"/nonsense", "")
+	told := make(chan string, 10)
+	w := begin(t, zk.Watcher(list, root, zk.OnSkipped(func(entry string, err error) { told <- entry })))
+	w.await("10.0.0.1:1")
+	if entry := <-told; entry != "nonsense" {
+		t.Errorf("told of %q", entry)
+	}
+}
+
+// digest is an access control list for a user, and for nobody else.
+func digest(user, password string) []client.ACL {
+	return client.DigestACL(client.PermAll, user, password)
+}
+
+// protected makes a place with three children, of which only the given ones
+// are protected by a password; path itself can be listed by everybody.
+func protected(t *testing.T, conn *client.Conn, names ...string) (path string) {
+	t.Helper()
+	if err := conn.AddAuth("digest", []byte("alice:secret")); err != nil {
+		t.Fatal(err)
+	}
+	path = newRoot(t, conn)
+	create(t, conn, path, "")
+	for i, name := range []string{"a", "b", "c"} {
+		acl := open()
+		for _, n := range names {
+			if n == name {
+				acl = digest("alice", "secret")
+			}
+		}
+		if _, err := conn.Create(path+"/"+name, fmt.Appendf(nil, "10.0.0.%d:1", i+1), 0, acl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+func TestMissingPermissionIsAnErrorAndNeverASmallerSet(t *testing.T) {
+	list := servers(t)
+	for name, names := range map[string][]string{"one child": {"b"}, "all children": {"a", "b", "c"}} {
+		t.Run(name, func(t *testing.T) {
+			conn := admin(t, list)
+			path := protected(t, conn, names...)
+			value := zk.Format(format.Value())
+			for _, opts := range [][]zk.Option{
+				{value},
+				{value, zk.Digest("alice", discovery.NewSecret("wrong"))},
+				{value, zk.Digest("bob", discovery.NewSecret("secret"))},
+			} {
+				w := begin(t, zk.Watcher(list, path, opts...))
+				err := w.fails()
+				if !errors.Is(err, client.ErrNoAuth) || !strings.Contains(err.Error(), path) {
+					t.Errorf("Watch ended with %v", err)
+				}
+				if strings.Contains(err.Error(), "wrong") {
+					t.Errorf("the error shows the password: %v", err)
+				}
+				if all := w.all(); len(all) > 0 {
+					t.Errorf("reported were %v", all)
+				}
+			}
+			w := begin(t, zk.Watcher(list, path, value, zk.Digest("alice", discovery.NewSecret("secret"))))
+			w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+		})
+	}
+}
+
+func TestNewChildThatCannotBeReadIsAnErrorAndNeverASmallerSet(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	path := protected(t, conn)
+	w := begin(t, zk.Watcher(list, path, zk.Format(format.Value())))
+	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+	if _, err := conn.Multi(
+		&client.DeleteRequest{Path: path + "/a", Version: -1},
+		&client.CreateRequest{Path: path + "/d", Data: []byte("10.0.0.4:1"), Acl: digest("alice", "secret")},
+	); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fails(); !errors.Is(err, client.ErrNoAuth) {
+		t.Errorf("Watch ended with %v", err)
+	}
+	if all := w.all(); len(all) != 1 {
+		t.Errorf("reported were %v", all)
+	}
+}
+
+// Servers drop an event without a word if the client may not read the node at
+// that moment, and the watch is gone.
+func TestListWhoseWatchIsLostIsReadAgainAlsoWhileDataChanges(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	path := protected(t, conn)
+	w := begin(t, zk.Watcher(list, path, zk.Format(format.Value()), zk.SessionTimeout(2*time.Second)))
+	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+	if _, err := conn.SetACL(path, digest("alice", "secret"), -1); err != nil {
+		t.Fatal(err)
+	}
+	create(t, conn, path+"/d", "10.0.0.4:1")
+	if _, err := conn.SetACL(path, open(), -1); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; ; i++ {
+		now := fmt.Sprintf("10.0.1.%d:1", i)
+		if _, err := conn.Set(path+"/a", []byte(now), -1); err != nil {
+			t.Fatal(err)
+		}
+		w.until("a change of data", func(eps []core.Endpoint) bool {
+			return slices.ContainsFunc(eps, func(e core.Endpoint) bool { return e.Addr == now })
+		})
+		if all := w.all(); len(all[len(all)-1]) == 4 {
+			return
+		}
+		if i == 50 {
+			t.Fatal("the new server was not seen in 5 s")
+		}
+		time.Sleep(100 * time.Millisecond) // less than it takes to find out
+	}
+}
+
+// The connection is lost after each number of bytes in turn, so at every place
+// in the lists and in between.
+func TestListThatIsCutOffAnywhereIsNeverReported(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	const n = 40
+	path := newRoot(t, conn)
+	fill(t, conn, path, format.Naming(), n)
+	proxy, addrs := proxies(t, list[0])
+	cuts := 0
+	for at := int64(0); ; at += 61 {
+		cut := proxy[0].CutAfter(at)
+		w := begin(t, zk.Watcher(addrs, path, zk.Format(format.Naming())))
+		w.until("all", func(eps []core.Endpoint) bool { return len(eps) == n })
+		for i, eps := range w.all() {
+			if len(eps) != n {
+				t.Fatalf("cut after %d bytes, report %d was of %d servers", at, i+1, len(eps))
+			}
+		}
+		w.stop()
+		select {
+		case <-cut:
+			cuts++
+		default: // everything fits in before
+			if cuts < 30 {
+				t.Errorf("only %d cuts", cuts)
+			}
+			return
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package zk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	client "github.com/go-zookeeper/zk"
+)
+
+// failsWith watches at a server that is none and returns what the hosts say is
+// wrong with it.
+func failsWith(t *testing.T, addr string) string {
+	t.Helper()
+	c := newConfig([]string{addr}, "/a", []Option{SessionTimeout(time.Second)})
+	u, err := acquire(c, "/a", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.leave()
+	for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if trouble := u.s.hosts.trouble(); strings.HasPrefix(trouble, addr) {
+			return trouble
+		}
+	}
+	t.Fatal("no trouble within 10 s")
+	return ""
+}
+
+// listen serves each connection with f.
+func listen(t *testing.T, f func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f(c)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestServerThatDoesNotAnswerTheGreetingIsLeft(t *testing.T) {
+	held := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
+	if got := failsWith(t, listen(t, held)); !strings.Contains(got, "did not answer") {
+		t.Errorf("told was %s", got)
+	}
+	// The client itself would wait for the rest for ever.
+	begun := func(c net.Conn) { _, _ = c.Write([]byte{0, 0, 0, 37, 0, 0}); held(c) }
+	if got := failsWith(t, listen(t, begun)); !strings.Contains(got, "did not answer") {
+		t.Errorf("told was %s", got)
+	}
+	if got := failsWith(t, listen(t, func(c net.Conn) { _ = c.Close() })); !strings.Contains(got, "closed") && !strings.Contains(got, "reset") {
+		t.Errorf("told was %s", got)
+	}
+}
+
+// "HTTP" as a size is 1.2 GB, which the client itself would allocate.
+func TestServerOfAnotherProtocolIsTold(t *testing.T) {
+	http := listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) })
+	if got := failsWith(t, http); !strings.Contains(got, "not ZooKeeper") {
+		t.Errorf("told was %s", got)
+	}
+}
+
+// reply is a reply of the server to the call with this number.
+func reply(number int32, body string) []byte {
+	return packet(number, int64(7), int32(0), body)
+}
+
+func TestReplyToARemovalBecomesAnEventAndAllElseStays(t *testing.T) {
+	near, far := net.Pipe()
+	w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
+	defer w.Close()
+	greeting := packet(int32(0), int32(10_000), int64(1), "0123456789abcdef")
+	sent := make(chan []byte, 1)
+	go func() {
+		var got []byte
+		buf := make([]byte, 1024)
+		n, _ := far.Read(buf)
+		got = append(got, buf[:n]...)
+		sent <- got
+		_, _ = far.Write(greeting)
+		_, _ = far.Write(reply(1, "one"))
+		_, _ = far.Write(packet(int32(-11), int64(7), int32(0)))
+		_, _ = far.Write(reply(2, "two"))
+		_, _ = far.Write(packet(int32(-12), int64(7), int32(-121))) // no such watch
+		_, _ = far.Write(reply(3, strings.Repeat("three", 50_000)))
+		_ = far.Close()
+	}()
+	w.remove([]removal{{"/a", watchChildren}, {"/a/b", watchData}})
+	wantSent := append(packet(int32(-11), int32(opRemoveWatches), "/a", int32(watchChildren)),
+		packet(int32(-12), int32(opRemoveWatches), "/a/b", int32(watchData))...)
+	if got := <-sent; !bytes.Equal(got, wantSent) {
+		t.Errorf("sent was %x, want %x", got, wantSent)
+	}
+	event := func(what client.EventType, path string) []byte {
+		return packet(int32(-1), int64(-1), int32(0), int32(what), int32(3), path)
+	}
+	want := bytes.Join([][]byte{
+		greeting, reply(1, "one"), event(client.EventNodeChildrenChanged, "/a"),
+		reply(2, "two"), event(client.EventNodeDataChanged, "/a/b"), reply(3, strings.Repeat("three", 50_000)),
+	}, nil)
+	got, err := io.ReadAll(w)
+	if !bytes.Equal(got, want) {
+		t.Errorf("read were %d bytes (%v), want %d", len(got), err, len(want))
+	}
+}
+
+// The client asks for the watches that have fired since the last answer: one on
+// the new connection would hide from it what has happened in between.
+func TestNoAnswerComesBeforeTheClientHasAskedForItsWatches(t *testing.T) {
+	connect := func(session int64) []byte {
+		return packet(int32(0), int64(5), int32(10_000), session, "0123456789abcdef")
+	}
+	greeting := packet(int32(0), int32(10_000), int64(1), "0123456789abcdef")
+	auth := packet(int32(4), int64(0), int32(0)) // which the client waits for before it asks
+	answer := reply(5, "data")
+	ask := packet(int32(6), int32(opSetWatches), int64(5), int32(0), int32(0), int32(0))
+	for _, c := range []struct {
+		what           string
+		session        int64
+		watches, waits bool
+	}{{"a new session", 0, true, false}, {"without watches", 1, false, false}, {"with watches", 1, true, true}} {
+		near, far := net.Pipe()
+		var watches atomic.Bool
+		watches.Store(c.watches)
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, &watches)
+		go func() { _, _ = io.Copy(io.Discard, far) }()
+		if _, err := w.Write(connect(c.session)); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = far.Write(slices.Concat(greeting, auth, answer)) }()
+		first := make([]byte, len(greeting)+len(auth))
+		if _, err := io.ReadFull(w, first); err != nil || !bytes.Equal(first, slices.Concat(greeting, auth)) {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		come := make(chan time.Time, 1)
+		go func() {
+			_, _ = io.ReadFull(w, make([]byte, len(answer)))
+			come <- time.Now()
+		}()
+		asked := time.Now()
+		if c.waits {
+			time.Sleep(50 * time.Millisecond) // the answer has come by then
+			asked = time.Now()
+			if _, err := w.Write(ask); err != nil {
+				t.Fatal(err)
+			}
+		}
+		at := <-come
+		if at.Before(asked) {
+			t.Errorf("%s: the answer came %v too early", c.what, asked.Sub(at))
+		}
+		if d := at.Sub(asked); d > 500*time.Millisecond {
+			t.Errorf("%s: the answer came %v late", c.what, d)
+		}
+		_, _ = near.Close(), far.Close()
+	}
+}
+
+func TestPacketThatIsNoneEndsTheConnection(t *testing.T) {
+	for _, size := range []uint32{0, 4, 15, largestGreeting + 1, largest + 1, 1 << 31} {
+		near, far := net.Pipe()
+		var told error
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(err error) { told = err }, new(atomic.Bool))
+		go func() {
+			_, _ = far.Write(append(binary.BigEndian.AppendUint32(nil, size), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+		}()
+		if _, err := w.Read(make([]byte, 10)); err == nil || told == nil {
+			t.Errorf("size %d: %v, told %v", size, err, told)
+		}
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("size %d: the connection is still open (%v)", size, err)
+		}
+	}
+}
+
+// Close of a client that has no server waits for a second, were it not for the
+// farewell.
+func TestSessionWithoutAServerEndsAtOnce(t *testing.T) {
+	refused := listen(t, func(c net.Conn) { _ = c.Close() })
+	hung := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	for name, addr := range map[string]string{"closed": refused, "hung": hung, "refused": "127.0.0.1:1", "unknown": "no-such-host.invalid:1"} {
+		for i := range 5 {
+			c := newConfig([]string{addr}, "/a", nil)
+			u, err := acquire(c, "/a", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i) * 20 * time.Millisecond) // at different moments
+			begun := time.Now()
+			u.leave()
+			if d := time.Since(begun); d > 100*time.Millisecond {
+				t.Errorf("%s: it took %v", name, d)
+			}
+			select {
+			case _, open := <-u.s.ended:
+				if open {
+					t.Errorf("%s: the client has not ended", name)
+				}
+			default:
+				t.Errorf("%s: the client has not ended", name)
+			}
+		}
+	}
+}
