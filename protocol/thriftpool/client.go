@@ -5,11 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+const (
+	// DefaultAttempts is how many servers a call is sent to at most, unless
+	// [Attempts] says otherwise.
+	DefaultAttempts = 3
+
+	// maxStale bounds how many connections, ended before the call, a call may
+	// come across. The pool drops the idle ones of a server with the first.
+	maxStale = 16
 )
 
 // Client returns a Thrift client that sends each call to the server of the
@@ -21,7 +30,7 @@ import (
 // A call blocks until its reply is there, its context is done, or its attempts
 // are used up. Its errors are [*Error]s.
 func Client(pool *core.Pool[*Conn], opts ...Option) thrift.TClient {
-	c := &client{pool: pool, attempts: DefaultAttempts, budget: newBudget()}
+	c := &client{pool: pool, attempts: DefaultAttempts}
 	for _, o := range opts {
 		o(c)
 	}
@@ -37,8 +46,8 @@ type Option func(*client)
 // it is none. A call that no server can have executed is sent to another in
 // any case, and one whose reply had begun never is.
 //
-// Retries of calls that may have been executed are limited to 20 % of all
-// calls plus 10 per second.
+// Retries of calls that may have been executed need the leave of the pool's
+// AllowRetry: they are limited to a fifth of all calls plus ten per second.
 func Idempotent(methods ...string) Option {
 	set := make(map[string]bool, len(methods))
 	for _, m := range methods {
@@ -77,7 +86,6 @@ type client struct {
 	idempotent func(method string) bool
 	route      func(ctx context.Context, method string, args thrift.TStruct) []core.CallOption
 	reclassify func(err error, class core.Class) core.Class
-	budget     *budget
 }
 
 // Call implements [thrift.TClient].
@@ -104,7 +112,7 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 		attempts++
 		failed = conn.explain(method, v, err)
 		failed.Attempts = attempts
-		if attempts >= c.attempts || !c.again(method, v) {
+		if attempts >= c.attempts || !c.again(ctx, method, v) {
 			return meta, failed
 		}
 		opts = append(slices.Clip(opts), core.Avoid(failed.Endpoint))
@@ -124,9 +132,6 @@ func (c *client) try(ctx context.Context, lease core.Lease[*Conn], conn *Conn, m
 		}
 	}()
 	meta, took, v, err := conn.call(ctx, method, args, result)
-	if took > 0 {
-		c.budget.count(conn.calls)
-	}
 	if !v.silent {
 		if c.reclassify != nil {
 			v.class = c.reclassify(exception(result, err), v.class)
@@ -146,14 +151,14 @@ func (c *client) try(ctx context.Context, lease core.Lease[*Conn], conn *Conn, m
 }
 
 // again decides whether a failed call may be sent to another server.
-func (c *client) again(method string, v verdict) bool {
+func (c *client) again(ctx context.Context, method string, v verdict) bool {
 	switch {
 	case v.final || v.fate == answered:
 		return false
 	case v.fate == unsent:
 		return true
 	default:
-		return c.idempotent != nil && c.idempotent(method) && c.budget.take(time.Now())
+		return c.idempotent != nil && c.idempotent(method) && c.pool.AllowRetry(ctx)
 	}
 }
 

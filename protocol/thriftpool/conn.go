@@ -38,7 +38,6 @@ type Conn struct {
 
 	used  time.Time // when the last call ended
 	armed time.Time // the deadline that is set on nc; zero = none
-	calls uint32    // made on this connection
 
 	alarm *alarm // of all connections of the dialer
 	guard guard  // ends a call when its context is cancelled
@@ -119,7 +118,6 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 	if ctx != context.Background() && ctx != context.TODO() {
 		c.guard.begin(ctx)
 	}
-	c.calls++
 	return verdict{}, nil
 }
 
