@@ -1,0 +1,75 @@
+// Command multiplex makes many calls at once over one or two connections per server.
+// Each request has a number, each reply that of its request, and they may come in any
+// order: what gRPC, HTTP/2 and many others do, in small.
+//
+//	go run ./examples/multiplex
+//
+// wire.go is the protocol, conn.go a connection that callers share, client.go the
+// client over a pool with [core.Share], server.go a server.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+)
+
+func main() {
+	servers := flag.Int("servers", 3, "servers to start")
+	callers := flag.Int("callers", 100, "calls at a time")
+	flag.Parse()
+	if err := run(*servers, *callers); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run makes ten rounds of calls to servers that take 10 ms for each.
+func run(servers, callers int) error {
+	ctx := context.Background()
+	var addrs []string
+	for range servers {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s := Serve(ln, func(request string) string {
+			time.Sleep(10 * time.Millisecond)
+			return strings.ToUpper(request)
+		})
+		defer func() { _ = s.Close() }()
+		addrs = append(addrs, s.Addr())
+	}
+	client, err := Open(static.Watcher(addrs...), callers)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close(ctx) }()
+
+	const rounds = 10
+	begun := time.Now()
+	var all sync.WaitGroup
+	for i := range callers {
+		all.Go(func() {
+			for range rounds {
+				if _, err := client.Call(ctx, fmt.Sprint("caller ", i)); err != nil {
+					log.Println(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	open := 0
+	for _, e := range client.pool.Stats().Endpoints {
+		open += e.Open
+	}
+	fmt.Printf("%d calls of 10 ms in %v, over %d connections to %d servers\n",
+		rounds*callers, time.Since(begun).Round(time.Millisecond), open, servers)
+	return nil
+}

@@ -1,0 +1,133 @@
+package netpool
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
+)
+
+// Conn is one connection, opened by the dialer of [Dial]: its buffered reader and
+// writer, to be used within a call. It is not safe for concurrent use, but for
+// Close.
+//
+// [Do] makes calls. Those who lease connections with the pool's Get or Do make them
+// with Conn.Call, and may make several on one; outside of a call nothing bounds
+// how long reading and writing block.
+type Conn struct {
+	// ReadWriter has all the methods of a bufio.Reader and a bufio.Writer; Peek
+	// and Buffered, by the names of Reader and Writer. Waiting for what is to be
+	// read sends what is written.
+	bufio.ReadWriter
+
+	endpoint core.Endpoint
+	timeout  time.Duration // of one call; not above 0 = none
+	ping     func(*Conn) error
+	sock     *sock.Socket
+	stream   stream
+	guard    *sock.Guard // ends a call when its context is cancelled
+
+	unfinished bool        // a call ended in the middle of an exchange
+	broken     atomic.Bool // no further call may be made; for Close
+}
+
+func newConn(s *sock.Socket, e core.Endpoint, conf Config, dog *sock.Watchdog) *Conn {
+	c := &Conn{endpoint: e, timeout: conf.Timeout, ping: conf.Ping, sock: s}
+	c.stream.Conn = s.Conn
+	c.Writer = bufio.NewWriterSize(&c.stream, conf.Buffer)
+	c.Reader = bufio.NewReaderSize(flushing{&c.stream, c.Writer}, conf.Buffer)
+	c.guard = dog.Guard(c.abort)
+	return c
+}
+
+// Endpoint returns the server, as it was when the connection was opened.
+func (c *Conn) Endpoint() core.Endpoint { return c.endpoint }
+
+// NetConn returns the connection under the buffers, with TLS where there is TLS.
+func (c *Conn) NetConn() net.Conn { return &c.stream }
+
+// Peek implements [core.Peeker]. It tells without blocking whether the server has
+// closed or reset the connection, or sent what nobody asked for. The bufio.Reader's
+// method of that name is c.Reader.Peek.
+func (c *Conn) Peek() error {
+	switch {
+	case c.stream.err != nil:
+		return c.stream.err
+	case c.unfinished:
+		return ErrUnfinished
+	case c.Reader.Buffered() > 0:
+		return sock.ErrUnasked
+	}
+	return c.sock.Peek()
+}
+
+// Health implements [core.HealthChecker] with [Config.Ping]. Without one it returns
+// nil at once.
+func (c *Conn) Health(ctx context.Context) error {
+	if c.ping == nil {
+		return nil
+	}
+	return c.Call(ctx, c.ping)
+}
+
+// Close closes the connection and makes a call in flight on it fail; it may be
+// called concurrently with one. A TLS peer is told so only when the connection is
+// sound and idle: on another the message could block.
+func (c *Conn) Close() error {
+	if c.guard.Abandon() || c.broken.Load() {
+		return c.sock.Raw.Close()
+	}
+	return c.sock.Conn.Close()
+}
+
+// stream is the connection that remembers its first error, and how much was sent.
+type stream struct {
+	net.Conn
+
+	err  error
+	sent int // bytes, in this call
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	s.note(err)
+	return n, err
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	s.sent += n
+	s.note(err)
+	return n, err
+}
+
+func (s *stream) note(err error) {
+	if err != nil && s.err == nil {
+		s.err = err
+	}
+}
+
+// flushing is what the reader reads: before it may have to wait for an answer,
+// the requests are sent.
+type flushing struct {
+	stream *stream
+	w      *bufio.Writer
+}
+
+func (f flushing) Read(b []byte) (int, error) {
+	if f.w.Buffered() > 0 {
+		if err := f.w.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return f.stream.Read(b)
+}
+
+var (
+	_ core.Peeker        = (*Conn)(nil)
+	_ core.HealthChecker = (*Conn)(nil)
+)
