@@ -1,0 +1,193 @@
+package httppool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+const (
+	// DefaultTimeout is what a [Config.Timeout] of zero means.
+	DefaultTimeout = 30 * time.Second
+
+	// pingAfter and pingTimeout are for connections of HTTP/2 that say
+	// nothing, where Config.Base does not tell.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 5 * time.Second
+)
+
+// Config says how connections are opened and what is spoken on them. The zero
+// Config is HTTP/1.1 over plain TCP.
+type Config struct {
+	// HTTP2 makes the connections speak HTTP/2: with TLS as ALPN agrees on it,
+	// without TLS by prior knowledge (h2c). A server that does not speak it
+	// cannot be dialed. Tell the pool by [core.Share] how many requests a
+	// connection may carry at once; servers commonly allow 100 to 250. Without
+	// HTTP2 the connections speak HTTP/1.1, and Share must be 1.
+	HTTP2 bool
+
+	// TLS is for servers that speak TLS; the URLs of the requests must begin
+	// with https then. Nil means plain connections. NextProtos is ignored.
+	TLS *tls.Config
+
+	// ServerName returns the name that the server must prove to have by its
+	// certificate, such as an attribute of its endpoint or the name of the
+	// service. Nil, as an empty name, means TLS.ServerName, and if that is
+	// empty too the host of the endpoint's address.
+	ServerName func(core.Endpoint) string
+
+	// Timeout bounds how long a server may do nothing: take nothing of the
+	// request or, once that is sent, not begin its response. When it passes,
+	// the server counts as failed, and a request that may be repeated is sent
+	// to another. Time that the reader of the request's body takes does not
+	// count, nor does the response's body, for which the context is there.
+	// Zero means [DefaultTimeout]; negative means no bound.
+	//
+	// On HTTP/2 it is the time from the request's last byte to the response,
+	// and the connection gets no more requests when it has passed.
+	Timeout time.Duration
+
+	// Ping asks a server through one of its idle connections whether it still
+	// works, every [core.HealthInterval]. It must close the response's body. An
+	// error closes the connection. Nil means that idle connections are only
+	// looked at, for having been closed.
+	Ping func(ctx context.Context, conn http.RoundTripper) error
+
+	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
+	// net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Base has the rest: DisableCompression, ExpectContinueTimeout, HTTP2,
+	// MaxResponseHeaderBytes, ReadBufferSize and WriteBufferSize are taken from
+	// it, when the dialer is made, and nothing else; there are no proxies. Nil
+	// means zero values, but for an ExpectContinueTimeout of one second, and
+	// pings on HTTP/2 connections that said nothing for 15 seconds.
+	Base *http.Transport
+}
+
+// Dial returns the dialer of connections for [core.New], which also validates
+// the Config.
+func Dial(conf Config) core.Dialer[*Conn] {
+	d := &dialer{conf: conf, alarm: newAlarm()}
+	switch {
+	case conf.Timeout == 0:
+		d.conf.Timeout = DefaultTimeout
+	case conf.Timeout < 0:
+		d.conf.Timeout = 0
+	}
+	if conf.DialContext == nil {
+		d.conf.DialContext = new(net.Dialer).DialContext
+	}
+	if conf.TLS != nil {
+		d.conf.TLS = conf.TLS.Clone()
+		d.conf.TLS.NextProtos = []string{"http/1.1"}
+		if conf.HTTP2 {
+			d.conf.TLS.NextProtos = []string{"h2"}
+		}
+	}
+	d.base = base(conf)
+	if conf.HTTP2 {
+		d.base.ResponseHeaderTimeout = d.conf.Timeout
+	}
+	return d
+}
+
+// base is the transport of a connection but for its dialing.
+func base(conf Config) *http.Transport {
+	t := &http.Transport{ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols)}
+	if b := conf.Base; b != nil {
+		t.DisableCompression, t.ExpectContinueTimeout = b.DisableCompression, b.ExpectContinueTimeout
+		t.MaxResponseHeaderBytes, t.ReadBufferSize, t.WriteBufferSize = b.MaxResponseHeaderBytes, b.ReadBufferSize, b.WriteBufferSize
+		if b.HTTP2 != nil {
+			h2 := *b.HTTP2
+			t.HTTP2 = &h2
+		}
+	}
+	switch {
+	case !conf.HTTP2:
+		t.Protocols.SetHTTP1(true)
+	case conf.TLS != nil:
+		t.Protocols.SetHTTP2(true)
+	default:
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	if conf.HTTP2 && t.HTTP2 == nil {
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	}
+	return t
+}
+
+type dialer struct {
+	conf  Config
+	base  *http.Transport // copied field by field, never used
+	alarm *alarm
+}
+
+// Validate reports what is wrong with the Config. The pool calls it once.
+func (d *dialer) Validate() error {
+	if d.conf.ServerName != nil && d.conf.TLS == nil {
+		return errors.New("httppool: config: ServerName without TLS")
+	}
+	return nil
+}
+
+// Dial implements [core.Dialer].
+func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	network, addr := "tcp", e.Addr
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	raw, err := d.conf.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, err)
+	}
+	sock := newSocket(raw)
+	var nc net.Conn = sock
+	if d.conf.TLS != nil {
+		tc, err := d.handshake(ctx, sock, e)
+		if err != nil {
+			return nil, fmt.Errorf("httppool: dial %s: TLS handshake: %w", e.Addr, errors.Join(err, sock.Close()))
+		}
+		nc = tc
+	}
+	c, err := newConn(ctx, d, sock, nc)
+	if err != nil {
+		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, errors.Join(err, sock.Close()))
+	}
+	return c, nil
+}
+
+// handshake puts TLS over the socket.
+func (d *dialer) handshake(ctx context.Context, sock *socket, e core.Endpoint) (*tls.Conn, error) {
+	conf := d.conf.TLS
+	name := ""
+	if d.conf.ServerName != nil {
+		name = d.conf.ServerName(e)
+	}
+	if name == "" && conf.ServerName == "" && !conf.InsecureSkipVerify {
+		host, _, err := net.SplitHostPort(e.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("no ServerName to verify the certificate with: %w", err)
+		}
+		name = host
+	}
+	if name != "" {
+		conf = conf.Clone()
+		conf.ServerName = name
+	}
+	tc := tls.Client(sock, conf)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	if p := tc.ConnectionState().NegotiatedProtocol; d.conf.HTTP2 && p != "h2" {
+		return nil, fmt.Errorf("the server does not speak HTTP/2: ALPN agreed on %q", p)
+	}
+	return tc, nil
+}

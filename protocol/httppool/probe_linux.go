@@ -1,0 +1,96 @@
+package httppool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// probe looks at a socket without waiting and without reading: half a
+// microsecond and no allocation, since its closure is made once. It is safe for
+// concurrent use.
+type probe struct {
+	rc  syscall.RawConn
+	ask func(fd uintptr)
+
+	mu  sync.Mutex
+	err error
+	one [1]byte
+}
+
+// newProbe returns nil when nc has no descriptor.
+func newProbe(nc net.Conn) *probe {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	p := &probe{rc: rc}
+	if _, tcp := nc.(*net.TCPConn); tcp {
+		p.ask = func(fd uintptr) { p.err = state(int(fd)) }
+	} else {
+		p.ask = func(fd uintptr) { p.err = p.peek(int(fd)) }
+	}
+	return p
+}
+
+// look returns io.EOF when the peer has closed the connection, an error when
+// that has ended otherwise, and nil while it is open.
+func (p *probe) look() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.rc.Control(p.ask); err != nil {
+		return err
+	}
+	return p.err
+}
+
+// Two states of TCP, as in <netinet/tcp.h>.
+const (
+	established = 1
+	closeWait   = 8
+)
+
+// state asks for the state of a TCP connection. Unlike a read that peeks it
+// sees an end behind bytes that wait, which on an idle connection with TLS may
+// be session tickets as well as a farewell.
+func state(fd int) error {
+	// The state is the first byte of struct tcp_info, of which the kernel
+	// writes as much as there is room for.
+	v, err := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
+	if err != nil {
+		return err
+	}
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], uint32(v))
+	switch b[0] {
+	case established:
+		return nil
+	case closeWait:
+		return io.EOF
+	default:
+		return fmt.Errorf("httppool: the connection is in state %d of TCP: %w", b[0], syscall.ECONNRESET)
+	}
+}
+
+// peek is for sockets that are not TCP's.
+func (p *probe) peek(fd int) error {
+	for {
+		n, _, err := syscall.Recvfrom(fd, p.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case err == nil && n == 0:
+			return io.EOF
+		case err == nil, errors.Is(err, syscall.EAGAIN):
+			return nil
+		case !errors.Is(err, syscall.EINTR):
+			return err
+		}
+	}
+}
