@@ -19,11 +19,11 @@ const serveCommand = "serve"
 // fleet is the servers, as processes of this same program.
 type fleet []*server
 
-// startFleet starts n servers.
-func startFleet(ctx context.Context, n int) (fleet, error) {
+// startFleet starts n servers, which register themselves.
+func startFleet(ctx context.Context, n int, registry registry) (fleet, error) {
 	var f fleet
 	for range n {
-		s := &server{addr: "127.0.0.1:0"} // the kernel chooses a port
+		s := &server{addr: "127.0.0.1:0", registry: registry} // the kernel chooses a port
 		if err := s.start(ctx); err != nil {
 			f.stop()
 			return nil, err
@@ -52,10 +52,11 @@ func (f fleet) stop() {
 
 // server is one server process. It keeps its address over a restart.
 type server struct {
-	addr  string
-	cmd   *exec.Cmd
-	stdin io.Closer
-	ended chan struct{} // closed when the process is gone
+	addr     string
+	registry registry
+	cmd      *exec.Cmd
+	stdin    io.Closer
+	ended    chan struct{} // closed when the process is gone
 }
 
 // start starts the process and returns when it listens.
@@ -66,7 +67,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	// The servers outlive ctx: calls in flight at Ctrl-C still want an answer.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, serveCommand, s.addr)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, serveCommand, s.addr, s.registry.url)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (s *server) kill() error {
 // stop ends the process, if it still runs.
 func (s *server) stop() {
 	_ = s.stdin.Close()
-	late := time.AfterFunc(time.Second, func() { _ = s.cmd.Process.Kill() })
+	late := time.AfterFunc(3*time.Second, func() { _ = s.cmd.Process.Kill() }) // it may have to leave a registry
 	<-s.ended
 	late.Stop()
 }

@@ -3,6 +3,11 @@
 // the time, and starts it again at two thirds. No call must be lost.
 //
 //	go run ./examples/quickstart
+//
+// With a registry, the servers make themselves known, and the pool finds them:
+// the one that is killed vanishes there too, and returns.
+//
+//	make run REGISTRY=etcd
 package main
 
 import (
@@ -18,13 +23,12 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == serveCommand {
-		if err := serve(os.Args[2]); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == serveCommand {
+		if err := serve(os.Args[2], registry{url: os.Args[3]}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -48,19 +52,29 @@ func main() {
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
-	servers, err := startFleet(ctx, o.servers)
+	registry, err := startRegistry(o.registry)
+	if err != nil {
+		return err
+	}
+	defer registry.stop()
+	servers, err := startFleet(ctx, o.servers, registry)
 	if err != nil {
 		return err
 	}
 	defer servers.stop()
 	st := newStats(servers.addrs())
-	events := &timeline{start: st.start}
+	events := &timeline{start: st.start, registry: !registry.none()}
 	events.began(st.servers)
+
+	watcher, err := registry.watcher(st.servers)
+	if err != nil {
+		return err
+	}
 
 	// The pool: where the servers are, how to connect to them, and who wants
 	// to hear what happens to them.
 	pool, err := core.New(
-		static.Watcher(servers.addrs()...),
+		watcher,
 		thriftpool.Dial(thriftpool.Config{}),
 		core.WithObserver(events),
 	)
@@ -68,7 +82,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer closePool(ctx, pool)
-	if err := pool.WaitReady(ctx); err != nil {
+	if err := awaitAll(ctx, pool, st.servers); err != nil {
 		return err
 	}
 	before := attempts(pool.Stats())

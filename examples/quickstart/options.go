@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type options struct {
 	concurrency int
 	rate        int // calls per second; 0 = as many as possible
 	size        int // bytes
+	registry    string
 }
 
 // parse reads the flags. It returns flag.ErrHelp when help was asked for and
@@ -27,6 +29,9 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.concurrency, "concurrency", 16, "goroutines that call")
 	flags.IntVar(&o.rate, "rate", 2000, "calls per second, of all goroutines together; 0 = as many as possible")
 	flags.IntVar(&o.size, "size", 100, "bytes of payload, there and back")
+
+	flags.StringVar(&o.registry, "registry", "", "how the pool finds the servers: etcd (runs in this program), zk, consul or a URL, "+
+		"if that was built in by -tags registries,embedetcd; by default, a list")
 
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args)
@@ -63,5 +68,10 @@ func (o options) String() string {
 	if o.rate == 0 {
 		rate = "calls without pause"
 	}
-	return fmt.Sprintf("%d servers, %d callers, %s of %d bytes", o.servers, o.concurrency, rate, o.size)
+	how := ""
+	if o.registry != "" {
+		how, _, _ = strings.Cut(o.registry, ":") // a URL may have a password
+		how = " found through " + how
+	}
+	return fmt.Sprintf("%d servers%s, %d callers, %s of %d bytes", o.servers, how, o.concurrency, rate, o.size)
 }

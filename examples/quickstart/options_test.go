@@ -14,8 +14,18 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (options{12 * time.Second, 3, 16, 2000, 100}); o != want {
+	if want := (options{12 * time.Second, 3, 16, 2000, 100, ""}); o != want {
 		t.Errorf("got %+v, want %+v", o, want)
+	}
+}
+
+func TestRunIsDescribedWithoutThePasswordOfItsRegistry(t *testing.T) {
+	o, err := parse([]string{"-registry", "etcd://root:secret@127.0.0.1:2379/x"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := o.String(); !strings.Contains(s, "found through etcd") || strings.Contains(s, "secret") {
+		t.Errorf("described as %q", s)
 	}
 }
 

@@ -17,22 +17,26 @@ import (
 
 //go:generate thrift --gen go:skip_remote,package_prefix=github.com/minicaptain/multi_connection_pool/examples/internal/ -out ../internal echo.thrift
 
-// serve is a server process: it listens on addr, prints the address it got,
-// and answers until its standard input ends, which it does when the parent
-// dies, however that dies.
-func serve(addr string) error {
+// serve is a server process: it listens on addr, prints the address it got, is
+// in the registry, and answers until its standard input ends, which it does
+// when the parent dies, however that dies.
+func serve(addr string, registry registry) error {
 	// Ctrl-C in a terminal goes to every process of the group; the parent
 	// decides when the servers end.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
-	go func() { // ends with the process
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
-
 	socket, err := listen(addr)
 	if err != nil {
 		return err
 	}
+	leave, err := registry.register(socket.Addr().String())
+	if err != nil {
+		return err
+	}
+	go func() { // ends with the process
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		leave()
+		os.Exit(0)
+	}()
 	if _, err := fmt.Fprintln(os.Stdout, socket.Addr()); err != nil {
 		return err
 	}

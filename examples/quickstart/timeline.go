@@ -12,7 +12,8 @@ import (
 // timeline is what happened to the servers, and when the pool noticed. It is
 // the pool's observer, and safe for concurrent use.
 type timeline struct {
-	start time.Time
+	start    time.Time
+	registry bool // the pool's servers come and go
 
 	mu      sync.Mutex
 	events  []event
@@ -54,6 +55,13 @@ func (t *timeline) saw(server, what string, tone tone) {
 	}
 }
 
+// lost notes that the pool cannot see the registry; it keeps its servers.
+func (t *timeline) lost(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.addLocked(bad, "the registry is out of sight: %v", err)
+}
+
 func (t *timeline) addLocked(tone tone, format string, args ...any) {
 	t.events = append(t.events, event{time.Since(t.start), fmt.Sprintf(format, args...), tone})
 }
@@ -65,6 +73,16 @@ func (t *timeline) Observe(ev core.Event) {
 		t.saw(ev.Endpoint, "seen down by the pool", bad)
 	case core.EndpointUp:
 		t.saw(ev.Endpoint, "seen up by the pool", good)
+	case core.EndpointAdded:
+		if t.registry {
+			t.saw(ev.Endpoint, "seen in the registry by the pool", good)
+		}
+	case core.EndpointRemoved:
+		if t.registry {
+			t.saw(ev.Endpoint, "gone from the registry, and from the pool", bad)
+		}
+	case core.WatchLost:
+		t.lost(ev.Err)
 	default: // dials, closed connections: too much for a timeline
 	}
 }
