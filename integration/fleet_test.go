@@ -1,0 +1,115 @@
+package integration
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/integration/internal/echo"
+)
+
+// server is a Thrift server that registers itself.
+type server struct {
+	addr         string
+	registration *discovery.Registration // nil if it does not
+}
+
+// startServer serves on a free port until the test ends.
+func startServer(t *testing.T) *server {
+	t.Helper()
+	socket, err := thrift.NewTServerSocket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := socket.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{addr: socket.Addr().String()}
+	simple := thrift.NewTSimpleServer4(
+		echo.NewEchoProcessor(echoer{s.addr}),
+		socket,
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
+		thrift.NewTBinaryProtocolFactoryConf(nil),
+	)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = simple.Serve() })
+	t.Cleanup(func() {
+		_ = simple.Stop()
+		serving.Wait()
+	})
+	return s
+}
+
+type echoer struct{ addr string }
+
+func (e echoer) Echo(_ context.Context, payload []byte) (*echo.Reply, error) {
+	return &echo.Reply{Server: e.addr, Payload: payload}, nil
+}
+
+// registerAt registers the server until the test ends.
+func (s *server) registerAt(t *testing.T, url string) {
+	t.Helper()
+	r, err := mux.OpenRegistrar(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.registration = discovery.Register(r, core.Endpoint{Addr: s.addr})
+	t.Cleanup(func() { s.deregister(t) })
+}
+
+func (s *server) deregister(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := s.registration.Close(ctx); err != nil {
+		t.Errorf("server %s: %v", s.addr, err)
+	}
+}
+
+// startFleet starts n servers that are registered at url, when that is not
+// empty.
+func startFleet(t *testing.T, n int, url string) []*server {
+	t.Helper()
+	var fleet []*server
+	for range n {
+		s := startServer(t)
+		fleet = append(fleet, s)
+		if url != "" {
+			s.registerAt(t, url)
+		}
+	}
+	return fleet
+}
+
+// awaitRegistered waits until all of the fleet is registered.
+func awaitRegistered(t *testing.T, fleet []*server, limit time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for _, s := range fleet {
+		if err := s.registration.Wait(ctx); err != nil {
+			t.Fatalf("server %s: %v", s.addr, err)
+		}
+	}
+}
+
+func addrs(fleet []*server) []string {
+	var all []string
+	for _, s := range fleet {
+		all = append(all, s.addr)
+	}
+	return all
+}
+
+func endpoints(addrs ...string) []core.Endpoint {
+	var eps []core.Endpoint
+	for _, a := range addrs {
+		eps = append(eps, core.Endpoint{Addr: a})
+	}
+	return eps
+}

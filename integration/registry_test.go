@@ -1,0 +1,176 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+	"github.com/minicaptain/multi_connection_pool/discovery/zk"
+	"github.com/minicaptain/multi_connection_pool/integration/internal/cluster"
+)
+
+// registry is what the tests have to know of one kind of registry. All else
+// goes through URLs.
+type registry struct {
+	name    string // as people write it
+	service string // as the cluster calls it
+	scheme  string
+	// watch and register are the services that a watcher and a registrar talk
+	// to, and params what their URLs say: sessions and leases are short.
+	watch, register []string
+	params          string
+	raw             raw
+}
+
+// raw is a way into a registry past the plugins. Each call connects anew,
+// since the tests break what there is.
+type raw interface {
+	// put adds entries to the place at path, which it makes if need be.
+	put(ctx context.Context, path string, eps ...core.Endpoint) error
+	// remove removes the entry of an address.
+	remove(ctx context.Context, path, addr string) error
+	// removeAll removes the place.
+	removeAll(ctx context.Context, path string) error
+	// exists reports whether the registry knows of the place.
+	exists(ctx context.Context, path string) (bool, error)
+	// spoil adds entries that cannot be read.
+	spoil(ctx context.Context, path string) error
+	// follow calls seen whenever the registry's own client has learned of a
+	// change at path, until ctx ends. It closes ready when it watches.
+	follow(ctx context.Context, path string, ready chan<- struct{}, seen func()) error
+	// restrict lets only a user of its own, or a token, read the place, and
+	// returns how a watcher's URL names that, and how to take the right away,
+	// give it back, and end all that.
+	restrict(ctx context.Context, path string) (restricted, error)
+}
+
+// restricted is a place that needs permission to be read.
+type restricted struct {
+	userinfo, params    string // in URLs: before the hosts, and parameters
+	revoke, grant, done func(context.Context) error
+}
+
+// registries are those of the compose file.
+func registries(c *cluster.Cluster) []*registry {
+	return []*registry{
+		{
+			name: "ZooKeeper", service: "zookeeper", scheme: "zk",
+			watch: c.Services("zookeeper"), register: c.Services("zookeeper"),
+			params: "session_timeout=2s",
+			raw:    rawZooKeeper{c.Addrs("zookeeper")},
+		},
+		{
+			name: "etcd", service: "etcd", scheme: "etcd",
+			watch: c.Services("etcd"), register: c.Services("etcd"),
+			params: "timeout=1s&ttl=2s",
+			raw:    rawEtcd{c.Addrs("etcd")},
+		},
+		{
+			name: "Consul", service: "consul", scheme: "consul",
+			// A watcher asks the agent, and the server if that fails.
+			watch: []string{"consul-agent", "consul-server"}, register: []string{"consul-agent"},
+			params: "timeout=1s&ttl=2s",
+			raw:    rawConsul{c.Addr("consul-server"), c.Token()},
+		},
+	}
+}
+
+// theCluster returns the cluster, or skips the test for want of it.
+func theCluster(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	c, err := cluster.FromEnv()
+	if err != nil {
+		if os.Getenv("REQUIRE_REGISTRIES") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("no registries to test with: %v", err)
+	}
+	return c
+}
+
+var mux = func() *discovery.Mux {
+	var m discovery.Mux
+	m.Handle("zk", zk.Opener)
+	m.Handle("etcd", etcd.Opener)
+	m.Handle("consul", consul.Opener)
+	return &m
+}()
+
+func (r *registry) url(userinfo string, hosts []string, path, params string) string {
+	if params != "" {
+		params = "&" + params
+	}
+	return fmt.Sprintf("%s://%s%s%s?%s%s", r.scheme, userinfo, strings.Join(hosts, ","), path, r.params, params)
+}
+
+var paths atomic.Int64
+
+// newPath returns a path that nothing else uses.
+func newPath() string { return fmt.Sprintf("/multipool-integration-%d-%d", os.Getpid(), paths.Add(1)) }
+
+// eventually waits until f returns nil, and returns how long that took.
+func eventually(t *testing.T, what string, limit time.Duration, f func() error) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		took := time.Since(begin)
+		if err == nil {
+			return took
+		}
+		if took > limit {
+			t.Fatalf("%s: not within %v: %v", what, limit, err)
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+}
+
+// pause lets time pass, where that is the fault: an outage has a length.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+}
+
+// try runs f, which breaks or repairs something.
+func try(t *testing.T, f func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// insist runs f until it succeeds: the registry is without a leader now and
+// then.
+func insist(t *testing.T, what string, f func(context.Context) error) {
+	t.Helper()
+	eventually(t, what, 30*time.Second, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
+var errNotYet = errors.New("not yet")
