@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+)
+
+// arm is one way to reach the servers.
+type arm struct {
+	name string
+	open func(addrs []string) (way, error)
+}
+
+// way is an open arm, for all callers.
+type way interface {
+	thrift.TClient
+	io.Closer
+}
+
+func arms() []arm {
+	return []arm{
+		{"multipool, idempotent", func(addrs []string) (way, error) { return openPool(addrs, thriftpool.Idempotent("*")) }},
+		{"multipool, not idempotent", func(addrs []string) (way, error) { return openPool(addrs) }},
+		{"channel pool, round robin, a retry", openChannels},
+		{"random server, no retry", openRandom},
+	}
+}
+
+// attempt bounds each attempt of an arm that makes several.
+const attempt = 100 * time.Millisecond
+
+// pooled is this project's pool.
+type pooled struct {
+	pool *core.Pool[*thriftpool.Conn]
+	thrift.TClient
+}
+
+func (p *pooled) Close() error { return p.pool.Close(context.Background()) }
+
+func openPool(addrs []string, opts ...thriftpool.Option) (way, error) {
+	pool, err := core.New(static.Watcher(addrs...), thriftpool.Dial(thriftpool.Config{Timeout: attempt}))
+	if err != nil {
+		return nil, err
+	}
+	return &pooled{pool, thriftpool.Client(pool, opts...)}, pool.WaitReady(context.Background())
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"syscall"
+	"time"
+)
+
+// The timeline of a run: traffic, the fault, and what comes after.
+const (
+	calm   = 3 * time.Second
+	during = 3 * time.Second
+	after  = 4 * time.Second
+)
+
+// fault is what happens to the servers. It is called when it begins, with the first of them as its victim, and returns
+// what ends it.
+type fault struct {
+	name  string
+	goal  string
+	begin func(all []*server) (end func() error, err error)
+}
+
+func faults() []fault {
+	return []fault{
+		{"kill -9 one of three, restart", "0 failed, p99 <= 10 ms, back <= 0.5 s", func(all []*server) (func() error, error) {
+			all[0].kill()
+			return func() error { return restart(all, 0) }, nil
+		}},
+		{"SIGSTOP one", "0 failed, p99 <= 10 ms, p99.9 <= attempt + 5 ms, back <= 0.5 s", func(all []*server) (func() error, error) {
+			err := all[0].cmd.Process.Signal(syscall.SIGSTOP)
+			return func() error { return all[0].cmd.Process.Signal(syscall.SIGCONT) }, err
+		}},
+		{"accepts, never answers", "0 failed, p99 <= 10 ms, p99.9 <= attempt + 5 ms", func(all []*server) (func() error, error) {
+			err := all[0].delays(-1)
+			return func() error { all[0].kill(); return restart(all, 0) }, err
+		}},
+		{"one 50 ms slower", "its share <= 1 %, p99 <= 2 x that of the calm", func(all []*server) (func() error, error) {
+			err := all[0].delays(50 * time.Millisecond)
+			return func() error { return all[0].delays(0) }, err
+		}},
+		{"rolling restart of all", "0 failed, p99 <= 10 ms, shares 33 +- 5 %", func(all []*server) (func() error, error) {
+			for i := range all {
+				all[i].kill()
+				time.Sleep(300 * time.Millisecond)
+				if err := restart(all, i); err != nil {
+					return nil, err
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+			return func() error { return nil }, nil
+		}},
+	}
+}
+
+func restart(all []*server, i int) error {
+	s, err := launch(all[i].addr)
+	if err == nil {
+		all[i] = s
+	}
+	return err
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
+)
+
+func TestMain(m *testing.M) {
+	serveIfAsked()
+	os.Exit(m.Run())
+}
+
+func TestFaultsHappenAndEnd(t *testing.T) {
+	var all []*server
+	var addrs []string
+	for range 3 {
+		s, err := launch("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, addrs = append(all, s), append(addrs, s.addr)
+	}
+	t.Cleanup(func() {
+		for _, s := range all {
+			s.kill()
+		}
+	})
+	answers := func(addr string) (bool, time.Duration) {
+		t.Helper()
+		p := newChannels([]string{addr})
+		defer p.Close()
+		begun := time.Now()
+		_, err := echo.NewEchoClient(random{p}).Echo(context.Background(), nil)
+		return err == nil, time.Since(begun)
+	}
+	for _, f := range faults() {
+		t.Run(f.name, func(t *testing.T) {
+			end, err := f.begin(all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch ok, took := answers(addrs[0]); f.name {
+			case "one 50 ms slower":
+				if !ok || took < 50*time.Millisecond {
+					t.Errorf("it answers: %v, after %v", ok, took)
+				}
+			case "rolling restart of all":
+				if !ok {
+					t.Error("a restarted server does not answer")
+				}
+			default:
+				if ok {
+					t.Error("the victim answers")
+				}
+			}
+			if err := end(); err != nil {
+				t.Fatal(err)
+			}
+			for i, addr := range addrs {
+				if ok, _ := answers(addr); !ok || all[i].addr != addr {
+					t.Errorf("after the fault server %d does not answer", i)
+				}
+			}
+		})
+	}
+}
+
+func TestEachArmCalls(t *testing.T) {
+	s, err := launch("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kill)
+	for _, a := range arms() {
+		w, err := a.open([]string{s.addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if addr, err := echo.NewEchoClient(w).Echo(ctx, nil); err != nil || string(addr) != s.addr {
+			t.Errorf("%s: answered by %s, error %v", a.name, addr, err)
+		}
+		cancel()
+		if err := w.Close(); err != nil {
+			t.Errorf("%s: %v", a.name, err)
+		}
+	}
+}
+
+func TestJudgeCountsWhatHappened(t *testing.T) {
+	var calls []call
+	for ms := time.Duration(0); ms < (calm+during+after)/time.Millisecond; ms++ {
+		at := ms * time.Millisecond
+		c := call{at: at, took: time.Millisecond, server: []string{"a", "b", "c"}[ms%3]}
+		if c.server == "a" && at >= calm && at < calm+during+time.Second { // it comes back a second late
+			c.server, c.took = "b", 20*time.Millisecond
+			if at < calm+30*time.Millisecond {
+				c.server, c.took = "", deadline
+			}
+		}
+		calls = append(calls, c)
+	}
+	o := judge(calls, []string{"a", "b", "c"}, calm+during)
+	if o.failed != 10 || o.calmP99 != time.Millisecond || o.p99 != 20*time.Millisecond || o.p999 != deadline {
+		t.Errorf("%+v", o)
+	}
+	if o.share != 0 || o.back < 1100*time.Millisecond || o.back > 1250*time.Millisecond || o.least < 0.32 || o.most > 0.34 {
+		t.Errorf("%+v", o)
+	}
+}

@@ -1,0 +1,76 @@
+// Command faults calls three Thrift servers a thousand times a second while one of them is killed, stopped, silent or
+// slow, or all are restarted in turn, and tells what callers saw of it.
+//
+//	go run ./faults [-faults regexp] [-arms regexp] [-rate n] [-runs n] [-o file]
+//
+// The servers are processes of their own on loopback. A fault begins after 3 s and lasts 3 s; every call has 500 ms.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+)
+
+func main() {
+	serveIfAsked()
+	var set settings
+	which := flag.String("faults", "", "only the faults whose name matches this regular `expression`")
+	whose := flag.String("arms", "", "only the arms whose name matches this regular `expression`")
+	flag.IntVar(&set.rate, "rate", 1000, "calls per second")
+	flag.IntVar(&set.runs, "runs", 3, "how often each arm meets each fault")
+	file := flag.String("o", "", "write the report to this `file` as well")
+	flag.Parse()
+	if err := report(os.Stdout, *which, *whose, set, *file); err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+}
+
+type settings struct{ rate, runs int }
+
+// report prints a table for each fault as soon as it is done.
+func report(stdout io.Writer, which, whose string, set settings, file string) error {
+	fault, err := regexp.Compile(which)
+	if err != nil {
+		return err
+	}
+	arm, err := regexp.Compile(whose)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	out := io.MultiWriter(stdout, &text)
+	fmt.Fprint(out, "# Faults, end to end\n\n", measure.Conditions())
+	fmt.Fprintf(out, "%d calls/s on three servers, %d runs of each: sums of failed calls, the worst of everything else.\n", set.rate, set.runs)
+	for _, f := range faults() {
+		if !fault.MatchString(f.name) {
+			continue
+		}
+		var rows []row
+		for _, a := range arms() {
+			if !arm.MatchString(a.name) {
+				continue
+			}
+			var all []outcome
+			for range set.runs {
+				o, err := play(f, a, set.rate)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", f.name, a.name, err)
+				}
+				all = append(all, o)
+			}
+			rows = append(rows, worst(a.name, all))
+		}
+		table(out, f, rows)
+	}
+	if file == "" {
+		return nil
+	}
+	return os.WriteFile(file, text.Bytes(), 0o644)
+}

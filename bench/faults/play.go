@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
+)
+
+// deadline is how long each call may take.
+const deadline = 500 * time.Millisecond
+
+// call is one call as its caller saw it.
+type call struct {
+	at, took time.Duration // since the beginning of the run
+	server   string        // that answered; empty if none did
+}
+
+// outcome is what one arm made of one fault.
+type outcome struct {
+	failed      int
+	calmP99     time.Duration
+	p99, p999   time.Duration // from the beginning of the fault to a second after its end
+	share       float64       // of the victim, in the fault's last two seconds
+	back        time.Duration // from the fault's end until the victim has four fifths of its share
+	least, most float64       // share of any server, in the last two seconds
+}
+
+// play calls the servers through an arm while a fault happens to them.
+func play(f fault, a arm, rate int) (outcome, error) {
+	var all []*server
+	defer func() {
+		for _, s := range all {
+			s.kill()
+		}
+	}()
+	var addrs []string
+	for range 3 {
+		s, err := launch("127.0.0.1:0")
+		if err != nil {
+			return outcome{}, err
+		}
+		all, addrs = append(all, s), append(addrs, s.addr)
+	}
+	way, err := a.open(addrs)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer way.Close()
+
+	begun := time.Now()
+	ended := make(chan error, 1)
+	var over time.Duration // when the fault ended
+	go func() {
+		time.Sleep(calm)
+		end, err := f.begin(all)
+		if err == nil {
+			time.Sleep(time.Until(begun.Add(calm + during)))
+			err = end()
+		}
+		over = time.Since(begun)
+		ended <- err
+	}()
+	calls := drive(way, begun, rate)
+	if err := <-ended; err != nil {
+		return outcome{}, err
+	}
+	return judge(calls, addrs, over), nil
+}
+
+// drive makes calls at a fixed rate, whatever becomes of those before: an open loop.
+func drive(way way, begun time.Time, rate int) []call {
+	const total = calm + during + after
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	calls := make([]call, 0, int(total.Seconds())*rate)
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for n := 0; ; {
+		elapsed := time.Since(begun)
+		if elapsed >= total {
+			break
+		}
+		for ; time.Duration(n)*time.Second/time.Duration(rate) <= elapsed; n++ {
+			due := time.Duration(n) * time.Second / time.Duration(rate)
+			wg.Go(func() {
+				ctx, cancel := context.WithDeadline(context.Background(), begun.Add(due+deadline))
+				defer cancel()
+				addr, err := echo.NewEchoClient(way).Echo(ctx, nil)
+				c := call{at: due, took: time.Since(begun) - due}
+				if err == nil {
+					c.server = string(addr)
+				}
+				mu.Lock()
+				calls = append(calls, c)
+				mu.Unlock()
+			})
+		}
+		<-tick.C
+	}
+	wg.Wait()
+	return calls
+}
+
+func judge(calls []call, addrs []string, over time.Duration) outcome {
+	slices.SortFunc(calls, func(a, b call) int { return int(a.at - b.at) })
+	o := outcome{least: 1, back: -1}
+	var quiet, loud []time.Duration
+	for _, c := range calls {
+		if c.server == "" {
+			o.failed++
+		}
+		switch {
+		case c.at > calm/2 && c.at < calm:
+			quiet = append(quiet, c.took)
+		case c.at >= calm && c.at < over+time.Second:
+			loud = append(loud, c.took)
+		}
+	}
+	o.calmP99, o.p99, o.p999 = quantile(quiet, 0.99), quantile(loud, 0.99), quantile(loud, 0.999)
+	o.share = share(calls, addrs[0], calm+during/3, calm+during)
+	const window = 200 * time.Millisecond
+	for at := over; at < calm+during+after-window; at += 50 * time.Millisecond {
+		if share(calls, addrs[0], at, at+window) >= 0.8/float64(len(addrs)) {
+			o.back = at + window - over
+			break
+		}
+	}
+	for _, addr := range addrs {
+		s := share(calls, addr, calm+during+after-2*time.Second, calm+during+after)
+		o.least, o.most = min(o.least, s), max(o.most, s)
+	}
+	return o
+}
+
+// share is the part of the calls begun in a span of time that a server answered.
+func share(calls []call, addr string, from, to time.Duration) float64 {
+	n, all := 0, 0
+	for _, c := range calls {
+		if c.at >= from && c.at < to {
+			all++
+			if c.server == addr {
+				n++
+			}
+		}
+	}
+	return float64(n) / float64(max(all, 1))
+}
+
+func quantile(d []time.Duration, q float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	return d[min(len(d)-1, int(q*float64(len(d))))]
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
+)
+
+// serveFlag, with an address, makes the program one of its own servers.
+const serveFlag = "-serve"
+
+// serveIfAsked serves, instead of returning, in a process that launch began.
+func serveIfAsked() {
+	if len(os.Args) != 3 || os.Args[1] != serveFlag {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "thrift server:", serve(os.Args[2]))
+	os.Exit(1)
+}
+
+// handler answers with its address, after delay nanoseconds, or never where that is negative.
+type handler struct {
+	addr  []byte
+	delay atomic.Int64
+}
+
+func (h *handler) Echo(context.Context, []byte) ([]byte, error) {
+	switch d := time.Duration(h.delay.Load()); {
+	case d < 0:
+		select {}
+	default:
+		time.Sleep(d)
+	}
+	return h.addr, nil
+}
+
+// serve answers, framed and binary, and does what standard input says until that ends: the parent's death is enough.
+func serve(addr string) error {
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return err
+	}
+	socket := thrift.NewTServerSocketFromAddrTimeout(tcp, 0)
+	if err := socket.Listen(); err != nil {
+		return err
+	}
+	thrift.ServerConnectivityCheckInterval = 0
+	conf := &thrift.TConfiguration{}
+	h := &handler{addr: []byte(socket.Addr().String())}
+	server := thrift.NewTSimpleServer4(echo.NewEchoProcessor(h), socket,
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf),
+		thrift.NewTBinaryProtocolFactoryConf(conf))
+	server.SetLogger(thrift.NopLogger) // clients that break a connection are what this is about
+	// Ends with the process.
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		for in.Scan() {
+			d, err := time.ParseDuration(in.Text())
+			if err != nil {
+				break
+			}
+			h.delay.Store(int64(d))
+		}
+		os.Exit(0)
+	}()
+	fmt.Fprintln(os.Stdout, socket.Addr())
+	return server.Serve()
+}
+
+// server is a process that serves, and is begun again at the same address.
+type server struct {
+	addr  string
+	cmd   *exec.Cmd
+	stdin interface{ WriteString(s string) (int, error) }
+}
+
+// launch starts a server; with the address of one that has ended, in its place.
+func launch(addr string) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{cmd: exec.Command(self, serveFlag, addr)}
+	s.cmd.Stderr = os.Stderr
+	reader, writer, err := os.Pipe() // ends when this process does
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	s.cmd.Stdin, s.stdin = reader, writer
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		s.kill()
+		return nil, errors.New("the server did not tell its address")
+	}
+	s.addr = strings.TrimSpace(line)
+	return s, nil
+}
+
+// delays makes the server answer late, or never.
+func (s *server) delays(d time.Duration) error {
+	_, err := s.stdin.WriteString(d.String() + "\n")
+	return err
+}
+
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}

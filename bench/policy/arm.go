@@ -1,0 +1,60 @@
+package main
+
+import (
+	"math"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// arm is a way to choose servers.
+type arm struct {
+	name  string
+	build func(w *sim, c *client) core.Picker
+}
+
+func using(name string, b func() core.Balancer) arm {
+	return arm{name, func(_ *sim, c *client) core.Picker {
+		return b().Build(c.picker, core.Snapshot{Members: c.members})
+	}}
+}
+
+// ideal knows every queue, the work of every call, and the future of every server.
+var ideal = arm{"omniscient", func(w *sim, c *client) core.Picker { return &omniscient{w, c} }}
+
+// ours is what a pool does that was told nothing else.
+var ours = using("multipool", func() core.Balancer { return core.Ejecting(core.DefaultBalancer(), core.Ejection{}) })
+
+func peers() []arm {
+	return []arm{
+		using("random", balance.Random),
+		using("round robin", balance.RoundRobin),
+		using("least in-flight of 2", func() core.Balancer { return balance.LeastInFlight(balance.Choices(2)) }),
+		using("peak EWMA of 2", func() core.Balancer { return balance.PeakEWMA() }),
+	}
+}
+
+// omniscient takes the server that will answer first.
+type omniscient struct {
+	w *sim
+	c *client
+}
+
+func (o *omniscient) best(work time.Duration) int {
+	best, first := 0, time.Duration(math.MaxInt64)
+	for i, s := range o.c.server {
+		v := o.w.fleet[s]
+		end, _ := v.done(o.w.now, work)
+		if v.broken.has(o.w.now) || v.flaky.has(o.w.now) {
+			end += time.Hour // only if all do
+		}
+		if end < first {
+			best, first = i, end
+		}
+	}
+	return best
+}
+
+func (o *omniscient) Pick(core.Hint) int      { return o.best(service) }
+func (o *omniscient) Report(int, core.Report) {}
