@@ -7,22 +7,41 @@ STRESS ?= 2m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench bench-thrift stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
+.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-faults stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
-run: ## run the quickstart; flags in ARGS="..."
-	go run ./examples/quickstart $(ARGS)
+run: ## run the quickstart; REGISTRY=etcd (or zk, consul, a URL) finds its servers there; flags in ARGS="..."
+	go run $(run-tags) ./examples/quickstart $(if $(REGISTRY),-registry="$(REGISTRY)") $(ARGS)
+
+# Clients of registries, and etcd's server, are built only for those who ask.
+run-tags = $(if $(REGISTRY),-tags=registries$(if $(filter etcd,$(REGISTRY)),$(comma)embedetcd))
+comma := ,
 
 test: ## run the tests of all modules with the race detector
 	go test -race work
+
+integration: ## start ZooKeeper, etcd and Consul in containers, break them, and watch the pool; then remove them
+	CLUSTER=$(or $(CLUSTER),multipool-integration) CLUSTER_PORT=$(or $(CLUSTER_PORT),21830) integration/cluster test $(ARGS)
+
+registries-up: ## start them and leave them running; prints how tests find them
+	@integration/cluster up && integration/cluster env
+
+registries-down: ## remove what registries-up started
+	@integration/cluster down
+
+images: ## build their images now, where none can be pulled
+	@integration/cluster images
 
 bench: ## compare with other pools on this machine; flags in ARGS="..."
 	GOWORK=off go -C bench run . $(ARGS)
 
 bench-thrift: ## compare ways to call Thrift servers; flags in ARGS="..."
 	GOWORK=off go -C bench run ./thrift $(ARGS)
+
+bench-faults: ## kill, stop, silence and slow servers under load; flags in ARGS="..."
+	GOWORK=off go -C bench run ./faults $(ARGS)
 
 stress: ## random actions against the core for STRESS=2m
 	STRESS=$(STRESS) go test -race -count=1 -timeout=0 -run=Stress -v ./core/...
