@@ -185,7 +185,9 @@ func good(ctx context.Context, p *fakePlace, report func([]core.Endpoint)) error
 	select {
 	case <-answers:
 	case <-ctx.Done():
-		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	select {
 	case <-cut:
