@@ -4,6 +4,7 @@ go 1.26.7
 
 require (
 	github.com/apache/thrift v0.25.0
+	github.com/bufbuild/httplb v0.4.1
 	github.com/jackc/puddle/v2 v2.2.3
 	github.com/jolestar/go-commons-pool/v2 v2.1.2
 	github.com/minicaptain/multi_connection_pool v0.0.0
