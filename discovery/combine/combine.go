@@ -1,6 +1,7 @@
 // Package combine makes one watcher of others: [Union] of several registries,
-// [Failover] from one to another, [Filter] of what a registry says, and
-// [Swap], which exchanges the registry of a running pool.
+// [Failover] from one to another, [Filter] of what a registry says, [Swap],
+// which exchanges the registry of a running pool, and [Remember], which lets a
+// program begin while its registry is down.
 //
 // All of them keep the contract of [core.Watcher], given watchers that do, and
 // are safe for concurrent use. Where several watchers run at a time, one that

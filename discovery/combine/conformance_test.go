@@ -2,6 +2,7 @@ package combine_test
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -77,6 +78,17 @@ func TestFilterConformsToWatcher(t *testing.T) {
 				return combine.Filter(&l, func(e core.Endpoint) bool { return e.Addr != foreign.Addr })
 			},
 			func(eps []core.Endpoint) error { return l.Set(append([]core.Endpoint{foreign}, eps...)...) },
+		}
+	})
+}
+
+func TestRememberConformsToWatcher(t *testing.T) {
+	conforms(t, func() place {
+		var l static.List
+		file := filepath.Join(t.TempDir(), "last.json")
+		return place{
+			func() core.Watcher { return combine.Remember(&l, file, time.Minute, func(err error) { t.Error(err) }) },
+			func(eps []core.Endpoint) error { return l.Set(eps...) },
 		}
 	})
 }
