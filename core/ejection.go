@@ -22,7 +22,7 @@ type Ejection struct {
 	MaxShare float64
 	// Shortest and Longest bound the time until an ejected endpoint is tried
 	// again, with single calls. Between them it is an eighth of the time since
-	// it was ejected first, give or take a quarter. The defaults are 250 ms and
+	// it was ejected first, less up to a quarter. The defaults are 250 ms and
 	// 30 s.
 	Shortest, Longest time.Duration
 }

@@ -61,6 +61,10 @@ const (
 	// ejection, but for patience.
 	heard    = 3
 	patience = 250 * time.Millisecond
+	// shunned is how many calls an endpoint whose last one failed must have
+	// missed, of those that are its share: so dear has the failure made it that
+	// nobody goes there, and nobody would notice that it is well again.
+	shunned = 20
 )
 
 // Change is what happened to an endpoint.
@@ -131,6 +135,8 @@ type node struct {
 	since, back, until time.Duration
 	won                int
 	spared             time.Duration
+	// missed counts the calls that others got since its last one failed.
+	missed float64
 }
 
 func (n *node) is() phase { return phase(n.phase.Load()) }
@@ -331,7 +337,7 @@ func (e *Ejector) outLocked() float64 {
 
 func (e *Ejector) restLocked(n *node, now time.Duration) {
 	rest := min(max((now-n.since)/restShare, e.cfg.Shortest), e.cfg.Longest)
-	n.until = now + rest*3/4 + rand.N(rest/2+1)
+	n.until = now + rest - rand.N(rest/4+1)
 	n.won = 0
 }
 
@@ -373,27 +379,40 @@ func (e *Ejector) readmitLocked(n *node, now time.Duration) {
 }
 
 // Tick lets time pass: failure rates are taken anew, endpoints whose time is
-// over are tried, and all come back when too many are out.
+// over are tried, those that a failure has left without calls are ejected, so
+// that they will be, and all come back when too many are out.
 func (e *Ejector) Tick(now time.Duration) {
 	e.mu.Lock()
 	keep := math.Exp(-float64(now-e.ticked) / float64(window))
 	e.ticked = now
-	calls, fails := 0.0, 0.0
+	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
 	for _, n := range e.nodes {
-		n.allCalls = keep*n.allCalls + float64(n.calls.Swap(0))
+		got := float64(n.calls.Swap(0))
+		n.allCalls = keep*n.allCalls + got
 		n.allFails = keep*n.allFails + float64(n.fails.Swap(0))
 		if n.is() == in {
 			calls += n.allCalls
 			fails += n.allFails
+			fresh += got
+			weight += n.weight
+		}
+		if got > 0 {
+			n.missed = 0
 		}
 	}
 	panicking := e.outLocked() > e.cfg.MaxShare*e.weight*(1+1e-9)
-	var back []*node
+	var back, lost []*node
 	for i, n := range e.nodes {
 		c, f := calls, fails
 		switch n.is() {
 		case in:
 			c, f = c-n.allCalls, f-n.allFails
+			if n.evidence.Load() == 0 || n.failed.Load() <= n.answered.Load() {
+				n.missed = 0
+			} else if n.missed += fresh * n.weight / weight; n.missed >= shunned && e.alone(n, now) {
+				n.missed = 0
+				lost = append(lost, n)
+			}
 		case out, probing:
 			if panicking {
 				e.readmitLocked(n, now)
@@ -412,5 +431,8 @@ func (e *Ejector) Tick(now time.Duration) {
 	e.mu.Unlock()
 	for _, n := range back {
 		e.tell(n.load, Readmitted)
+	}
+	for _, n := range lost {
+		e.eject(n, now)
 	}
 }

@@ -111,6 +111,41 @@ func TestServerThatFailsIsEjectedAfterThreeCalls(t *testing.T) {
 	}
 }
 
+// The price of a call that timed out keeps all others away; only an ejected
+// server is tried on time.
+func TestServerThatIsShunnedForOneFailureIsEjected(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		calls int // that the others get in 100 ms
+		found int // of these goes to the server and is answered
+		want  bool
+	}{
+		{"many calls went elsewhere", 50, -1, true},
+		{"it is not its turn yet", 5, -1, false},
+		{"it has answered since", 50, 0, false},
+	} {
+		f := newFleet(equal(3)...)
+		f.run(10*time.Second, none)
+		f.Report(0, true, f.now)
+		for k := range c.calls {
+			f.Report(1+k%2, false, f.now+ms)
+			if k == c.found {
+				f.Report(0, false, f.now+ms)
+			}
+		}
+		f.now += 100 * ms
+		f.Tick(f.now) // may still count what came before the failure
+		f.now += 300 * ms
+		for k := range c.calls {
+			f.Report(1+k%2, false, f.now)
+		}
+		f.Tick(f.now)
+		if f.out(0) != c.want || f.out(1) || f.out(2) {
+			t.Errorf("%s: told %v", c.name, f.told)
+		}
+	}
+}
+
 func TestServerThatFailsNowAndThenIsEjected(t *testing.T) {
 	total := 0
 	for seed := range uint64(100) {
