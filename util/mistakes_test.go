@@ -1,0 +1,152 @@
+package util_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/util"
+)
+
+// odd is a connection that cannot be compared.
+type odd struct{ closed []*bool }
+
+func (o odd) Close() error {
+	for _, c := range o.closed {
+		*c = true
+	}
+	return nil
+}
+
+func (odd) Health() error { return nil }
+
+func TestMistakesAreErrorsAndNotPanics(t *testing.T) {
+	list := (*util.MultiPool).InitFromServerList
+	node := (*util.MultiPool).InitFromZkChildrenNode
+	a, z := []string{"a:1"}, []string{"z:2181"}
+	for _, c := range []struct {
+		name string
+		pool *util.MultiPool
+		init func(*util.MultiPool) error
+		says []string
+	}{
+		{"no server", &util.MultiPool{SingleFactory: fakes}, list, []string{"static"}},
+		{"no address", &util.MultiPool{SingleFactory: fakes, Servers: []string{"localhost"}}, list, []string{"localhost"}},
+		{"a server twice", &util.MultiPool{SingleFactory: fakes, Servers: []string{"a:1", "a:1"}}, list, []string{"a:1"}},
+		{"no factory", &util.MultiPool{Servers: a}, list, []string{"SingleFactory"}},
+		{"no ensemble", &util.MultiPool{SingleFactory: fakes, ZkNode: "/s"}, node, []string{"server"}},
+		{"no node", &util.MultiPool{SingleFactory: fakes, ZkServers: z}, node, []string{"path"}},
+		{"a short session", &util.MultiPool{SingleFactory: fakes, ZkServers: z, ZkNode: "/s", ZkSessionTimeout: 1}, node, []string{"session timeout"}},
+		{
+			"everything",
+			&util.MultiPool{SingleMaxActiveCount: -1, SingleMaxIdleCount: -1, IdleTimeOut: -1, ConnTimeout: -1, ConnTryCount: -1, ZkNode: "nonsense"},
+			node,
+			[]string{"MaxActive(-1)", "MaxIdle(-1)", "IdleTimeout(-1ns)", "ConnTimeout(-1ns)", "ConnTryCount(-1)", "SingleFactory", "nonsense"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.init(c.pool)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, s := range c.says {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("it does not tell of %s: %v", s, err)
+				}
+			}
+			if _, _, err := c.pool.Get(); err == nil {
+				t.Error("Get is no error")
+			}
+		})
+	}
+}
+
+func TestPoolWithoutInitSaysSo(t *testing.T) {
+	p := &util.MultiPool{}
+	_, _, get := p.Get()
+	_, _, key := p.GetThroughConsistentHash("key")
+	_, _, one := p.GetServerConn("a:1")
+	for _, err := range []error{get, key, one, p.Put(&fake{}, "a:1", false)} {
+		if err == nil || !strings.Contains(err.Error(), "not initialised") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if n := len(p.Stats().Endpoints); n != 0 {
+		t.Errorf("%d servers", n)
+	}
+	stop(t, p)
+}
+
+func TestPoolIsInitialisedOnce(t *testing.T) {
+	p := &util.MultiPool{Servers: []string{"a:1"}, SingleFactory: fakes}
+	start(t, p)
+	defer stop(t, p)
+	if err := p.InitFromServerList(); err == nil || !strings.Contains(err.Error(), "initialised already") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestFactoryThatMisbehavesIsToldByGet(t *testing.T) {
+	refused := errors.New("connection refused")
+	closed := false
+	conn := func(c util.Conn, err error) func(string, time.Duration, int) util.Factory {
+		return func(string, time.Duration, int) util.Factory {
+			return dial(func() (util.Conn, error) { return c, err })
+		}
+	}
+	for name, c := range map[string]struct {
+		factory func(string, time.Duration, int) util.Factory
+		says    string
+	}{
+		"no factory":                  {func(string, time.Duration, int) util.Factory { return nil }, "SingleFactory made nothing for a:1"},
+		"a factory that panics":       {func(string, time.Duration, int) util.Factory { panic("oh no") }, "oh no"},
+		"no connection":               {conn(nil, nil), "NewConnection made nothing for a:1"},
+		"an error":                    {conn(nil, refused), "connecting to a:1: connection refused"},
+		"an error and a connection":   {conn(&fake{}, refused), "connecting to a:1: connection refused"},
+		"one that cannot be compared": {conn(odd{[]*bool{&closed}}, nil), "a util_test.odd cannot be compared"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &util.MultiPool{Servers: []string{"a:1"}, SingleFactory: c.factory}
+				start(t, p)
+				defer stop(t, p)
+				got, _, err := p.Get()
+				if got != nil || !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("got %v, %v", got, err)
+				}
+			})
+		})
+	}
+	if !closed {
+		t.Error("the connection that cannot be used is open")
+	}
+}
+
+func TestFactoryGetsTheTimeoutAndTheCount(t *testing.T) {
+	for _, c := range []struct {
+		pool    *util.MultiPool
+		timeout time.Duration
+		tries   int
+	}{
+		{&util.MultiPool{}, time.Second, 1},
+		{&util.MultiPool{ConnTimeout: 3 * time.Second, ConnTryCount: 2}, 3 * time.Second, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := c.pool
+			p.Servers = []string{"a:1"}
+			p.SingleFactory = func(server string, timeout time.Duration, tries int) util.Factory {
+				if server != "a:1" || timeout != c.timeout || tries != c.tries {
+					t.Errorf("called with %s, %v, %d", server, timeout, tries)
+				}
+				return fakes(server, timeout, tries)
+			}
+			start(t, p)
+			defer stop(t, p)
+			conn, name := get(t, p)
+			put(t, p, conn, name)
+		})
+	}
+}
