@@ -233,7 +233,7 @@ func TestAllRegistrarsComeBackAfterAnOutage(t *testing.T) {
 					}
 				}
 			}
-			awaitAll(20 * time.Second)
+			awaitAll(time.Minute)
 			services := r.cluster.Services(reg.service)
 			try(t, func(ctx context.Context) error { return r.cluster.Kill(ctx, services...) })
 			pause(t, 8*time.Second)

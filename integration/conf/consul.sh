@@ -7,7 +7,8 @@ case "$(consul version)" in
 *v1.8.*) key=master ;;
 *) key=initial_management ;;
 esac
-exec consul agent "$@" -config-format=hcl -data-dir=/consul-data -client=0.0.0.0 \
+# Whoever restarts joins again within a second, not within half a minute.
+exec consul agent "$@" -retry-interval=1s -config-format=hcl -data-dir=/consul-data -client=0.0.0.0 \
 	-node="$(hostname)" -disable-host-node-id -log-level=warn \
 	-hcl='disable_update_check = true, leave_on_terminate = false, skip_leave_on_interrupt = true' \
 	-hcl='performance { raft_multiplier = 1 }' \
