@@ -24,10 +24,15 @@ type way interface {
 	io.Closer
 }
 
+const (
+	idempotent    = "multipool, idempotent"
+	notIdempotent = "multipool, not idempotent"
+)
+
 func arms() []arm {
 	return []arm{
-		{"multipool, idempotent", func(addrs []string) (way, error) { return openPool(addrs, thriftpool.Idempotent("*")) }},
-		{"multipool, not idempotent", func(addrs []string) (way, error) { return openPool(addrs) }},
+		{idempotent, func(addrs []string) (way, error) { return openPool(addrs, thriftpool.Idempotent("*")) }},
+		{notIdempotent, func(addrs []string) (way, error) { return openPool(addrs) }},
 		{"channel pool, round robin, a retry", openChannels},
 		{"random server, no retry", openRandom},
 	}

@@ -36,13 +36,13 @@ func newChannels(addrs []string) *channels {
 	return p
 }
 
-func (p *channels) Close() error {
+func (p *channels) Close() (err error) {
 	for _, s := range p.servers {
 		for len(s.idle) > 0 {
-			_ = (<-s.idle).transport.Close()
+			err = errors.Join(err, (<-s.idle).transport.Close())
 		}
 	}
-	return nil
+	return err
 }
 
 // call makes one call to one server.

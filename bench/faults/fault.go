@@ -16,29 +16,30 @@ const (
 // what ends it.
 type fault struct {
 	name  string
-	goal  string
+	all   bool // are its victims
 	begin func(all []*server) (end func() error, err error)
+	goals []goal
 }
 
 func faults() []fault {
 	return []fault{
-		{"kill -9 one of three, restart", "0 failed, p99 <= 10 ms, back <= 0.5 s", func(all []*server) (func() error, error) {
+		{"kill -9 one of three, restart", false, func(all []*server) (func() error, error) {
 			all[0].kill()
 			return func() error { return restart(all, 0) }, nil
-		}},
-		{"SIGSTOP one", "0 failed, p99 <= 10 ms, p99.9 <= attempt + 5 ms, back <= 0.5 s", func(all []*server) (func() error, error) {
+		}, []goal{noneFailed(), fewFailed(), tail(), back(), noBurst()}},
+		{"SIGSTOP one", false, func(all []*server) (func() error, error) {
 			err := all[0].cmd.Process.Signal(syscall.SIGSTOP)
 			return func() error { return all[0].cmd.Process.Signal(syscall.SIGCONT) }, err
-		}},
-		{"accepts, never answers", "0 failed, p99 <= 10 ms, p99.9 <= attempt + 5 ms", func(all []*server) (func() error, error) {
+		}, []goal{noneFailed(), fewFailed(), tail(), longTail(), back(), noBurst()}},
+		{"accepts, never answers", false, func(all []*server) (func() error, error) {
 			err := all[0].delays(-1)
 			return func() error { all[0].kill(); return restart(all, 0) }, err
-		}},
-		{"one 50 ms slower", "its share <= 1 %, p99 <= 2 x that of the calm", func(all []*server) (func() error, error) {
+		}, []goal{noneFailed(), fewFailed(), tail(), longTail(), back(), noBurst()}},
+		{"one 50 ms slower", false, func(all []*server) (func() error, error) {
 			err := all[0].delays(50 * time.Millisecond)
 			return func() error { return all[0].delays(0) }, err
-		}},
-		{"rolling restart of all", "0 failed, p99 <= 10 ms, shares 33 +- 5 %", func(all []*server) (func() error, error) {
+		}, []goal{noneFailed(), shunned(), asCalm()}},
+		{"rolling restart of all", true, func(all []*server) (func() error, error) {
 			for i := range all {
 				all[i].kill()
 				time.Sleep(300 * time.Millisecond)
@@ -48,7 +49,7 @@ func faults() []fault {
 				time.Sleep(500 * time.Millisecond)
 			}
 			return func() error { return nil }, nil
-		}},
+		}, []goal{noneFailed(), tail(), even()}},
 	}
 }
 

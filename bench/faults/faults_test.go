@@ -93,7 +93,7 @@ func TestEachArmCalls(t *testing.T) {
 
 func TestJudgeCountsWhatHappened(t *testing.T) {
 	var calls []call
-	for ms := time.Duration(0); ms < (calm+during+after)/time.Millisecond; ms++ {
+	for ms := range (calm + during + after) / time.Millisecond {
 		at := ms * time.Millisecond
 		c := call{at: at, took: time.Millisecond, server: []string{"a", "b", "c"}[ms%3]}
 		if c.server == "a" && at >= calm && at < calm+during+time.Second { // it comes back a second late
@@ -104,11 +104,35 @@ func TestJudgeCountsWhatHappened(t *testing.T) {
 		}
 		calls = append(calls, c)
 	}
-	o := judge(calls, []string{"a", "b", "c"}, calm+during)
-	if o.failed != 10 || o.calmP99 != time.Millisecond || o.p99 != 20*time.Millisecond || o.p999 != deadline {
+	o := judge(calls, []string{"a", "b", "c"}, calm+2*time.Millisecond, calm+during)
+	if o.failed != 10 || o.flying != 2 || o.calmP99 != time.Millisecond || o.p99 != 20*time.Millisecond || o.p999 != deadline {
 		t.Errorf("%+v", o)
 	}
-	if o.share != 0 || o.back < 1100*time.Millisecond || o.back > 1250*time.Millisecond || o.least < 0.32 || o.most > 0.34 {
+	if o.share != 0 || o.back < time.Second || o.back > time.Second+50*time.Millisecond || o.peak < 0.33 || o.peak > 0.35 {
 		t.Errorf("%+v", o)
+	}
+	if o.least < 0.32 || o.most > 0.34 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestGoalsAreMissedByWhatIsWorse(t *testing.T) {
+	good := outcome{
+		calmP99: time.Millisecond, p99: 2 * time.Millisecond, p999: attempt, back: 400 * time.Millisecond,
+		share: 0.005, peak: 0.4, least: 0.30, most: 0.36,
+	}
+	bad := outcome{
+		failed: 1, calmP99: time.Millisecond, p99: 11 * time.Millisecond, p999: 2 * attempt, back: never,
+		share: 0.02, peak: 0.6, least: 0.27, most: 0.40,
+	}
+	for _, f := range faults() {
+		for _, g := range f.goals {
+			if figure, met := g.judge(row{g.arm, []outcome{good, good}}); !met {
+				t.Errorf("%s: %s is missed with %s", f.name, g.name, figure)
+			}
+			if figure, met := g.judge(row{g.arm, []outcome{bad, bad}}); met {
+				t.Errorf("%s: %s is met with %s", f.name, g.name, figure)
+			}
+		}
 	}
 }

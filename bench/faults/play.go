@@ -21,12 +21,19 @@ type call struct {
 // outcome is what one arm made of one fault.
 type outcome struct {
 	failed      int
+	flying      int // calls in flight when the fault began
 	calmP99     time.Duration
 	p99, p999   time.Duration // from the beginning of the fault to a second after its end
 	share       float64       // of the victim, in the fault's last two seconds
-	back        time.Duration // from the fault's end until the victim has four fifths of its share
+	back        time.Duration // from the fault's end until the victim has its share
+	peak        float64       // the victim's greatest share of any window after that
 	least, most float64       // share of any server, in the last two seconds
 }
+
+func (o outcome) returned() time.Duration { return o.back }
+
+// never is longer than any run.
+const never = time.Hour
 
 // play calls the servers through an arm while a fault happens to them.
 func play(f fault, a arm, rate int) (outcome, error) {
@@ -52,10 +59,11 @@ func play(f fault, a arm, rate int) (outcome, error) {
 
 	begun := time.Now()
 	ended := make(chan error, 1)
-	var over time.Duration // when the fault ended
+	var struck, over time.Duration // when the fault had begun, and when it had ended
 	go func() {
 		time.Sleep(calm)
 		end, err := f.begin(all)
+		struck = time.Since(begun)
 		if err == nil {
 			time.Sleep(time.Until(begun.Add(calm + during)))
 			err = end()
@@ -67,7 +75,7 @@ func play(f fault, a arm, rate int) (outcome, error) {
 	if err := <-ended; err != nil {
 		return outcome{}, err
 	}
-	return judge(calls, addrs, over), nil
+	return judge(calls, addrs, struck, over), nil
 }
 
 // drive makes calls at a fixed rate, whatever becomes of those before: an open loop.
@@ -104,13 +112,17 @@ func drive(way way, begun time.Time, rate int) []call {
 	return calls
 }
 
-func judge(calls []call, addrs []string, over time.Duration) outcome {
+// judge tells what became of the calls around a fault that had begun at struck and ended at over.
+func judge(calls []call, addrs []string, struck, over time.Duration) outcome {
 	slices.SortFunc(calls, func(a, b call) int { return int(a.at - b.at) })
-	o := outcome{least: 1, back: -1}
+	o := outcome{least: 1, back: never}
 	var quiet, loud []time.Duration
 	for _, c := range calls {
 		if c.server == "" {
 			o.failed++
+		}
+		if c.at < struck && c.at+c.took > calm {
+			o.flying++
 		}
 		switch {
 		case c.at > calm/2 && c.at < calm:
@@ -121,11 +133,15 @@ func judge(calls []call, addrs []string, over time.Duration) outcome {
 	}
 	o.calmP99, o.p99, o.p999 = quantile(quiet, 0.99), quantile(loud, 0.99), quantile(loud, 0.999)
 	o.share = share(calls, addrs[0], calm+during/3, calm+during)
+	// It is back where a window begins of whose calls it has four fifths of its share, or a fifth of a window later.
 	const window = 200 * time.Millisecond
-	for at := over; at < calm+during+after-window; at += 50 * time.Millisecond {
-		if share(calls, addrs[0], at, at+window) >= 0.8/float64(len(addrs)) {
-			o.back = at + window - over
-			break
+	for at := over; at < calm+during+after-window; at += 10 * time.Millisecond {
+		s := share(calls, addrs[0], at, at+window)
+		if o.back == never && s >= 0.8/float64(len(addrs)) {
+			o.back = at + window/5 - over
+		}
+		if o.back < never {
+			o.peak = max(o.peak, s)
 		}
 	}
 	for _, addr := range addrs {

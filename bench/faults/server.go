@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ func serve(addr string) error {
 	server := thrift.NewTSimpleServer4(echo.NewEchoProcessor(h), socket,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf),
 		thrift.NewTBinaryProtocolFactoryConf(conf))
-	server.SetLogger(thrift.NopLogger) // clients that break a connection are what this is about
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // clients that break a connection are what this is about
 	// Ends with the process.
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
@@ -71,6 +72,7 @@ func serve(addr string) error {
 				break
 			}
 			h.delay.Store(int64(d))
+			fmt.Fprintln(os.Stdout, d)
 		}
 		os.Exit(0)
 	}()
@@ -80,9 +82,10 @@ func serve(addr string) error {
 
 // server is a process that serves, and is begun again at the same address.
 type server struct {
-	addr  string
-	cmd   *exec.Cmd
-	stdin interface{ WriteString(s string) (int, error) }
+	addr   string
+	cmd    *exec.Cmd
+	stdin  *os.File
+	stdout *bufio.Reader
 }
 
 // launch starts a server; with the address of one that has ended, in its place.
@@ -106,7 +109,8 @@ func launch(addr string) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	s.stdout = bufio.NewReader(stdout)
+	line, err := s.stdout.ReadString('\n')
 	if err != nil {
 		s.kill()
 		return nil, errors.New("the server did not tell its address")
@@ -115,13 +119,17 @@ func launch(addr string) (*server, error) {
 	return s, nil
 }
 
-// delays makes the server answer late, or never.
+// delays makes the server answer late, or never, from now on.
 func (s *server) delays(d time.Duration) error {
-	_, err := s.stdin.WriteString(d.String() + "\n")
+	if _, err := fmt.Fprintln(s.stdin, d); err != nil {
+		return err
+	}
+	_, err := s.stdout.ReadString('\n')
 	return err
 }
 
 func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
+	_ = s.stdin.Close()
 }

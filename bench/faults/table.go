@@ -6,37 +6,54 @@ import (
 	"time"
 )
 
-type row struct {
-	arm string
-	outcome
-}
-
-// worst puts several runs together.
-func worst(arm string, all []outcome) row {
-	r := row{arm, all[0]}
-	for _, o := range all[1:] {
-		r.failed += o.failed
-		r.calmP99, r.p99, r.p999 = max(r.calmP99, o.calmP99), max(r.p99, o.p99), max(r.p999, o.p999)
-		r.share, r.most, r.least = max(r.share, o.share), max(r.most, o.most), min(r.least, o.least)
-		if o.back < 0 || r.back < 0 {
-			r.back = -1
-		} else {
-			r.back = max(r.back, o.back)
-		}
-	}
-	return r
-}
-
+// table writes in Markdown what the arms made of a fault, and below it whether the goals were met.
 func table(w io.Writer, f fault, rows []row) {
-	fmt.Fprintf(w, "\n## %s\n\nGoal: %s.\n\n", f.name, f.goal)
-	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | shares in the end |")
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintf(w, "\n## %s\n\n", f.name)
+	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | most after that | shares in the end |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range rows {
-		back := "never"
-		if r.back >= 0 {
-			back = r.back.String()
+		fmt.Fprintf(w, "| %s | %d", r.arm, r.failed())
+		for _, figure := range []func(outcome) time.Duration{
+			func(o outcome) time.Duration { return o.calmP99 },
+			func(o outcome) time.Duration { return o.p99 },
+			func(o outcome) time.Duration { return o.p999 },
+		} {
+			median, worst := spread(r, figure)
+			fmt.Fprintf(w, " | %s (%s)", text(median), text(worst))
 		}
-		fmt.Fprintf(w, "| %s | %d | %v | %v | %v | %.1f %% | %s | %.0f-%.0f %% |\n", r.arm, r.failed, r.calmP99.Round(100*time.Microsecond),
-			r.p99.Round(100*time.Microsecond), r.p999.Round(100*time.Microsecond), 100*r.share, back, 100*r.least, 100*r.most)
+		if f.all {
+			fmt.Fprint(w, " | | | ")
+		} else {
+			share, _ := spread(r, func(o outcome) float64 { return o.share })
+			median, worst := spread(r, outcome.returned)
+			peak, _ := spread(r, func(o outcome) float64 { return o.peak })
+			fmt.Fprintf(w, " | %s | %s (%s) | %s", percent(share), text(median), text(worst), percent(peak))
+		}
+		unfair, _ := spread(r, func(o outcome) float64 { return -o.least })
+		most, _ := spread(r, func(o outcome) float64 { return o.most })
+		fmt.Fprintf(w, " | %.0f-%.0f %% |\n", -100*unfair, 100*most)
+	}
+	fmt.Fprint(w, "\n| goal | target | here | |\n|---|---|--:|---|\n")
+	for _, g := range f.goals {
+		for _, r := range rows {
+			if r.arm != g.arm {
+				continue
+			}
+			figure, met := g.judge(r)
+			verdict := "met"
+			if !met {
+				verdict = "**missed**"
+			}
+			fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.name, g.target, figure, verdict)
+		}
 	}
 }
+
+func text(d time.Duration) string {
+	if d >= never {
+		return "never"
+	}
+	return d.Round(100 * time.Microsecond).String()
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +13,23 @@ import (
 // Conditions tells in Markdown where, when and how a table was measured.
 func Conditions() string {
 	command := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
-	return fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s %s/%s, %s.\nCommand: `%s`.\n",
+	return fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s %s/%s, %s.\nCommand: `%s`%s.\n",
 		cpuModel(), runtime.NumCPU(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), strings.Join(command, " "))
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), strings.Join(command, " "), priority())
+}
+
+// priority tells, on Linux, that other programs had to wait for this one, as chrt makes them.
+func priority() string {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return ""
+	}
+	const policy = 41 - 3 // its number in proc(5), from behind the name
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) > policy && (fields[policy] == "1" || fields[policy] == "2") {
+		return ", with real-time priority"
+	}
+	return ""
 }
 
 // cpuModel is what Linux calls the processor; elsewhere unknown.
