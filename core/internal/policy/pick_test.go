@@ -140,6 +140,19 @@ func TestFewEndpointsAreAllLookedAt(t *testing.T) {
 	}
 }
 
+func TestServerThatBecomesTheCheapestIsPreferredBeforeTheNextTick(t *testing.T) {
+	for _, n := range []int{2, 4} {
+		w := newWorld(equal(n)...)
+		w.settle(slices.Repeat([]time.Duration{10 * ms}, n)...)
+		for range 200 {
+			w.Report(1, policy.Answered, ms, w.now)
+		}
+		if seen := w.picked(1000); seen[1] != 1000 {
+			t.Errorf("of %d servers the second is ten times as fast; picks %v", n, seen)
+		}
+	}
+}
+
 // TestBestOfManyIsFoundByFourLooks compares with what four independent looks
 // would find.
 func TestBestOfManyIsFoundByFourLooks(t *testing.T) {

@@ -92,6 +92,9 @@ type Picker struct {
 	// mean is the fleet's latency per answer in ns, float64 bits; 0: unknown.
 	// Failures do not count in it: they count as a multiple of it.
 	mean atomic.Uint64
+	// least is the score of the cheapest endpoint while no call is in flight
+	// there, or less; more only for the rest of a tick in which it got cheaper.
+	least atomic.Uint64
 	// ticked is the time of the last tick.
 	ticked atomic.Int64
 }
@@ -121,6 +124,7 @@ type node struct {
 func New(previous *Picker, members []Member) *Picker {
 	members = members[:min(len(members), Max)]
 	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members))}
+	p.least.Store(math.MaxUint64)
 	total := 0.0
 	for _, m := range members {
 		total += m.Weight
@@ -145,16 +149,27 @@ func New(previous *Picker, members []Member) *Picker {
 }
 
 // Pick returns the index of the endpoint to call, or -1 if there is none.
+//
+// The first one drawn is taken without a look at the others when none can be
+// better: no call is in flight there and nobody is cheaper. Most picks of a fleet
+// that is not busy are of this kind, and touch one endpoint's memory instead of
+// four; the choice is the same.
 func (p *Picker) Pick() int {
 	loads := p.loads
 	n := uint64(len(loads))
 	if n <= choices {
+		if n < 2 {
+			return int(n) - 1
+		}
 		return p.pickAll()
 	}
 	// Four 32-bit windows of one random word, 16 bits apart: each is a
 	// fraction whose product with n is an index.
 	r := rand.Uint64()
 	a := r >> 32 * n >> 32
+	if score(loads[a]) <= p.least.Load() {
+		return int(a)
+	}
 	b := r << 16 >> 32 * n >> 32
 	c := r << 32 >> 32 * n >> 32
 	d := (r<<48>>32 | r>>48) * n >> 32
@@ -164,16 +179,16 @@ func (p *Picker) Pick() int {
 	return int(best & (Max - 1))
 }
 
-// pickAll is Pick among few. Of equals the one with the least random number
+// pickAll is Pick among a few. Of equals the one with the least random number
 // wins.
 func (p *Picker) pickAll() int {
-	if len(p.loads) < 2 {
-		return len(p.loads) - 1
-	}
 	r, best := rand.Uint64(), uint64(math.MaxUint64)
+	if i := r >> 48 * uint64(len(p.loads)) >> 16; score(p.loads[i]) <= p.least.Load() {
+		return int(i) // as in Pick
+	}
 	for i, l := range p.loads {
-		best = min(best, score(l)|r&0xffff<<tieBits|uint64(i))
-		r >>= 16
+		best = min(best, score(l)|r&0xfff<<tieBits|uint64(i))
+		r >>= 12
 	}
 	return int(best & (choices - 1))
 }
@@ -287,6 +302,7 @@ func (p *Picker) Tick(now time.Duration) {
 		}
 		p.mean.Store(math.Float64bits(mean))
 	}
+	least := uint64(math.MaxUint64)
 	drift := 1 - math.Exp(-float64(since)/float64(relax)-calls/float64(len(p.nodes))/relaxCalls)
 	for _, n := range p.nodes {
 		answered := n.count.Swap(0) > 0
@@ -308,8 +324,9 @@ func (p *Picker) Tick(now time.Duration) {
 		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !answered && age/int64(relax) == (age-since)/int64(relax) {
 			lat = max(lat, float64(age))
 		} // else for this one tick it may show that it answers: what is silent may be one long stream
-		p.price(n, lat)
+		least = min(least, p.price(n, lat))
 	}
+	p.least.Store(least)
 }
 
 // Latency returns the average latency of endpoint i; zero if it is not known.
@@ -328,16 +345,22 @@ func (p *Picker) latency(n *node) float64 {
 	return math.Float64frombits(p.mean.Load())
 }
 
-// price sets the cost of n from its latency in ns.
-func (p *Picker) price(n *node, latency float64) {
+// price sets the cost of n from its latency in ns, and returns its score while
+// no call is in flight there.
+func (p *Picker) price(n *node, latency float64) uint64 {
 	switch mean := math.Float64frombits(p.mean.Load()); {
 	case mean == 0:
 		latency = unknown // until the first tick there is nothing to compare with
 	case latency == 0, latency < mean*band && latency > mean/band:
 		latency = mean
 	}
-	cost := min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)
-	n.load.Cost.Store(max(1, uint64(cost)))
+	cost := max(1, uint64(min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)))
+	idle := cost << (tieBits + indexBits)
+	if idle < p.least.Load() { // before the cost is seen
+		p.least.Store(idle)
+	}
+	n.load.Cost.Store(cost)
+	return idle
 }
 
 // hash is FNV-1a.
