@@ -28,34 +28,43 @@ const (
 	never = -1
 )
 
-// quick is the whole way of a call that finds a connection idle at the
-// endpoint that the picker chose: no lock, no allocation, no clock. It returns
-// nil when there is more to do than that.
-func (p *pool) quick(ctx context.Context) (*slots.Slot, uint64) {
-	if ctx.Err() != nil {
-		return nil, 0
-	}
-	v := p.view.Load()
-	var i int
-	if v.fast != nil && (v.ejector == nil || !v.ejector.Probing()) {
-		i = v.fast.Pick()
-	} else {
-		i = v.pick(Hint{})
-	}
-	if uint(i) >= uint(len(v.subs)) {
-		return nil, 0
-	}
-	sl, gen := v.subs[i].Acquire()
-	if sl == nil && v.subs[i].Ejected() {
-		warm(v.subs[i])
-	}
-	if sl != nil && (gen&flagged != 0 || p.careful) {
-		if gen, ok := p.accept(ctx, v.subs[i], sl, gen); ok {
-			return sl, gen
+// get leases a connection: quickly, or by looking around.
+func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
+	// The whole way of a call that finds a connection idle at the endpoint that
+	// the picker chose: no lock, no allocation, no clock.
+	if len(opts) == 0 && ctx.Err() == nil {
+		v := p.view.Load()
+		var i int
+		if v.fast != nil && (v.ejector == nil || !v.ejector.Probing()) {
+			i = v.fast.Pick()
+		} else {
+			i = v.pick(Hint{})
 		}
-		return nil, 0
+		if uint(i) < uint(len(v.subs)) {
+			s := v.subs[i]
+			sl := s.TryAcquire()
+			if sl == nil {
+				sl, _ = s.Acquire()
+			}
+			if sl != nil {
+				gen, ok := sl.Gen(), true
+				if gen&flagged != 0 || p.careful {
+					gen, ok = p.accept(ctx, s, sl, gen)
+				}
+				if ok {
+					p.count(gen)
+					return sl, gen, nil
+				}
+			} else if s.Ejected() {
+				warm(s)
+			}
+		}
 	}
-	return sl, gen
+	sl, gen, err := p.getSlow(ctx, opts)
+	if err == nil {
+		p.count(gen)
+	}
+	return sl, gen, err
 }
 
 // accept makes an acquired slot fit for use: it does what flags and options

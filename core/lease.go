@@ -52,12 +52,25 @@ func (l Lease[C]) Report(r Report) {
 // Release ends the lease and gives the connection back. It never blocks. The
 // error is nil or [ErrStaleLease].
 func (l Lease[C]) Release() error {
-	if l.slot != nil {
-		if how := l.slot.Release(l.gen); how == slots.Idle || subpool.Released(l.slot, how) {
-			return nil
-		}
+	return release(l.slot, l.gen)
+}
+
+// release is Release of every type of connection, in one call.
+func release(sl *slots.Slot, gen uint64) error {
+	if sl == nil {
+		return ErrStaleLease
 	}
-	return ErrStaleLease
+	how := sl.TryRelease(gen)
+	if how == slots.Idle {
+		return nil
+	}
+	if how == slots.Unended {
+		how = sl.End(gen)
+	}
+	if !subpool.Released(sl, how) {
+		return ErrStaleLease
+	}
+	return nil
 }
 
 // Discard ends the lease and closes the connection, in the background. cause,

@@ -91,16 +91,7 @@ func usable(what string, v any) error {
 // with [ErrUnavailable] when no endpoint can be dialed and none has a
 // connection that could come back. The error is an [*Error].
 func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
-	if len(opts) == 0 {
-		if sl, gen := p.p.quick(ctx); sl != nil {
-			p.p.count(gen)
-			return Lease[C]{sl, gen}, nil
-		}
-	}
-	sl, gen, err := p.p.getSlow(ctx, opts)
-	if err == nil {
-		p.p.count(gen)
-	}
+	sl, gen, err := p.p.get(ctx, opts) // one call, so that Get itself is inlined
 	return Lease[C]{sl, gen}, err
 }
 

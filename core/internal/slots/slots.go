@@ -167,6 +167,18 @@ func (s *Set) Init(n, limit int, attention *atomic.Int64) {
 	}
 }
 
+// TryAcquire is Acquire in one attempt, short enough to be inlined: it returns
+// nil also when another caller was faster, or when only a slot beyond the hot
+// word is idle. The generation is the slot's.
+func (s *Set) TryAcquire() *Slot {
+	w := s.word.Load()
+	b := w & -w & idleMask
+	if b == 0 || !s.word.CompareAndSwap(w, w-b+one) {
+		return nil
+	}
+	return s.slot[bits.TrailingZeros64(b)].Load()
+}
+
 // Acquire takes the lowest idle slot and returns it with its generation, or
 // nil. The generation may carry flags: then the caller must not use the
 // connection before it dealt with them.
@@ -330,8 +342,10 @@ func (sl *Slot) Unflag(f uint64) uint64 { return sl.gen.And(^f) &^ f }
 type Ended uint8
 
 const (
+	// Unended: nothing was done, and the lease may last.
+	Unended Ended = iota
 	// Stale: the lease was not the current one; nothing was changed.
-	Stale Ended = iota
+	Stale
 	// Idle: the slot is idle again; nothing is left to do.
 	Idle
 	// Exposed: the slot is idle, but the attention went up meanwhile: the
@@ -343,15 +357,14 @@ const (
 	MustClose
 )
 
-// Release ends the lease that began at generation gen and, where nothing
-// speaks against it, makes the slot idle: two atomic operations, no more.
-func (sl *Slot) Release(gen uint64) Ended {
-	if !sl.gen.CompareAndSwap(gen, gen+use) {
-		return sl.endFlagged(gen)
-	}
+// TryRelease ends the lease that began at generation gen and makes the slot
+// idle, in two atomic operations and no more, short enough to be inlined. Where
+// anything speaks against that it does nothing and returns Unended: then the
+// caller must End the lease.
+func (sl *Slot) TryRelease(gen uint64) Ended {
 	s := sl.set
-	if s.attention.Load() != 0 || s.limit != 0 || sl.word >= 0 {
-		return Usable
+	if s.attention.Load() != 0 || s.limit != 0 || sl.word >= 0 || !sl.gen.CompareAndSwap(gen, gen+use) {
+		return Unended
 	}
 	s.word.Add(sl.bit - one)
 	if s.attention.Load() != 0 {

@@ -83,7 +83,7 @@ func (m *model) step() string {
 		m.acquire()
 		return "Acquire"
 	case 3, 4:
-		return m.end((*slots.Slot).Release, true)
+		return m.end(release, true)
 	case 5:
 		return m.end((*slots.Slot).End, false)
 	case 6:
@@ -119,7 +119,21 @@ func (m *model) step() string {
 
 func (m *model) acquire() {
 	want := slices.IndexFunc(m.at, func(n *naive) bool { return n != nil && n.idle })
-	sl, gen := m.set.Acquire()
+	sl := m.set.TryAcquire()
+	if (sl != nil) != (want >= 0 && want < 48) {
+		m.t.Errorf("TryAcquire found a slot: %v, where the lowest idle one is %d", sl != nil, want)
+	}
+	gen := uint64(0)
+	if sl != nil {
+		gen = sl.Gen()
+		if m.rand.IntN(2) == 0 {
+			sl.Put()
+			sl = nil
+		}
+	}
+	if sl == nil {
+		sl, gen = m.set.Acquire()
+	}
 	if want < 0 {
 		if sl != nil || gen != 0 {
 			m.t.Errorf("Acquire gave a slot although none is idle")

@@ -30,6 +30,14 @@ func full(n, limit int, attention *atomic.Int64) (*slots.Set, []*slots.Slot) {
 	return s, all
 }
 
+// release ends a lease the short way, or else the long one, as the pool does.
+func release(sl *slots.Slot, gen uint64) slots.Ended {
+	if how := sl.TryRelease(gen); how != slots.Unended {
+		return how
+	}
+	return sl.End(gen)
+}
+
 // own notes that the goroutine me owns sl, and disown that it does no more.
 func own(t *testing.T, sl *slots.Slot, me int32) {
 	t.Helper()
@@ -123,27 +131,27 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 	if !sl.Current(gen) {
 		t.Error("a lease that lasts is not current")
 	}
-	release := rand.IntN(2) == 0
+	short := rand.IntN(2) == 0
 	disown(sl)
-	end := sl.End
-	if release {
-		end = sl.Release
+	end := (*slots.Slot).End
+	if short {
+		end = release
 	}
-	switch how := end(gen); how {
+	switch how := end(sl, gen); how {
 	case slots.Idle, slots.Exposed:
-		if !release {
+		if !short {
 			t.Error("End made the slot idle")
 		}
 	case slots.Usable:
 		own(t, sl, me)
 		disown(sl)
 		sl.Put()
-	case slots.Stale, slots.MustClose:
+	case slots.Stale, slots.MustClose, slots.Unended:
 		t.Errorf("the first end of a lease is %d", how)
 	}
 	ended.Add(1)
 	if rand.IntN(2) == 0 {
-		if how := sl.Release(gen); how != slots.Stale {
+		if how := release(sl, gen); how != slots.Stale {
 			t.Errorf("the second end of a lease is %d", how)
 		}
 	} else if how := sl.End(gen); how != slots.Stale {
@@ -165,11 +173,11 @@ func TestOneOfManyEndsOfALeaseCounts(t *testing.T) {
 		var wg sync.WaitGroup
 		for k := range 4 {
 			wg.Go(func() {
-				end := sl.Release
+				end := release
 				if k%2 == 0 {
-					end = sl.End
+					end = (*slots.Slot).End
 				}
-				switch end(gen) {
+				switch end(sl, gen) {
 				case slots.Stale:
 				case slots.Usable:
 					must.Add(1)
@@ -200,7 +208,7 @@ func TestDoomedDuringALeaseIsSeenAtItsEnd(t *testing.T) {
 		sl, gen := set.Acquire()
 		var wg sync.WaitGroup
 		wg.Go(func() { sl.Flag(slots.Doomed) })
-		how := sl.Release(gen)
+		how := release(sl, gen)
 		wg.Wait()
 		switch how {
 		case slots.MustClose:
@@ -252,7 +260,7 @@ func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
 	for k := int64(1); k <= rounds; k++ {
 		sl, gen := set.Acquire()
 		round.Store(k)
-		how := sl.Release(gen)
+		how := release(sl, gen)
 		for n := 0; answer.Load() < 2*k; n++ {
 			spin(n)
 		}
@@ -323,7 +331,7 @@ func TestSetWithoutRoomForOneMoreIdleSlotSaysSo(t *testing.T) {
 		set, all := full(n, 2, &attention) // Put does not ask for the limit
 		for range n {
 			sl, gen := set.Acquire()
-			if how := sl.Release(gen); how != slots.Usable {
+			if how := release(sl, gen); how != slots.Usable {
 				t.Fatalf("release with a limit: %d", how)
 			}
 		}
