@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -47,6 +48,16 @@ func Start(tb testing.TB, program string, args func(port string) []string) *Serv
 	s.Start()
 	tb.Cleanup(func() { s.Kill() })
 	return s
+}
+
+// Build builds the program of a package, for the test, and returns its path.
+func Build(tb testing.TB, pkg string) (program string) {
+	tb.Helper()
+	program = filepath.Join(tb.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
+		tb.Fatalf("building %s: %v\n%s", pkg, err, out)
+	}
+	return program
 }
 
 // Start starts a server that was killed, and returns when it listens.

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/examples/internal/process"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+)
+
+func TestFrontAnswersWhileThereIsAServerAndAgainWhenOneReturns(t *testing.T) {
+	program := process.Build(t, "github.com/minicaptain/multi_connection_pool/examples/hello/server")
+	var servers [2]*process.Server
+	for i := range servers {
+		servers[i] = process.Start(t, program, func(port string) []string {
+			return []string{"-addr", "127.0.0.1:" + port, "-registry", ""}
+		})
+	}
+	pool, err := core.New(static.Watcher(servers[0].Addr, servers[1].Addr), thriftpool.Dial(thriftpool.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := pool.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	front := httptest.NewServer(handler(thriftpool.Client(pool, thriftpool.Idempotent("helloWorld"))))
+	defer front.Close()
+
+	for range 20 {
+		expect(t, front.URL+"/ada", http.StatusOK)
+	}
+	servers[0].Kill()
+	for range 20 {
+		expect(t, front.URL+"/ada", http.StatusOK)
+	}
+	servers[1].Kill()
+	expect(t, front.URL+"/ada", http.StatusServiceUnavailable)
+	servers[0].Start()
+	if err := pool.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, front.URL+"/ada", http.StatusOK)
+	expect(t, front.URL+"/", http.StatusNotFound)
+}
+
+func expect(t *testing.T, url string, status int) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != status {
+		t.Errorf("%s: %s, %q, %v", url, resp.Status, body, err)
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/examples/hello/internal/registry"
+)
+
+// asProgram makes the test binary the program itself.
+const asProgram = "HELLO_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestEveryGreetingIsAnsweredAlthoughAServerIsKilled(t *testing.T) {
+	greet(t, "")
+}
+
+func TestServersAreFoundThroughZooKeeper(t *testing.T) {
+	ensemble := os.Getenv("ZOOKEEPER_SERVERS")
+	if ensemble == "" {
+		const missing = "ZOOKEEPER_SERVERS is not set: host:port,... of a ZooKeeper to test with"
+		if os.Getenv("REQUIRE_REGISTRIES") == "1" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	url := fmt.Sprintf("zk://%s/multipool-hello-test-%d?session_timeout=2s", ensemble, os.Getpid())
+	greet(t, url)
+
+	watcher, err := registry.Mux().Open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := errors.New("all servers are gone")
+	watched := make(chan error, 1)
+	reports := make(chan int)
+	go func() { // ends with the test
+		watched <- watcher.Watch(t.Context(), func(eps []core.Endpoint) {
+			select {
+			case reports <- len(eps):
+			case <-t.Context().Done():
+			}
+		})
+	}()
+	late := time.NewTimer(15 * time.Second)
+	defer late.Stop()
+	for err = nil; err == nil; {
+		select {
+		case n := <-reports: // two have left; the one that was killed expires
+			if n == 0 {
+				err = gone
+			}
+		case err = <-watched:
+		case <-late.C:
+			err = errors.New("a server is registered although it has ended")
+		}
+	}
+	if !errors.Is(err, gone) {
+		t.Error(err)
+	}
+}
+
+// greet runs the program and looks at what it prints.
+func greet(t *testing.T, url string) {
+	t.Helper()
+	var out strings.Builder
+	err := run(t.Context(), url, 3, &out)
+	t.Logf("output:\n%s", out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(find(out.String(), `GET /(\w+): 200 OK, OK`)); n != 12 {
+		t.Errorf("%d requests were answered", n)
+	}
+	for _, name := range find(out.String(), `GET /(\w+):`) {
+		if !strings.Contains(out.String(), ": hello world by "+name+"\n") {
+			t.Errorf("no server has greeted %s", name)
+		}
+	}
+	killed := find(out.String(), `(server \d) was killed`)
+	if len(killed) != 1 {
+		t.Fatalf("killed were %q", killed)
+	}
+	before, after, _ := strings.Cut(out.String(), " was killed")
+	if !strings.Contains(before, killed[0]+": hello world") || strings.Contains(after, killed[0]+": hello world") {
+		t.Errorf("%s did not greet, or did so after its end", killed[0])
+	}
+	for _, addr := range find(out.String(), `is ready at (\S+)`) {
+		if nc, err := net.Dial("tcp", addr); err == nil {
+			t.Errorf("%s still listens", addr)
+			_ = nc.Close()
+		}
+	}
+}
+
+// find returns the group of each match.
+func find(s, pattern string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^.*`+pattern).FindAllStringSubmatch(s, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+func TestChildrenDieWithTheirParent(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var addrs []string
+	for lines := bufio.NewScanner(out); len(addrs) < 4 && lines.Scan(); {
+		addrs = append(addrs, find(lines.Text(), `is ready at (\S+)`)...)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if len(addrs) != 4 {
+		t.Fatalf("started were %q", addrs)
+	}
+	for _, addr := range addrs {
+		begun := time.Now()
+		for {
+			nc, err := net.Dial("tcp", addr)
+			if err != nil {
+				break
+			}
+			_ = nc.Close()
+			if time.Since(begun) > 10*time.Second {
+				t.Fatalf("%s still listens", addr)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+}
+
+func TestMistakesAreTold(t *testing.T) {
+	for _, c := range []struct {
+		url     string
+		servers int
+		says    string
+	}{
+		{"", 1, "-servers 1"},
+		{"zk://127.0.0.1:1/x?session_timeoout=1s", 2, "session_timeoout"},
+		{"nonsense://x", 2, "nonsense"},
+	} {
+		var out strings.Builder
+		if err := run(t.Context(), c.url, c.servers, &out); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("error %v does not tell of %s", err, c.says)
+		}
+	}
+}
