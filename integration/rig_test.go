@@ -94,10 +94,21 @@ func (r *rig) watcherURL(userinfo, params string) string {
 // watch makes the pool.
 func (r *rig) watch(url string, opts ...core.Option) {
 	r.t.Helper()
+	r.watchWith(open(r.t, url), opts...)
+}
+
+func open(t *testing.T, url string) core.Watcher {
+	t.Helper()
 	w, err := mux.Open(url)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return w
+}
+
+func (r *rig) watchWith(w core.Watcher, opts ...core.Option) {
+	r.t.Helper()
+	var err error
 	opts = append([]core.Option{core.WithObserver(r.events)}, opts...)
 	r.pool, err = core.New(w, thriftpool.Dial(thriftpool.Config{}), opts...)
 	if err != nil {
