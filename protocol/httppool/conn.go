@@ -36,15 +36,14 @@ type Conn struct {
 	busy   atomic.Bool            // a request waits for its response; HTTP/1.1 only
 	cut    atomic.Bool            // the pool has closed it
 
-	alarm    *alarm // of all connections of the dialer
-	limit    time.Duration
+	alarm    *alarm   // of all connections of the dialer
 	patience patience // HTTP/1.1 only
 }
 
 func newConn(ctx context.Context, d *dialer, sock *socket, nc net.Conn) (*Conn, error) {
 	c := &Conn{
 		sock: sock, nc: nc, http2: d.conf.HTTP2, secure: d.conf.TLS != nil, ping: d.conf.Ping,
-		alarm: d.alarm, limit: d.conf.Timeout,
+		alarm: d.alarm,
 	}
 	b := d.base
 	c.tr = &http.Transport{
@@ -63,7 +62,7 @@ func newConn(ctx context.Context, d *dialer, sock *socket, nc net.Conn) (*Conn, 
 		return nil, err
 	}
 	if !c.http2 {
-		c.patience.init(c.limit, d.alarm.now, func() { sock.abort(errTimeout) })
+		c.patience.init(d.conf.Timeout, d.alarm.now, func() { sock.abort(errTimeout) })
 	}
 	return c, nil
 }
@@ -81,7 +80,7 @@ func (c *Conn) hand(context.Context, string, string) (net.Conn, error) {
 // RoundTrip implements [http.RoundTripper]: it sends the request on this
 // connection, once, whatever the host of its URL is.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, _, err := c.roundTrip(req, hasBody(req))
+	resp, _, err := c.roundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -90,9 +89,9 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // ready tells whether the connection is still there, as far as that can be known
-// without waiting.
-func (c *Conn) ready(now time.Duration) error {
-	if c.sock.closed.Load() || c.sock.err() != nil || now-time.Duration(c.used.Load()) >= rested || c.alarm.raised(now) {
+// without waiting. Unless it must be sure, it does not always look.
+func (c *Conn) ready(now time.Duration, sure bool) error {
+	if sure || c.sock.closed.Load() || c.sock.err() != nil || now-time.Duration(c.used.Load()) >= rested || c.alarm.raised(now) {
 		if err := c.sock.look(); err != nil {
 			c.alarm.raise(now)
 			return err
@@ -103,7 +102,7 @@ func (c *Conn) ready(now time.Duration) error {
 
 // roundTrip sends the request and waits for the response to begin. With an
 // error it also tells whether a server may have seen anything of the request.
-func (c *Conn) roundTrip(req *http.Request, upload bool) (resp *http.Response, sent bool, err error) {
+func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err error) {
 	req, err = c.address(req)
 	if err != nil {
 		closeBody(req)
@@ -115,12 +114,7 @@ func (c *Conn) roundTrip(req *http.Request, upload bool) (resp *http.Response, s
 			return nil, false, errShared
 		}
 		defer c.busy.Store(false)
-		if upload {
-			c.sock.limitWrites(c.limit)
-		} else {
-			c.sock.limitWrites(0)
-		}
-		c.patience.begin(c.alarm.now(), upload)
+		c.patience.begin()
 	}
 	before := c.sock.written.Load()
 	resp, err = c.rt.RoundTrip(req)
@@ -137,10 +131,8 @@ func (c *Conn) roundTrip(req *http.Request, upload bool) (resp *http.Response, s
 		}
 		return resp, true, nil
 	}
-	sent = c.sock.written.Load() != before
-	if c.http2 { // others write too
-		sent = !errors.Is(err, errGone)
-	}
+	// On HTTP/2 others write too, and the transport knows better.
+	sent = c.sock.written.Load() != before && !errors.Is(err, errGone)
 	return nil, sent, c.reason(req.Context(), err)
 }
 
@@ -155,7 +147,7 @@ func (c *Conn) reason(ctx context.Context, err error) error {
 	var t net.Error
 	cause := c.sock.err()
 	switch {
-	case c.http2 && errors.As(err, &t) && t.Timeout() && cause == nil:
+	case c.http2 && errors.As(err, &t) && t.Timeout():
 		return fmt.Errorf("%w: %w", errTimeout, err)
 	case cause != nil && !errors.Is(err, cause):
 		return fmt.Errorf("%w: %w", err, cause)
@@ -191,14 +183,6 @@ func (c *Conn) address(req *http.Request) (*http.Request, error) {
 	return &r, nil
 }
 
-// uploaded is called when the body of a request was read to its end, or given
-// up.
-func (c *Conn) uploaded() {
-	if !c.http2 {
-		c.patience.uploaded()
-	}
-}
-
 // ended reports whether the connection is of no more use, or soon will be.
 func (c *Conn) ended() bool { return c.sock.closed.Load() || c.sock.err() != nil }
 
@@ -218,7 +202,7 @@ func (c *Conn) Health(ctx context.Context) error {
 // Close closes the connection and makes the requests on it fail.
 func (c *Conn) Close() error {
 	c.cut.Store(true)
-	c.patience.stop()
+	c.patience.over()
 	if c.handed.Swap(true) {
 		c.end()
 		return c.sock.Close()

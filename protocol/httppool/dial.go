@@ -45,13 +45,12 @@ type Config struct {
 
 	// Timeout bounds how long a server may do nothing: take nothing of the
 	// request or, once that is sent, not begin its response. When it passes,
-	// the server counts as failed, and a request that may be repeated is sent
-	// to another. Time that the reader of the request's body takes does not
-	// count, nor does the response's body, for which the context is there.
-	// Zero means [DefaultTimeout]; negative means no bound.
-	//
-	// On HTTP/2 it is the time from the request's last byte to the response,
-	// and the connection gets no more requests when it has passed.
+	// the connection gets no more requests, the server counts as failed, and a
+	// request that may be repeated is sent to another. Time that the reader of
+	// the request's body takes does not count, nor does the response's body,
+	// for which the context is there. Zero means [DefaultTimeout]; negative
+	// means no bound. On HTTP/2 it is the time from the request's last byte to
+	// the response.
 	Timeout time.Duration
 
 	// Ping asks a server through one of its idle connections whether it still

@@ -26,7 +26,12 @@ const enough = 10 * time.Second
 // newPool returns a pool that the test closes. Closing it must not take long.
 func newPool(tb testing.TB, conf Config, addrs []string, opts ...core.Option) *core.Pool[*Conn] {
 	tb.Helper()
-	pool, err := core.New(static.Watcher(addrs...), Dial(conf), opts...)
+	return poolOf(tb, conf, static.Watcher(addrs...), opts...)
+}
+
+func poolOf(tb testing.TB, conf Config, w core.Watcher, opts ...core.Option) *core.Pool[*Conn] {
+	tb.Helper()
+	pool, err := core.New(w, Dial(conf), opts...)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -44,6 +44,9 @@ type outcome struct {
 	class core.Class
 	// stale: the connection had ended before anything was sent.
 	stale bool
+	// worn: the connection broke, and had served before. Its server may be well:
+	// it may have closed the connection while the request was on its way.
+	worn bool
 	// final: sending the request again is pointless.
 	final bool
 	// unread is the body of the request if it is as new as it was.
@@ -61,7 +64,8 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 	opts = s.pauses.avoid(opts)
 
 	var last outcome // of the last attempt that counts
-	var tried []string
+	attempts := 0
+	var tried []string // servers that get no other attempt
 	next := req.Body
 	for stale := 0; ; {
 		lease, err := s.pool.Get(ctx, opts...)
@@ -70,7 +74,7 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 			if next != nil {
 				_ = next.Close() // it was not used
 			}
-			return s.settle(req, last, len(tried), err)
+			return s.settle(req, last, attempts, err)
 		}
 		o := s.try(req, next, lease)
 		if o.class == core.OK && o.err == nil {
@@ -83,14 +87,15 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 		last = o
-		tried = append(tried, o.addr)
-		if len(tried) >= s.attempts || !s.repeat(req, &last) {
-			return s.settle(req, last, len(tried), nil)
+		if attempts++; attempts >= s.attempts || !s.repeat(req, &last) {
+			return s.settle(req, last, attempts, nil)
 		}
 		if next, err = again(req, o); err != nil {
-			return s.settle(req, last, len(tried), nil)
+			return s.settle(req, last, attempts, nil)
 		}
-		opts = append(opts, core.Avoid(o.addr))
+		if opts = append(opts, core.Avoid(o.addr)); !o.worn {
+			tried = append(tried, o.addr)
+		}
 	}
 }
 
@@ -145,13 +150,14 @@ func again(req *http.Request, o outcome) (io.ReadCloser, error) {
 func (s *service) try(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn]) outcome {
 	conn := lease.Conn()
 	start := conn.alarm.now()
-	if err := conn.ready(start); err != nil {
+	// What may be repeated can do with less certainty, which costs something.
+	if err := conn.ready(start, !s.idempotent(req)); err != nil {
 		o := outcome{err: err, addr: lease.Endpoint().Addr, class: core.Ignored, stale: true, unread: b}
 		_ = lease.Discard(err)
 		return o
 	}
 	out, up := s.outgoing(req, b, lease)
-	resp, sent, err := conn.roundTrip(out, up != nil)
+	resp, sent, err := conn.roundTrip(out)
 	took := conn.alarm.now() - start
 	if err != nil {
 		return s.failed(req, lease, up, sent, took, err)
@@ -245,13 +251,14 @@ func (s *service) failed(req *http.Request, lease core.Lease[*Conn], up *upload,
 	}
 	var timeout interface{ Timeout() bool }
 	late := errors.As(err, &timeout) && timeout.Timeout() && ended == nil
+	o.worn = sent && broken && !late && conn.again.Load()
 	if broken && !late {
 		conn.alarm.raise(conn.alarm.now())
 	}
 	switch {
 	case !broken && !late && (conn.http2 || !sent && up == nil):
 		_ = lease.Release()
-	case broken && conn.sock.err() != nil && ended == nil:
+	case broken && !late && conn.sock.err() != nil && ended == nil:
 		_ = lease.Discard(conn.sock.err()) // io.EOF and the like cost the idle siblings
 	default:
 		_ = lease.Discard(err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
-	"time"
 )
 
 // socket is the connection under a [Conn]. It knows what net/http does not
@@ -18,9 +17,6 @@ type socket struct {
 	written atomic.Int64 // bytes
 	closed  atomic.Bool
 	cause   atomic.Pointer[error] // the first
-
-	// stall bounds each write while there is one; nanoseconds.
-	stall atomic.Int64
 }
 
 func newSocket(nc net.Conn) *socket { return &socket{Conn: nc, probe: newProbe(nc)} }
@@ -34,22 +30,12 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 func (s *socket) Write(p []byte) (int, error) {
-	if d := s.stall.Load(); d != 0 {
-		_ = s.Conn.SetWriteDeadline(time.Now().Add(time.Duration(d))) // fails if the write does
-	}
 	n, err := s.Conn.Write(p)
 	s.written.Add(int64(n))
 	if err != nil {
 		s.fail(err)
 	}
 	return n, err
-}
-
-// limitWrites makes a write fail that takes longer than d; zero is for ever.
-func (s *socket) limitWrites(d time.Duration) {
-	if s.stall.Swap(int64(d)) != 0 && d == 0 {
-		_ = s.Conn.SetWriteDeadline(time.Time{}) // fails if the connection has ended
-	}
 }
 
 // CloseWrite is for connections that were upgraded.

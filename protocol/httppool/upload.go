@@ -38,7 +38,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	if body == nil {
 		return 0, errGone
 	}
+	u.conn.patience.pause()
 	n, err := body.Read(p)
+	u.conn.patience.resume()
 	u.mu.Lock()
 	u.got += int64(n)
 	switch {
@@ -49,14 +51,10 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.broken = errLength
 	}
 	u.mu.Unlock()
-	if err != nil {
-		u.conn.uploaded()
-	}
 	return n, err
 }
 
 func (u *upload) Close() error {
-	u.conn.uploaded()
 	u.mu.Lock()
 	u.closed = true
 	body := u.body
