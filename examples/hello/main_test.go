@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,48 +33,51 @@ func TestEveryGreetingIsAnsweredAlthoughAServerIsKilled(t *testing.T) {
 	greet(t, "")
 }
 
-func TestServersAreFoundThroughZooKeeper(t *testing.T) {
-	ensemble := os.Getenv("ZOOKEEPER_SERVERS")
-	if ensemble == "" {
-		const missing = "ZOOKEEPER_SERVERS is not set: host:port,... of a ZooKeeper to test with"
-		if os.Getenv("REQUIRE_REGISTRIES") == "1" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
+func TestServersAreFoundThroughARegistryAndGoneFromItAtTheEnd(t *testing.T) {
+	for _, c := range []struct{ scheme, variable, rest string }{
+		{"zk", "ZOOKEEPER_SERVERS", "session_timeout=2s"},
+		{"etcd", "ETCD_ENDPOINTS", "ttl=2s"},
+		{"consul", "CONSUL_AGENT_ADDR", "ttl=2s"},
+	} {
+		t.Run(c.scheme, func(t *testing.T) {
+			if !slices.Contains(registry.Mux().Schemes(), c.scheme) {
+				t.Skip("it was not built in, by -tags registries")
+			}
+			servers := os.Getenv(c.variable)
+			if servers == "" {
+				missing := c.variable + " is not set: host:port,... of a registry to test with"
+				if os.Getenv("REQUIRE_REGISTRIES") == "1" {
+					t.Fatal(missing)
+				}
+				t.Skip(missing)
+			}
+			url := fmt.Sprintf("%s://%s/multipool-hello-test-%d?%s", c.scheme, servers, os.Getpid(), c.rest)
+			greet(t, url)
+			empty(t, url)
+		})
 	}
-	url := fmt.Sprintf("zk://%s/multipool-hello-test-%d?session_timeout=2s", ensemble, os.Getpid())
-	greet(t, url)
+}
 
+// empty waits until the registry has no server: two have left it, and the one that
+// was killed is dropped after its time.
+func empty(t *testing.T, url string) {
+	t.Helper()
 	watcher, err := registry.Mux().Open(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := errors.New("all servers are gone")
-	watched := make(chan error, 1)
-	reports := make(chan int)
-	go func() { // ends with the test
-		watched <- watcher.Watch(t.Context(), func(eps []core.Endpoint) {
-			select {
-			case reports <- len(eps):
-			case <-t.Context().Done():
-			}
-		})
-	}()
-	late := time.NewTimer(15 * time.Second)
-	defer late.Stop()
-	for err = nil; err == nil; {
-		select {
-		case n := <-reports: // two have left; the one that was killed expires
-			if n == 0 {
-				err = gone
-			}
-		case err = <-watched:
-		case <-late.C:
-			err = errors.New("a server is registered although it has ended")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	none := errors.New("there is no server")
+	ctx, tell := context.WithCancelCause(ctx)
+	err = watcher.Watch(ctx, func(eps []core.Endpoint) {
+		t.Logf("%d servers are in the registry", len(eps))
+		if len(eps) == 0 {
+			tell(none)
 		}
-	}
-	if !errors.Is(err, gone) {
-		t.Error(err)
+	})
+	if !errors.Is(context.Cause(ctx), none) {
+		t.Errorf("a server that has ended is in the registry; watching ended with %v", err)
 	}
 }
 
