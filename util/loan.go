@@ -92,23 +92,22 @@ func (r *registry) remove(c *conn) {
 	}
 }
 
-// lent returns the leases that a Put of the user's connection with this name may
-// mean: the one whose loan has that name, none if it was an earlier one, and any if
-// it is the name of none.
-func (r *registry) lent(user Conn, name string) []core.Lease[*conn] {
+// lent appends the leases that a Put of the user's connection with this name may mean:
+// the one whose loan has that name, none if it was an earlier one, and any if it is
+// the name of none.
+func (r *registry) lent(leases []core.Lease[*conn], user Conn, name string) []core.Lease[*conn] {
 	if !reflect.ValueOf(user).Comparable() {
-		return nil
+		return leases
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var leases []core.Lease[*conn]
 	for _, c := range r.all[user] {
 		lease, loan, last := c.lent(name)
 		switch {
 		case last:
-			return []core.Lease[*conn]{lease}
+			return append(leases[:0], lease)
 		case loan >= 0:
-			return nil
+			return leases[:0]
 		}
 		leases = append(leases, lease)
 	}

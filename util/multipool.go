@@ -167,8 +167,8 @@ func (p *MultiPool) get(opts ...core.CallOption) (Conn, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), l.wait)
-	defer cancel()
+	ctx := newPatience(l.wait)
+	defer ctx.stop()
 	lease, err := l.pool.Get(ctx, opts...)
 	if err != nil {
 		return nil, "", err
@@ -185,15 +185,16 @@ func (p *MultiPool) get(opts ...core.CallOption) (Conn, string, error) {
 // It never blocks. Put of nil does nothing. The error, which matches
 // [core.ErrStaleLease], says that the connection is not lent, or not to this caller
 // any more; nothing was done then.
-func (p *MultiPool) Put(conn Conn, serverName string, forceClose bool) error {
+func (p *MultiPool) Put(c Conn, serverName string, forceClose bool) error {
 	l, err := p.started()
 	if err != nil {
 		return err
 	}
-	if conn == nil {
+	if c == nil {
 		return nil
 	}
-	for _, lease := range l.conns.lent(conn, serverName) {
+	var one [1]core.Lease[*conn] // hardly ever are there more
+	for _, lease := range l.conns.lent(one[:0], c, serverName) {
 		if l.end(lease, forceClose) == nil {
 			return nil
 		}
