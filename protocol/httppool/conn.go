@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -20,61 +21,50 @@ import (
 // or RoundTrip failed, the pool must be told by Discard. On HTTP/2 it is safe
 // for concurrent use. [Transport] does all of that.
 type Conn struct {
-	tr     *http.Transport   // of this connection alone
-	rt     http.RoundTripper // sends on it; tr, if nothing quicker is to be had
-	end    func()            // closes it in good order if it is idle
+	cc     *http.ClientConn
 	sock   *socket
 	nc     net.Conn // sock, or TLS over it
 	http2  bool
 	secure bool
 	ping   func(context.Context, http.RoundTripper) error
 
-	handed atomic.Bool            // nc was given to tr
-	again  atomic.Bool            // it has answered a request
-	host   atomic.Pointer[string] // under which tr knows nc
-	used   atomic.Int64           // when the last response began, on the alarm's clock
-	busy   atomic.Bool            // a request waits for its response; HTTP/1.1 only
-	cut    atomic.Bool            // the pool has closed it
+	again atomic.Bool  // it has answered a request
+	used  atomic.Int64 // when the last response began, on the alarm's clock
+	busy  atomic.Bool  // a request waits for its response; HTTP/1.1 only
+	cut   atomic.Bool  // the pool has closed it
 
 	alarm    *alarm   // of all connections of the dialer
 	patience patience // HTTP/1.1 only
 }
 
+// newConn makes net/http speak on the connection nc, from now on: it has a
+// reader from the beginning.
 func newConn(ctx context.Context, d *dialer, sock *socket, nc net.Conn) (*Conn, error) {
-	c := &Conn{
-		sock: sock, nc: nc, http2: d.conf.HTTP2, secure: d.conf.TLS != nil, ping: d.conf.Ping,
-		alarm: d.alarm,
-	}
-	b := d.base
-	c.tr = &http.Transport{
-		DialContext: c.hand, DialTLSContext: c.hand,
-		DisableCompression: b.DisableCompression, ExpectContinueTimeout: b.ExpectContinueTimeout,
-		MaxResponseHeaderBytes: b.MaxResponseHeaderBytes, ReadBufferSize: b.ReadBufferSize, WriteBufferSize: b.WriteBufferSize,
-		ResponseHeaderTimeout: b.ResponseHeaderTimeout, Protocols: b.Protocols,
-	}
-	if b.HTTP2 != nil {
-		h2 := *b.HTTP2
-		c.tr.HTTP2 = &h2
-	}
+	c := &Conn{sock: sock, nc: nc, http2: d.conf.HTTP2, secure: d.conf.TLS != nil, ping: d.conf.Ping, alarm: d.alarm}
 	c.used.Store(int64(d.alarm.now()))
-	var err error
-	if c.rt, c.end, err = c.single(ctx); err != nil {
-		return nil, err
-	}
 	if !c.http2 {
 		c.patience.init(d.conf.Timeout, d.alarm.now, func() { sock.abort(errTimeout) })
 	}
-	return c, nil
+	var err error
+	c.cc, err = d.tr.NewClientConn(context.WithValue(ctx, handed{}, nc), c.scheme(), "pool:0")
+	return c, err
 }
 
-// hand gives the connection to the transport when that wants to dial. When it
-// wants to again, the connection has ended, and the request that it has in hand
-// was not sent, or may be sent twice in its opinion.
-func (c *Conn) hand(context.Context, string, string) (net.Conn, error) {
-	if c.handed.Swap(true) {
-		return nil, errGone
+// handed is the key of the connection that a transport gets when it dials.
+type handed struct{}
+
+func hand(ctx context.Context, _, _ string) (net.Conn, error) {
+	if nc, ok := ctx.Value(handed{}).(net.Conn); ok {
+		return nc, nil
 	}
-	return c.nc, nil
+	return nil, errGone // nobody asks
+}
+
+func (c *Conn) scheme() string {
+	if c.secure {
+		return "https"
+	}
+	return "http"
 }
 
 // RoundTrip implements [http.RoundTripper]: it sends the request on this
@@ -82,9 +72,9 @@ func (c *Conn) hand(context.Context, string, string) (net.Conn, error) {
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, _, err := c.roundTrip(req)
 	if err != nil {
+		closeBody(req) // which may have been done
 		return nil, err
 	}
-	resp.Request = req
 	return resp, nil
 }
 
@@ -101,23 +91,21 @@ func (c *Conn) ready(now time.Duration, sure bool) error {
 }
 
 // roundTrip sends the request and waits for the response to begin. With an
-// error it also tells whether a server may have seen anything of the request.
+// error it also tells whether a server may have looked at the request.
 func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err error) {
-	req, err = c.address(req)
-	if err != nil {
-		closeBody(req)
-		return nil, false, err
+	if req.URL == nil || req.URL.Scheme != c.scheme() {
+		return nil, false, fmt.Errorf("httppool: the scheme of the URL must be %s, as the pool's connections are", c.scheme())
 	}
 	if !c.http2 {
 		if c.busy.Swap(true) {
-			closeBody(req)
 			return nil, false, errShared
 		}
 		defer c.busy.Store(false)
 		c.patience.begin()
 	}
+	c.trace(req)
 	before := c.sock.written.Load()
-	resp, err = c.rt.RoundTrip(req)
+	resp, err = c.cc.RoundTrip(req)
 	if !c.http2 && c.patience.over() {
 		if err == nil {
 			_ = resp.Body.Close() // it has been cut off
@@ -131,9 +119,27 @@ func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err
 		}
 		return resp, true, nil
 	}
-	// On HTTP/2 others write too, and the transport knows better.
-	sent = c.sock.written.Load() != before && !errors.Is(err, errGone)
+	if c.http2 {
+		err = unseen(err)
+	}
+	sent = c.sock.written.Load() != before && !errors.Is(err, errGone) && !errors.Is(err, errRefused)
 	return nil, sent, c.reason(req.Context(), err)
+}
+
+// trace tells the hooks of a request which connection it has got. The others
+// are told by net/http.
+func (c *Conn) trace(req *http.Request) {
+	t := httptrace.ContextClientTrace(req.Context())
+	if t == nil {
+		return
+	}
+	if t.GetConn != nil {
+		t.GetConn(req.URL.Host)
+	}
+	if t.GotConn != nil {
+		idle := c.alarm.now() - time.Duration(c.used.Load())
+		t.GotConn(httptrace.GotConnInfo{Conn: c.nc, Reused: c.again.Load(), WasIdle: true, IdleTime: idle})
+	}
 }
 
 // reason says more about why a request failed than err does.
@@ -156,33 +162,6 @@ func (c *Conn) reason(ctx context.Context, err error) error {
 	}
 }
 
-// address makes the request one that the transport sends on the connection that
-// it has: for the same scheme and host always.
-func (c *Conn) address(req *http.Request) (*http.Request, error) {
-	want := "http"
-	if c.secure {
-		want = "https"
-	}
-	if req.URL == nil || req.URL.Scheme != want {
-		return req, fmt.Errorf("httppool: the scheme of the URL must be %s, as the pool's connections are", want)
-	}
-	host := c.host.Load()
-	if host == nil {
-		name := req.URL.Host
-		c.host.CompareAndSwap(nil, &name)
-		host = c.host.Load()
-	}
-	if *host == req.URL.Host {
-		return req, nil
-	}
-	r, u := *req, *req.URL
-	u.Host, r.URL = *host, &u
-	if r.Host == "" {
-		r.Host = req.URL.Host
-	}
-	return &r, nil
-}
-
 // ended reports whether the connection is of no more use, or soon will be.
 func (c *Conn) ended() bool { return c.sock.closed.Load() || c.sock.err() != nil }
 
@@ -203,14 +182,8 @@ func (c *Conn) Health(ctx context.Context) error {
 func (c *Conn) Close() error {
 	c.cut.Store(true)
 	c.patience.over()
-	if c.handed.Swap(true) {
-		c.end()
-		return c.sock.Close()
-	}
-	if c.ended() {
-		return c.sock.Close()
-	}
-	return c.nc.Close()
+	_ = c.cc.Close() // never fails
+	return c.sock.Close()
 }
 
 var (

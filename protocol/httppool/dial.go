@@ -91,16 +91,16 @@ func Dial(conf Config) core.Dialer[*Conn] {
 			d.conf.TLS.NextProtos = []string{"h2"}
 		}
 	}
-	d.base = base(conf)
-	if conf.HTTP2 {
-		d.base.ResponseHeaderTimeout = d.conf.Timeout
-	}
+	d.tr = transport(d.conf)
 	return d
 }
 
-// base is the transport of a connection but for its dialing.
-func base(conf Config) *http.Transport {
-	t := &http.Transport{ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols)}
+// transport makes connections of sockets. It sends no request.
+func transport(conf Config) *http.Transport {
+	t := &http.Transport{
+		DialContext: hand, DialTLSContext: hand,
+		ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols),
+	}
 	if b := conf.Base; b != nil {
 		t.DisableCompression, t.ExpectContinueTimeout = b.DisableCompression, b.ExpectContinueTimeout
 		t.MaxResponseHeaderBytes, t.ReadBufferSize, t.WriteBufferSize = b.MaxResponseHeaderBytes, b.ReadBufferSize, b.WriteBufferSize
@@ -117,15 +117,18 @@ func base(conf Config) *http.Transport {
 	default:
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}
-	if conf.HTTP2 && t.HTTP2 == nil {
-		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+	if conf.HTTP2 {
+		t.ResponseHeaderTimeout = conf.Timeout
+		if t.HTTP2 == nil {
+			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
+		}
 	}
 	return t
 }
 
 type dialer struct {
 	conf  Config
-	base  *http.Transport // copied field by field, never used
+	tr    *http.Transport
 	alarm *alarm
 }
 

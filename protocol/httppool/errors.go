@@ -73,6 +73,8 @@ func explain(req *http.Request, addr string, attempts int, class core.Class, err
 var (
 	// errGone: the connection had ended before the request was sent.
 	errGone = errors.New("httppool: the connection has ended")
+	// errRefused: the server has not looked at the request, and said so.
+	errRefused = errors.New("httppool: the server has refused the request unseen")
 	// errTimeout: Config.Timeout has passed.
 	errTimeout = fmt.Errorf("httppool: the server did not answer in time: %w", os.ErrDeadlineExceeded)
 	// errLength: what net/http says of it as well.

@@ -47,6 +47,8 @@ type outcome struct {
 	// worn: the connection broke, and had served before. Its server may be well:
 	// it may have closed the connection while the request was on its way.
 	worn bool
+	// unseen: the server has refused to look at the request.
+	unseen bool
 	// final: sending the request again is pointless.
 	final bool
 	// unread is the body of the request if it is as new as it was.
@@ -118,7 +120,7 @@ func (s *service) settle(req *http.Request, last outcome, attempts int, noConn e
 // outcome.
 func (s *service) repeat(req *http.Request, o *outcome) bool {
 	switch {
-	case o.final || o.stale || !s.idempotent(req) || !replayable(req):
+	case o.final || o.stale || !o.unseen && !s.idempotent(req) || !replayable(req):
 		return false
 	case o.resp != nil && o.class != core.Failure && o.class != core.Overload:
 		return false
@@ -192,12 +194,7 @@ func (s *service) outgoing(req *http.Request, b io.ReadCloser, lease core.Lease[
 	}
 	a.upload.conn, a.upload.body, a.upload.want = lease.Conn(), b, req.ContentLength
 	a.req.Body = &a.upload
-	if !lease.Conn().http2 {
-		// Sending it again is our business. On HTTP/2 the transport knows
-		// better what the server has not looked at, and says so by asking for
-		// another connection.
-		a.req.GetBody = nil
-	}
+	a.req.GetBody = nil // sending it again is our business
 	return &a.req, &a.upload
 }
 
@@ -236,6 +233,8 @@ func (s *service) failed(req *http.Request, lease core.Lease[*Conn], up *upload,
 		}
 	case up != nil && up.err() != nil:
 		o.class, o.final = core.Ignored, true // it is the body that is at fault
+	case errors.Is(err, errRefused):
+		o.class, o.unseen = core.Overload, true
 	case !sent && (broken || errors.Is(err, errGone)):
 		o.class, o.stale, broken = core.Ignored, true, true
 	case !sent:
@@ -246,7 +245,7 @@ func (s *service) failed(req *http.Request, lease core.Lease[*Conn], up *upload,
 	if up != nil {
 		o.unread = up.failed(o.stale)
 	}
-	if sent || o.class == core.Cancelled {
+	if sent || o.unseen || o.class == core.Cancelled {
 		lease.Report(core.Report{Class: o.class, Latency: took})
 	}
 	var timeout interface{ Timeout() bool }
