@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
 )
 
@@ -73,7 +74,7 @@ func TestThePoolAddsNoAllocation(t *testing.T) {
 }
 
 func TestPeekAllocatesNothing(t *testing.T) {
-	if !cheapPeek {
+	if !sock.Cheap {
 		t.Skip("this system has no cheap way to look at a socket")
 	}
 	c, err := Dial(Config{}).Dial(t.Context(), endpoints(parrot(t))[0])

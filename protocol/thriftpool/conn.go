@@ -11,6 +11,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
 
 // Conn is one connection to a Thrift server, opened by the dialer of [Dial].
@@ -25,11 +26,7 @@ type Conn struct {
 	timeout time.Duration // of one call; 0 = none
 	ping    func(context.Context, thrift.TClient) error
 
-	raw   net.Conn // the socket
-	nc    net.Conn // raw, or TLS over it
-	probe *probe   // looks at the socket; nil when it has no descriptor
-	drain func() error
-
+	sock   *sock.Socket
 	wire   *wire
 	framed *framed // nil when the transport is the user's
 	std    *thrift.TStandardClient
@@ -37,10 +34,10 @@ type Conn struct {
 	frames bool        // a request is complete with its last byte only
 
 	used  time.Time // when the last call ended
-	armed time.Time // the deadline that is set on nc; zero = none
+	armed time.Time // the deadline that is set on sock; zero = none
 
-	alarm *alarm // of all connections of the dialer
-	guard guard  // ends a call when its context is cancelled
+	alarm *alarm      // of all connections of the dialer
+	guard *sock.Guard // ends a call when its context is cancelled
 
 	mu     sync.Mutex
 	broken error // why no further call may be made; written by the caller only; nil = none
@@ -65,7 +62,7 @@ func (c *Conn) call(ctx context.Context, method string, args, result thrift.TStr
 	start := time.Now()
 	if v, err = c.begin(ctx, start); err == nil {
 		meta, err = c.std.Call(ctx, method, args, result)
-		hit := c.guard.end()
+		hit := c.guard.End()
 		took = time.Since(start)
 		c.used = start.Add(took)
 		if result == nil {
@@ -98,14 +95,14 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 		}
 		return v, err
 	}
-	if cheapPeek && (start.Sub(c.used) >= rested || c.alarm.raised(start)) {
+	if sock.Cheap && (start.Sub(c.used) >= rested || c.alarm.raised(start)) {
 		if err = c.Peek(); err != nil {
 			c.alarm.raise(start)
 		}
 	}
 	if err == nil && !deadline.Equal(c.armed) {
 		c.armed = deadline
-		err = c.nc.SetDeadline(deadline)
+		err = c.sock.Conn.SetDeadline(deadline)
 	}
 	if err != nil {
 		return verdict{class: core.Ignored, silent: true, stale: true}, &transportError{thrift.NOT_OPEN, err}
@@ -116,7 +113,7 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 		c.wire.begin()
 	}
 	if ctx != context.Background() && ctx != context.TODO() {
-		c.guard.begin(ctx)
+		c.guard.Begin(ctx)
 	}
 	return verdict{}, nil
 }
@@ -200,7 +197,7 @@ func (c *Conn) ending(ctx context.Context, hit bool) ending {
 var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
 
 // abort makes the call in flight return.
-func (c *Conn) abort() { _ = c.raw.SetDeadline(past) } // fails only when the call fails anyhow
+func (c *Conn) abort() { _ = c.sock.Raw.SetDeadline(past) } // fails only when the call fails anyhow
 
 // explain makes the error that a caller gets.
 func (c *Conn) explain(method string, v verdict, err error) *Error {
@@ -228,24 +225,10 @@ func (c *Conn) Peek() error {
 	if c.wire.buffered() > 0 {
 		return errLeftover
 	}
-	if c.probe == nil {
-		return nil
+	if !sock.Cheap {
+		c.armed = past // the look changes the deadline
 	}
-	pending, err := true, error(nil)
-	if cheapPeek || c.drain == nil {
-		pending, err = c.probe.peek()
-	}
-	if !cheapPeek {
-		c.armed = past // the probe has changed the deadline
-	}
-	switch {
-	case err != nil || !pending:
-		return err
-	case c.drain != nil:
-		return c.drain()
-	default:
-		return errLeftover
-	}
+	return c.sock.Peek()
 }
 
 // Health implements [core.HealthChecker] with [Config.Ping]. Without one it
@@ -264,10 +247,10 @@ func (c *Conn) Close() error {
 	c.mu.Lock()
 	broken := c.broken != nil
 	c.mu.Unlock()
-	if c.guard.abandon() || broken {
-		return c.raw.Close()
+	if c.guard.Abandon() || broken {
+		return c.sock.Raw.Close()
 	}
-	return c.nc.Close()
+	return c.sock.Conn.Close()
 }
 
 // asTransport makes an error of the connection a TTransportException.

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
 
 // DefaultTimeout is what a [Config.Timeout] of zero means.
@@ -66,7 +66,7 @@ type Config struct {
 // the Config. A connection carries one call at a time: leave [core.Share] at 1.
 // It keeps 8 KB for reading and up to 64 KB for writing.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, dog: newWatchdog(), alarm: newAlarm(), timeout: conf.Timeout, tls: conf.TLS}
+	d := &dialer{conf: conf, dog: sock.NewWatchdog(), alarm: newAlarm(), timeout: conf.Timeout, tls: conf.TLS}
 	if d.tls == nil {
 		d.tls = conf.Thrift.GetTLSConfig()
 	}
@@ -79,9 +79,6 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	if d.conf.Protocol == nil {
 		d.conf.Protocol = thrift.NewTBinaryProtocolFactoryConf(conf.Thrift)
 	}
-	if d.conf.DialContext == nil {
-		d.conf.DialContext = new(net.Dialer).DialContext
-	}
 	return d
 }
 
@@ -89,7 +86,7 @@ type dialer struct {
 	conf    Config
 	tls     *tls.Config
 	timeout time.Duration
-	dog     *watchdog
+	dog     *sock.Watchdog
 	alarm   *alarm
 }
 
@@ -121,11 +118,7 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 }
 
 func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
-	network, addr := "tcp", e.Addr
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	raw, err := d.conf.DialContext(ctx, network, addr)
+	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -138,25 +131,19 @@ func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 
 // connect builds a Conn over an open socket.
 func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*Conn, error) {
-	nc, pr := raw, newProbe(raw)
-	var drain func() error
-	if d.tls != nil {
-		tc, s, err := handshake(ctx, raw, pr, d.tls, e)
-		if err != nil {
-			return nil, err
-		}
-		nc, drain = tc, func() error { return s.drain(tc) }
-	}
-	c, err := d.stack(newWire(nc))
+	s, err := sock.Open(ctx, raw, d.tls, e.Addr)
 	if err != nil {
 		return nil, err
 	}
-	c.addr, c.timeout, c.ping = e.Addr, d.timeout, d.conf.Ping
-	c.raw, c.nc, c.probe, c.drain = raw, nc, pr, drain
+	c, err := d.stack(newWire(s.Conn))
+	if err != nil {
+		return nil, err
+	}
+	c.addr, c.timeout, c.ping, c.sock = e.Addr, d.timeout, d.conf.Ping, s
 	if c.frames && d.tls == nil {
 		c.wire.waitFor, c.wire.waitsOne = lowWater(raw), true
 	}
-	c.guard.dog, c.guard.abort = d.dog, c.abort
+	c.guard = d.dog.Guard(c.abort)
 	c.alarm, c.used = d.alarm, time.Now()
 	return c, nil
 }

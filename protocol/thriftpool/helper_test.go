@@ -22,12 +22,7 @@ const patience = 10 * time.Second
 // newPool returns a pool that the test closes. Closing it must not take long.
 func newPool(tb testing.TB, conf Config, addrs []string, opts ...core.Option) *core.Pool[*Conn] {
 	tb.Helper()
-	return poolOf(tb, Dial(conf), addrs, opts...)
-}
-
-func poolOf(tb testing.TB, d core.Dialer[*Conn], addrs []string, opts ...core.Option) *core.Pool[*Conn] {
-	tb.Helper()
-	pool, err := core.New(endpoints(addrs...), d, opts...)
+	pool, err := core.New(endpoints(addrs...), Dial(conf), opts...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -39,15 +34,6 @@ func poolOf(tb testing.TB, d core.Dialer[*Conn], addrs []string, opts ...core.Op
 		}
 	})
 	return pool
-}
-
-func dialerOf(tb testing.TB, conf Config) *dialer {
-	tb.Helper()
-	d, ok := Dial(conf).(*dialer)
-	if !ok {
-		tb.Fatal("not a dialer")
-	}
-	return d
 }
 
 // newClient returns a generated client over a new pool of one connection per

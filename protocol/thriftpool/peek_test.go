@@ -1,6 +1,7 @@
 package thriftpool
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
 )
 
@@ -49,7 +51,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 		{"it spoke unasked", func(nc net.Conn) {
 			answer(nc, []byte("hello"))
 			next(nc)
-		}, errLeftover},
+		}, sock.ErrUnasked},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := make(chan struct{})
@@ -74,7 +76,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 
 func TestPeekWorksPastADeadline(t *testing.T) {
 	conn := dialed(t, Config{}, func(nc net.Conn) { next(nc) })
-	if err := conn.nc.SetDeadline(past); err != nil {
+	if err := conn.sock.Conn.SetDeadline(past); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Peek(); err != nil {
@@ -85,11 +87,13 @@ func TestPeekWorksPastADeadline(t *testing.T) {
 func TestPeekCannotTellWithoutADescriptor(t *testing.T) {
 	a, b := net.Pipe()
 	defer func() { _ = b.Close() }()
-	conn := &Conn{raw: a, nc: a, wire: newWire(a), probe: newProbe(a)}
-	if cheapPeek {
-		if err := conn.Peek(); err != nil {
-			t.Error(err)
-		}
+	conf := Config{DialContext: func(context.Context, string, string) (net.Conn, error) { return a, nil }}
+	conn, err := Dial(conf).Dial(t.Context(), endpoints("pipe")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Peek(); err != nil {
+		t.Error(err)
 	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
@@ -109,7 +113,7 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 		}{
 			{"close_notify", func(tc *tls.Conn, _ net.Conn) { _ = tc.Close() }, io.EOF},
 			{"only FIN", func(_ *tls.Conn, nc net.Conn) { _ = nc.Close() }, io.EOF},
-			{"words", func(tc *tls.Conn, _ net.Conn) { answer(tc, []byte("x")) }, errLeftover},
+			{"words", func(tc *tls.Conn, _ net.Conn) { answer(tc, []byte("x")) }, sock.ErrUnasked},
 		} {
 			t.Run(tls.VersionName(version)+" "+c.name, func(t *testing.T) {
 				begin := make(chan struct{})
@@ -122,7 +126,7 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 					close(ready)
 					<-begin
 					c.end(tc, nc)
-					if c.want == errLeftover { //nolint:errorlint // identity is meant
+					if c.want == sock.ErrUnasked { //nolint:errorlint // identity is meant
 						next(nc)
 					}
 				})
