@@ -199,8 +199,7 @@ func (w *stress) call(ctx context.Context) {
 	}
 	l, err := w.pool.Get(ctx, opts...)
 	if err != nil {
-		var e *core.Error
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*core.Error](err); !ok {
 			w.errorf("not a core.Error: %v", err)
 		}
 		return

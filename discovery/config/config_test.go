@@ -78,8 +78,7 @@ func TestWhatIsNotSetIsLeftToThePool(t *testing.T) {
 func TestFieldsHaveTheSameNameInEveryNotation(t *testing.T) {
 	typ := reflect.TypeFor[config.Config]()
 	var names []string
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		j, y := f.Tag.Get("json"), f.Tag.Get("yaml")
 		name, _, _ := strings.Cut(j, ",")
 		if j != y || strings.ReplaceAll(name, "_", "") != strings.ToLower(f.Name) {
