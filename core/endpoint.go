@@ -46,7 +46,8 @@ func (e Endpoint) Validate() error {
 
 // Equal reports whether e and o are the same server with the same attributes.
 func (e Endpoint) Equal(o Endpoint) bool {
-	return e.Addr == o.Addr && e.Weight == o.Weight && e.Zone == o.Zone && maps.Equal(e.Attrs, o.Attrs)
+	return e.Addr == o.Addr && e.Weight == o.Weight && e.Zone == o.Zone &&
+		(len(e.Attrs) == 0 && len(o.Attrs) == 0 || maps.Equal(e.Attrs, o.Attrs))
 }
 
 func (e Endpoint) weight() float64 {

@@ -127,7 +127,7 @@ func newRequest(opts []CallOption) request {
 func (r *request) resolve(v *view) {
 	r.only, r.shunt = nil, [waitq.MaxAvoid]*slots.Set{}
 	if r.on != "" {
-		r.only = v.byAddr[r.on]
+		r.only = v.byAddr.get(r.on)
 		return
 	}
 	r.shun(v)
@@ -143,7 +143,7 @@ func (r *request) resolve(v *view) {
 func (r *request) shun(v *view) {
 	k := 0
 	for _, a := range r.avoid[:min(r.n, len(r.avoid))] {
-		if s := v.byAddr[a]; s != nil && !slices.Contains(r.shunt[:k], &s.Set) {
+		if s := v.byAddr.get(a); s != nil && !slices.Contains(r.shunt[:k], &s.Set) {
 			r.shunt[k] = &s.Set
 			k++
 		}

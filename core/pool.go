@@ -223,6 +223,7 @@ func (p *pool) start(w Watcher) {
 	loop := watch.Loop[Endpoint]{
 		Watch:    w.Watch,
 		Key:      func(e Endpoint) string { return e.Addr },
+		Same:     same,
 		Check:    Endpoint.Validate,
 		Grace:    p.cfg.shrinkGrace,
 		Apply:    p.apply,

@@ -19,11 +19,14 @@ import (
 // view is the set of endpoints that calls choose from. It is immutable: a
 // change of the set makes a new one.
 type view struct {
-	state  State
-	since  time.Time
-	subs   []*subpool.Sub // by the picker's index
-	byAddr map[string]*subpool.Sub
-	picker Picker
+	state State
+	since time.Time
+	set   []Endpoint // as it was reported
+	// subs are the sub-pools by the picker's index, members what it knows of them.
+	subs    []*subpool.Sub
+	members []Member
+	byAddr  index
+	picker  Picker
 	// fast is the default policy's picker, if that is the one, to spare the
 	// call path two indirections, and ejector what ejects.
 	fast    *policy.Picker
@@ -50,12 +53,15 @@ type server struct {
 	pool     *pool
 	endpoint atomic.Pointer[Endpoint]
 	index    atomic.Int32 // in the newest view that has it
+	at       int          // likewise, for edit alone
 }
 
-func serverOf(sl *slots.Slot) *server {
-	s, _ := subpool.Of(sl).Tag.(*server)
-	return s
+func recordOf(s *subpool.Sub) *server {
+	srv, _ := s.Tag.(*server)
+	return srv
 }
+
+func serverOf(sl *slots.Slot) *server { return recordOf(subpool.Of(sl)) }
 
 // apply takes over a set: new sub-pools for endpoints that came, the same ones
 // for those that stayed; then the new view, and only then the drain of those
@@ -65,40 +71,24 @@ func (p *pool) apply(set []Endpoint) {
 	if old.closed {
 		return
 	}
-	next := &view{
-		state: Ready, since: old.since, subs: make([]*subpool.Sub, 0, len(set)),
-		byAddr: make(map[string]*subpool.Sub, len(set)), picker: old.picker, fast: old.fast, ejector: old.ejector,
-	}
+	next := *old
+	next.state, next.set = Ready, set
 	switch {
 	case old.state == Stale:
 		next.state = Stale // until the watch is known to live
 	case len(set) == 0:
 		next.state = Empty
 	}
-	same := len(set) == len(old.subs) && old.state != Pending
+	c := old.difference(set)
+	same := c.none() && old.state != Pending
 	var added []*subpool.Sub
-	for i := range set {
-		e := &set[i]
-		s := old.byAddr[e.Addr]
-		if s == nil {
-			s = p.newSub(*e)
-			added = append(added, s)
-			same = false
-		} else if srv, _ := s.Tag.(*server); !srv.endpoint.Load().Equal(*e) {
-			changed := *e // a pointer into set would keep all of it
-			srv.endpoint.Store(&changed)
-			same = false
+	if !same {
+		rand.Shuffle(len(c.came), func(i, j int) { c.came[i], c.came[j] = c.came[j], c.came[i] })
+		for _, e := range c.came {
+			added = append(added, p.newSub(e))
 		}
-		next.subs = append(next.subs, s)
-		next.byAddr[e.Addr] = s
-	}
-	if same {
-		next.subs = old.subs
-	} else {
-		// Differently in each process, so that pickers which go by index do
-		// not make a fleet of clients march in step.
-		rand.Shuffle(len(next.subs), func(i, j int) { next.subs[i], next.subs[j] = next.subs[j], next.subs[i] })
-		next.picker = p.build(old.picker, next.subs)
+		next.edit(&c, added)
+		next.picker = p.build(old.picker, next.members)
 		next.fast, next.ejector = nil, nil
 		switch p := next.picker.(type) {
 		case defaultPicker:
@@ -106,12 +96,8 @@ func (p *pool) apply(set []Endpoint) {
 		case *ejectingPicker:
 			next.fast, next.ejector = p.fast, p.ejector
 		}
-		for i, s := range next.subs {
-			srv, _ := s.Tag.(*server)
-			srv.index.Store(int32(i))
-		}
 	}
-	if !p.publish(old, next) {
+	if !p.publish(old, &next) {
 		for _, s := range added {
 			p.drain(s, 0)
 		}
@@ -123,11 +109,9 @@ func (p *pool) apply(set []Endpoint) {
 			s.Refill()
 		}
 	}
-	for a, s := range old.byAddr {
-		if next.byAddr[a] == nil {
-			p.event(Event{Kind: EndpointRemoved, Endpoint: a})
-			p.drain(s, max(p.cfg.drainTimeout, 1))
-		}
+	for _, s := range c.left {
+		p.event(Event{Kind: EndpointRemoved, Endpoint: addr(s)})
+		p.drain(s, max(p.cfg.drainTimeout, 1))
 	}
 	if !same {
 		p.queue.KickAll()
@@ -145,12 +129,7 @@ func (p *pool) newSub(e Endpoint) *subpool.Sub {
 
 // build asks the balancer for a picker. One that panics or returns nil leaves
 // the choice to the default.
-func (p *pool) build(previous Picker, subs []*subpool.Sub) (picker Picker) {
-	members := make([]Member, len(subs))
-	for i, s := range subs {
-		srv, _ := s.Tag.(*server)
-		members[i] = Member{Endpoint: *srv.endpoint.Load(), load: &s.Load}
-	}
+func (p *pool) build(previous Picker, members []Member) (picker Picker) {
 	defer func() {
 		err := errors.New("core: the balancer failed: Build returned nil")
 		if v := recover(); v != nil {
@@ -246,6 +225,5 @@ func (p *pool) report(s *server, r Report) {
 }
 
 func addr(s *subpool.Sub) string {
-	srv, _ := s.Tag.(*server)
-	return srv.endpoint.Load().Addr
+	return recordOf(s).endpoint.Load().Addr
 }

@@ -197,7 +197,7 @@ func (o *oracle) run() {
 	go func() {
 		defer close(done)
 		l := watch.Loop[entry]{
-			Watch: o.watch, Key: key, Check: check, Grace: o.grace, Apply: o.apply,
+			Watch: o.watch, Key: key, Same: same, Check: check, Grace: o.grace, Apply: o.apply,
 			Rejected: func(entry, error) {}, Changed: func(watch.Status, error) {},
 		}
 		l.Run(ctx)

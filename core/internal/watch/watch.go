@@ -49,13 +49,16 @@ type Loop[E any] struct {
 	Watch func(ctx context.Context, report func([]E)) error
 	// Key identifies an entry.
 	Key func(E) string
+	// Same reports whether two entries do not differ in anything.
+	Same func(a, b *E) bool
 	// Check rejects a bad entry.
 	Check func(E) error
 	// Grace is how long entries are kept that vanish when more than half of
 	// what the registry said before vanishes at once; zero: not at all.
 	Grace time.Duration
 
-	// Apply takes over a set without duplicates or bad entries. Rejected and
+	// Apply takes over a set without duplicates or bad entries, which it may
+	// keep; nobody must change it. Rejected and
 	// Changed tell of dropped entries and of the status. All are called from
 	// the goroutine of Run.
 	Apply    func(set []E)
@@ -89,10 +92,11 @@ func (l *Loop[E]) Run(ctx context.Context) {
 
 type runner[E any] struct {
 	*Loop[E]
-	// set is the set in use: what the registry said, and what is held.
+	// set is the set in use: what the registry said, and what is held. It is
+	// immutable, like said.
 	set []E
-	// said is the latest report, and present the keys in it; pending while it
-	// waits for a burst to end.
+	// said is the latest report without bad entries and duplicates, and present
+	// the keys in it; pending while it waits for a burst to end.
 	said    []E
 	present map[string]bool
 	pending bool
@@ -173,13 +177,48 @@ func (r *runner[E]) timer() (<-chan time.Time, func()) {
 	return t.C, func() { t.Stop() }
 }
 
-// report takes a set at once, or at the end of the burst it belongs to.
+// report takes a set, which is its own, at once or at the end of the burst it
+// belongs to.
 func (r *runner[E]) report(set []E) {
-	r.present = make(map[string]bool, len(set))
-	r.said, r.pending = r.clean(set, r.present), true
+	r.said, r.pending = r.cleaned(set), true
 	if time.Since(r.taken) >= coalesce {
 		r.take()
 	}
+}
+
+// cleaned drops bad entries and duplicates from a report. What is alike at both
+// ends of the one before was found to be good then: of thousands of entries few
+// change at a time.
+func (r *runner[E]) cleaned(set []E) []E {
+	from, oldEnd, newEnd := Middle(r.said, set, r.Same)
+	for _, e := range r.said[from:oldEnd] {
+		delete(r.present, r.Key(e))
+	}
+	for _, e := range set[from:newEnd] {
+		if r.present[r.Key(e)] { // perhaps it is the other one that must go
+			from, newEnd = 0, len(set)
+			break
+		}
+	}
+	if from == 0 && newEnd == len(set) {
+		r.present = make(map[string]bool, len(set))
+	}
+	good := from + len(r.clean(set[from:newEnd], r.present))
+	return slices.Delete(set, good, newEnd)
+}
+
+// Middle returns where two sets differ: they are alike before from, and after
+// the ends of what is between, oldEnd and newEnd.
+func Middle[E any](old, set []E, same func(a, b *E) bool) (from, oldEnd, newEnd int) {
+	oldEnd, newEnd = len(old), len(set)
+	for from < oldEnd && from < newEnd && same(&old[from], &set[from]) {
+		from++
+	}
+	for oldEnd > from && newEnd > from && same(&old[oldEnd-1], &set[newEnd-1]) {
+		oldEnd--
+		newEnd--
+	}
+	return from, oldEnd, newEnd
 }
 
 // due does what the timer was for.
@@ -187,7 +226,7 @@ func (r *runner[E]) due() {
 	if now := time.Now(); len(r.held) > 0 && !now.Before(r.deadline) {
 		// The registry has said so for long enough: out of the set, so that
 		// take does not see them vanish once more.
-		r.set = slices.DeleteFunc(r.set, func(e E) bool {
+		r.set = slices.DeleteFunc(slices.Clone(r.set), func(e E) bool {
 			until, held := r.held[r.Key(e)]
 			return held && !now.Before(until)
 		})
@@ -220,8 +259,9 @@ func (r *runner[E]) clean(set []E, seen map[string]bool) []E {
 // take puts what the registry said, and what is held against it, to use.
 func (r *runner[E]) take() {
 	r.pending, r.taken = false, time.Now()
+	from, oldEnd, _ := Middle(r.set, r.said, r.Same)
 	var fresh []string // vanished since the last time
-	for _, e := range r.set {
+	for _, e := range r.set[from:oldEnd] {
 		k := r.Key(e)
 		if _, held := r.held[k]; !held && !r.present[k] {
 			fresh = append(fresh, k)
@@ -236,17 +276,21 @@ func (r *runner[E]) take() {
 		}
 	}
 	maps.DeleteFunc(r.held, func(k string, _ time.Time) bool { return r.present[k] })
-	r.set = slices.Concat(r.said, slices.DeleteFunc(r.set, func(e E) bool {
-		_, held := r.held[r.Key(e)]
-		return !held
-	}))
+	last := r.set
+	r.set = r.said
+	if len(r.held) > 0 {
+		r.set = slices.Concat(r.said, slices.DeleteFunc(slices.Clone(last), func(e E) bool {
+			_, held := r.held[r.Key(e)]
+			return !held
+		}))
+	}
 	r.deadline = time.Time{}
 	for _, until := range r.held {
 		if r.deadline.IsZero() || until.Before(r.deadline) {
 			r.deadline = until
 		}
 	}
-	r.Apply(slices.Clone(r.set))
+	r.Apply(r.set)
 }
 
 // replace puts v in place of what c holds, if anything; c has room for one. It

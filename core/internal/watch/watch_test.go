@@ -19,6 +19,8 @@ import (
 // makes it a bad one.
 type entry string
 
+func same(a, b *entry) bool { return *a == *b }
+
 func key(e entry) string {
 	k, _, _ := strings.Cut(string(e), "=")
 	return k
@@ -73,7 +75,7 @@ func try(t *testing.T, grace time.Duration, w func(context.Context, func([]entry
 	ctx, stop := context.WithCancel(t.Context())
 	r := &trial{t: t, begun: time.Now(), stop: stop, done: make(chan struct{})}
 	l := watch.Loop[entry]{
-		Watch: w, Key: key, Check: check, Grace: grace,
+		Watch: w, Key: key, Same: same, Check: check, Grace: grace,
 		Apply:    func(set []entry) { r.note("set " + words(set)) },
 		Rejected: func(e entry, err error) { r.note(fmt.Sprintf("rejected %s: %v", e, err)) },
 		Changed: func(s watch.Status, err error) {
@@ -317,7 +319,7 @@ func TestSetAndEndThatComeWhileTheLastSetIsTakenOverAreBothSeen(t *testing.T) {
 					report(set("b"))
 					return errors.New("lost")
 				},
-				Key: key, Check: check, Rejected: func(entry, error) {}, Changed: func(watch.Status, error) {},
+				Key: key, Same: same, Check: check, Rejected: func(entry, error) {}, Changed: func(watch.Status, error) {},
 				Apply: func(set []entry) {
 					last = words(set)
 					time.Sleep(s)
