@@ -419,6 +419,29 @@ func TestNoiseDoesNotMakeAFavourite(t *testing.T) {
 	}
 }
 
+// TestSmallDifferencesCountWhereCallsMeet: there calls in flight put right what
+// noise gets wrong.
+func TestSmallDifferencesCountWhereCallsMeet(t *testing.T) {
+	for _, c := range []struct {
+		clients     int
+		least, most float64
+	}{{1, 0.45, 0.55}, {30, 0.2, 0.45}} {
+		w := newWorld(equal(10)...)
+		answer := func(i int) (time.Duration, policy.Outcome) {
+			return 10*ms + time.Duration(i%2)*2*ms, policy.Answered
+		}
+		w.serve(5*time.Second, c.clients, answer)
+		seen, slower := w.serve(20*time.Second, c.clients, answer), 0.0
+		for i := 1; i < 10; i += 2 {
+			slower += share(seen, i)
+		}
+		if slower < c.least || slower > c.most {
+			t.Errorf("%d clients: the five that are a fifth slower got %.3f of the calls, want %.2f to %.2f",
+				c.clients, slower, c.least, c.most)
+		}
+	}
+}
+
 func TestFasterServerIsUsedWhenCallsNeverMeet(t *testing.T) {
 	w := newWorld(1, 1)
 	answer := func(i int) (time.Duration, policy.Outcome) {

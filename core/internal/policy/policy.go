@@ -3,11 +3,12 @@
 //
 //	score = cost x (in-flight + 1),  cost = latency / weight
 //
-// All endpoints are looked at when there are at most four, else four at
+// All endpoints are looked at when there are at most eight, else eight at
 // random (Mitzenmacher, "The Power of Two Choices in Randomized Load
-// Balancing", IEEE TPDS 12(10), 2001; four instead of two since the plain
-// average reacts slower than a peak-sensitive one and the wider choice makes
-// up for it). Equal scores are decided at random.
+// Balancing", IEEE TPDS 12(10), 2001; more than two since the plain average
+// reacts slower than a peak-sensitive one, as the balancer of that name in
+// Finagle has it, and the wider choice makes up for it). Equal scores are
+// decided at random. What the figures below lead to is shown by bench/policy.
 //
 // The package knows no pool and no clock: time is a parameter, so that a
 // simulation can drive it.
@@ -24,7 +25,7 @@ import (
 
 const (
 	// choices is how many endpoints one pick looks at.
-	choices = 4
+	choices = 8
 	// window is the time constant of the latency average, and floor the least
 	// weight of one sample in it, so that a burst of calls counts too.
 	window = 2 * time.Second
@@ -38,10 +39,13 @@ const (
 	// clip: one answer counts for no more than this many times the average it
 	// goes into, so that a single outlier does not shut an endpoint out.
 	clip = 8
-	// band: latencies within this factor of the fleet's count as equal, so
-	// that noise in the averages does not turn a homogeneous fleet into a
-	// preferred server and idle ones.
-	band = 1.5
+	// band: latencies within this factor of the fleet's count as equal while
+	// calls do not meet, so that noise in the averages does not turn a
+	// homogeneous fleet into a preferred server and idle ones. Where they meet,
+	// calls in flight correct a preference that is a mistake, and it shrinks,
+	// by meeting per call in flight beyond the first.
+	band    = 1.5
+	meeting = 16
 	// penalty is the least latency of a failed call, in fleet latencies. Where
 	// most calls fail, each counts as twice the endpoint's own average, so that
 	// it gets ever dearer, up to worst fleet latencies: a server that fails at
@@ -53,15 +57,22 @@ const (
 
 	// A word compares scores and carries the winner below: 28 bits of cost
 	// (latency over relative weight, in units of 64 ns: up to 17 s), 16 of
-	// in-flight calls, 2 to decide between equals, 18 of index.
-	costUnit  = 64
-	maxCost   = 1<<28 - 1
-	tieBits   = 2
-	indexBits = 18
+	// in-flight calls, then 8 random bits to decide between equals, and 3 of
+	// the number of the choice.
+	costUnit   = 64
+	maxCost    = 1<<28 - 1
+	tieBits    = 8
+	tieMask    = 1<<tieBits - 1
+	choiceBits = 3
+	scoreShift = 20
+
+	// golden is 2^64 over the golden ratio: a multiple of it is another random
+	// number.
+	golden = 0x9e3779b97f4a7c15
 )
 
 // Max is how many endpoints a picker chooses from; further ones are ignored.
-const Max = 1 << indexBits
+const Max = 1 << 18
 
 // Outcome is what a report says of the server.
 type Outcome uint8
@@ -89,12 +100,16 @@ type Member struct {
 type Picker struct {
 	loads []*slots.Load
 	nodes []*node
+	// strides are the steps from one choice of a pick to the next.
+	strides []uint32
 	// mean is the fleet's latency per answer in ns, float64 bits; 0: unknown.
 	// Failures do not count in it: they count as a multiple of it.
 	mean atomic.Uint64
 	// least is the score of the cheapest endpoint while no call is in flight
 	// there, or less; more only for the rest of a tick in which it got cheaper.
 	least atomic.Uint64
+	// met is the mean number of calls in flight beyond the first, float64 bits.
+	met atomic.Uint64
 	// ticked is the time of the last tick.
 	ticked atomic.Int64
 }
@@ -123,7 +138,7 @@ type node struct {
 // knew keep their averages; new ones begin at the fleet's.
 func New(previous *Picker, members []Member) *Picker {
 	members = members[:min(len(members), Max)]
-	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members))}
+	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)), strides: steps(len(members))}
 	p.least.Store(math.MaxUint64)
 	total := 0.0
 	for _, m := range members {
@@ -132,6 +147,7 @@ func New(previous *Picker, members []Member) *Picker {
 	if previous != nil {
 		p.mean.Store(previous.mean.Load())
 		p.ticked.Store(previous.ticked.Load())
+		p.met.Store(previous.met.Load())
 	}
 	for i, m := range members {
 		n, _ := m.Load.Policy.(*node)
@@ -153,53 +169,72 @@ func New(previous *Picker, members []Member) *Picker {
 // The first one drawn is taken without a look at the others when none can be
 // better: no call is in flight there and nobody is cheaper. Most picks of a fleet
 // that is not busy are of this kind, and touch one endpoint's memory instead of
-// four; the choice is the same.
+// eight; the choice is the same.
 func (p *Picker) Pick() int {
-	loads := p.loads
-	n := uint64(len(loads))
-	if n <= choices {
-		if n < 2 {
-			return int(n) - 1
-		}
-		return p.pickAll()
+	n := uint64(len(p.loads))
+	if n < 2 {
+		return int(n) - 1
 	}
-	// Four 32-bit windows of one random word, 16 bits apart: each is a
-	// fraction whose product with n is an index.
 	r := rand.Uint64()
-	a := r >> 32 * n >> 32
-	if score(loads[a]) <= p.least.Load() {
-		return int(a)
+	first := r >> 32 * n >> 32
+	if score(p.loads[first]) <= p.least.Load() {
+		return int(first)
 	}
-	b := r << 16 >> 32 * n >> 32
-	c := r << 32 >> 32 * n >> 32
-	d := (r<<48>>32 | r>>48) * n >> 32
-	// Of equals the first one drawn wins: as good as any.
-	const drawn = 1 << indexBits
-	best := min(score(loads[a])|a, score(loads[b])|1*drawn|b, score(loads[c])|2*drawn|c, score(loads[d])|3*drawn|d)
-	return int(best & (Max - 1))
+	ties, best := r*golden, uint64(math.MaxUint64)
+	if n <= choices {
+		for i, l := range p.loads {
+			best = min(best, score(l)|ties&tieMask<<choiceBits|uint64(i))
+			ties >>= tieBits
+		}
+		return int(best & (choices - 1))
+	}
+	stride := uint64(p.strides[r&math.MaxUint32*uint64(len(p.strides))>>32])
+	at := first
+	for k := range uint64(choices) {
+		best = min(best, score(p.loads[at])|ties&tieMask<<choiceBits|k)
+		ties >>= tieBits
+		at = less(at+stride, n)
+	}
+	at = first + best&(choices-1)*stride
+	return int(less(less(less(at, 4*n), 2*n), n))
 }
 
-// pickAll is Pick among a few. Of equals the one with the least random number
-// wins.
-func (p *Picker) pickAll() int {
-	r, best := rand.Uint64(), uint64(math.MaxUint64)
-	if i := r >> 48 * uint64(len(p.loads)) >> 16; score(p.loads[i]) <= p.least.Load() {
-		return int(i) // as in Pick
-	}
-	for i, l := range p.loads {
-		best = min(best, score(l)|r&0xfff<<tieBits|uint64(i))
-		r >>= 12
-	}
-	return int(best & (choices - 1))
+// less returns x less n, or x if that is smaller, without a branch.
+func less(x, n uint64) uint64 {
+	d := x - n
+	return d + n&uint64(int64(d)>>63)
 }
 
-// score is what a pick compares, with room for a tie and an index below it. An
-// endpoint that is out costs about the most there is, times more calls than one
-// that is not can have: it comes last whatever the others cost.
+// steps returns strides that lead around n endpoints without coming upon one
+// twice, which are those that have no divisor in common with n: all, or some if
+// there are many.
+func steps(n int) []uint32 {
+	const some = 64
+	var s []uint32
+	for k := 1; k < n && len(s) < some; k++ {
+		step := k
+		if n > some {
+			step = 1 + rand.IntN(n-1)
+		}
+		a, b := n, step
+		for b > 0 {
+			a, b = b, a%b
+		}
+		if a == 1 {
+			s = append(s, uint32(step))
+		}
+	}
+	return s
+}
+
+// score is what a pick compares, with room below it for what decides between
+// equals and the winner. An endpoint that is out costs about the
+// most there is, times more calls than one that is not can have: it comes last
+// whatever the others cost.
 func score(l *slots.Load) uint64 {
 	calls := l.Pressure()
 	cost := l.Cost.Load() | -(calls/slots.OutPressure)&maxCost
-	return cost * (calls + 1) << (tieBits + indexBits)
+	return cost * (calls + 1) << scoreShift
 }
 
 // PickKey returns the index of the endpoint that key belongs to, or -1 if
@@ -288,18 +323,22 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 func (p *Picker) Tick(now time.Duration) {
 	since := int64(now) - p.ticked.Swap(int64(now))
 	var sum, answers, calls float64
+	inFlight := 0
 	for _, n := range p.nodes {
 		calls += float64(n.count.Load())
 		answers += float64(n.answers.Swap(0))
 		sum += float64(n.sum.Swap(0))
+		inFlight += n.load.InFlight()
 	}
+	fresh := 1 - math.Exp(-float64(since)/float64(window))
+	met := math.Float64frombits(p.met.Load())
+	p.met.Store(math.Float64bits(met + fresh*(max(0, float64(inFlight-1))-met)))
 	mean := math.Float64frombits(p.mean.Load())
 	if answers > 0 {
-		if fresh := sum / answers; mean == 0 {
-			mean = fresh
-		} else {
-			mean += (1 - math.Exp(-float64(since)/float64(window))) * (fresh - mean)
+		if mean == 0 {
+			mean = sum / answers
 		}
+		mean += fresh * (sum/answers - mean)
 		p.mean.Store(math.Float64bits(mean))
 	}
 	least := uint64(math.MaxUint64)
@@ -348,14 +387,15 @@ func (p *Picker) latency(n *node) float64 {
 // price sets the cost of n from its latency in ns, and returns its score while
 // no call is in flight there.
 func (p *Picker) price(n *node, latency float64) uint64 {
+	near := 1 + (band-1)/(1+meeting*math.Float64frombits(p.met.Load()))
 	switch mean := math.Float64frombits(p.mean.Load()); {
 	case mean == 0:
 		latency = unknown // until the first tick there is nothing to compare with
-	case latency == 0, latency < mean*band && latency > mean/band:
+	case latency == 0, latency < mean*near && latency > mean/near:
 		latency = mean
 	}
 	cost := max(1, uint64(min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)))
-	idle := cost << (tieBits + indexBits)
+	idle := cost << scoreShift
 	if idle < p.least.Load() { // before the cost is seen
 		p.least.Store(idle)
 	}

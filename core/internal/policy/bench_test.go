@@ -1,0 +1,42 @@
+package policy_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
+)
+
+// BenchmarkPick is one choice, in a fleet that nobody uses and in one where no
+// two servers cost the same and all are busy, so that every pick looks at all
+// its choices.
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{3, 10, 100, 10_000} {
+		for _, busy := range []bool{false, true} {
+			name := fmt.Sprintf("%d/idle", n)
+			w := newWorld(equal(n)...)
+			if busy {
+				name = fmt.Sprintf("%d/busy", n)
+				r := rand.New(rand.NewPCG(1, uint64(n)))
+				for range 3 {
+					for i := range n {
+						w.Report(i, policy.Answered, ms+time.Duration(r.Int64N(int64(ms))), w.now)
+					}
+					w.now += 100 * ms
+					w.Tick(w.now)
+				}
+				for i := range n {
+					w.busy(i, 1+r.IntN(8))
+				}
+			}
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					w.Pick()
+				}
+			})
+		}
+	}
+}
