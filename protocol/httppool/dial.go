@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
 
 const (
@@ -81,9 +81,6 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	case conf.Timeout < 0:
 		d.conf.Timeout = 0
 	}
-	if conf.DialContext == nil {
-		d.conf.DialContext = new(net.Dialer).DialContext
-	}
 	if conf.TLS != nil {
 		d.conf.TLS = conf.TLS.Clone()
 		d.conf.TLS.NextProtos = []string{"http/1.1"}
@@ -142,49 +139,40 @@ func (d *dialer) Validate() error {
 
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
-	network, addr := "tcp", e.Addr
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	raw, err := d.conf.DialContext(ctx, network, addr)
+	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, err)
 	}
-	sock := newSocket(raw)
-	var nc net.Conn = sock
+	so := newSocket(raw)
+	var nc net.Conn = so
 	if d.conf.TLS != nil {
-		tc, err := d.handshake(ctx, sock, e)
+		tc, err := d.handshake(ctx, so, e)
 		if err != nil {
-			return nil, fmt.Errorf("httppool: dial %s: TLS handshake: %w", e.Addr, errors.Join(err, sock.Close()))
+			return nil, fmt.Errorf("httppool: dial %s: TLS handshake: %w", e.Addr, errors.Join(err, so.Close()))
 		}
 		nc = tc
 	}
-	c, err := newConn(ctx, d, sock, nc)
+	c, err := newConn(ctx, d, so, nc)
 	if err != nil {
-		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, errors.Join(err, sock.Close()))
+		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, errors.Join(err, so.Close()))
 	}
 	return c, nil
 }
 
 // handshake puts TLS over the socket.
-func (d *dialer) handshake(ctx context.Context, sock *socket, e core.Endpoint) (*tls.Conn, error) {
+func (d *dialer) handshake(ctx context.Context, so *socket, e core.Endpoint) (*tls.Conn, error) {
 	conf := d.conf.TLS
-	name := ""
 	if d.conf.ServerName != nil {
-		name = d.conf.ServerName(e)
-	}
-	if name == "" && conf.ServerName == "" && !conf.InsecureSkipVerify {
-		host, _, err := net.SplitHostPort(e.Addr)
-		if err != nil {
-			return nil, fmt.Errorf("no ServerName to verify the certificate with: %w", err)
+		if name := d.conf.ServerName(e); name != "" {
+			conf = conf.Clone()
+			conf.ServerName = name
 		}
-		name = host
 	}
-	if name != "" {
-		conf = conf.Clone()
-		conf.ServerName = name
+	conf, err := sock.Named(conf, e.Addr)
+	if err != nil {
+		return nil, err
 	}
-	tc := tls.Client(sock, conf)
+	tc := tls.Client(so, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, err
 	}

@@ -244,3 +244,16 @@ func kinds(tb testing.TB, h http.HandlerFunc) map[string]kind {
 		"h2c":       {"http", addrOf(s4), c4, 2},
 	}
 }
+
+// sleep lets time pass; it waits for no event.
+func sleep(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+}
+
+// contextOf is the context of the test with a deadline.
+func contextOf(tb testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	tb.Helper()
+	return context.WithTimeout(tb.Context(), d)
+}

@@ -95,7 +95,7 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 		if next, err = again(req, o); err != nil {
 			return s.settle(req, last, attempts, nil)
 		}
-		if opts = append(opts, core.Avoid(o.addr)); !o.worn {
+		if opts = append(opts, core.Avoid(o.addr)); !o.worn && !o.unseen {
 			tried = append(tried, o.addr)
 		}
 	}

@@ -51,16 +51,9 @@ func Open(ctx context.Context, raw net.Conn, conf *tls.Config, addr string) (*So
 	if conf == nil {
 		return s, nil
 	}
-	if conf.ServerName == "" && !conf.InsecureSkipVerify {
-		host, _, err := net.SplitHostPort(addr)
-		if strings.HasPrefix(addr, "unix:") {
-			err = errors.New("a unix socket has no name")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("no ServerName to verify the certificate with: %w", err)
-		}
-		conf = conf.Clone()
-		conf.ServerName = host
+	conf, err := Named(conf, addr)
+	if err != nil {
+		return nil, err
 	}
 	s.layer = &layer{Conn: raw, probe: s.probe}
 	s.secure = tls.Client(s.layer, conf)
@@ -69,6 +62,24 @@ func Open(ctx context.Context, raw net.Conn, conf *tls.Config, addr string) (*So
 	}
 	s.Conn = s.secure
 	return s, nil
+}
+
+// Named returns conf, or a copy, with the host of addr as the name to verify the
+// certificate with, if conf has none and asks for one.
+func Named(conf *tls.Config, addr string) (*tls.Config, error) {
+	if conf.ServerName != "" || conf.InsecureSkipVerify {
+		return conf, nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if strings.HasPrefix(addr, "unix:") {
+		err = errors.New("a unix socket has no name")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no ServerName to verify the certificate with: %w", err)
+	}
+	conf = conf.Clone()
+	conf.ServerName = host
+	return conf, nil
 }
 
 // Peek tells whether an idle connection is still sound, without waiting where
