@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -383,9 +384,11 @@ func background[C user](ctx context.Context, p *core.Pool[C], opts ...core.CallO
 	return done
 }
 
-// waits fails the test if the call in the background has ended.
+// waits fails the test if the call in the background ends, once all that can
+// happen now has.
 func waits[C user](t *testing.T, done <-chan result[C]) {
 	t.Helper()
+	synctest.Wait()
 	select {
 	case r := <-done:
 		t.Fatalf("the call did not wait: %v", r.err)
@@ -393,10 +396,11 @@ func waits[C user](t *testing.T, done <-chan result[C]) {
 	}
 }
 
-// served returns the lease of a call in the background; everything that it
-// needs must have happened.
+// served returns the lease of a call in the background, which nothing must keep
+// from it any more.
 func served[C user](t *testing.T, done <-chan result[C]) core.Lease[C] {
 	t.Helper()
+	synctest.Wait()
 	select {
 	case r := <-done:
 		if r.err != nil {
@@ -412,6 +416,7 @@ func served[C user](t *testing.T, done <-chan result[C]) core.Lease[C] {
 // failed returns the error of a call in the background.
 func failed[C user](t *testing.T, done <-chan result[C]) *core.Error {
 	t.Helper()
+	synctest.Wait()
 	select {
 	case r := <-done:
 		return asError(t, r.err)

@@ -78,6 +78,7 @@ func TestServerThatWasDownComesBackBesideCallsThatWaitForAnother(t *testing.T) {
 			}
 		}
 		release(t, held)
+		synctest.Wait()
 		release(t, served(t, waiting))
 	})
 }

@@ -65,7 +65,8 @@ func serverOf(sl *slots.Slot) *server { return recordOf(subpool.Of(sl)) }
 
 // apply takes over a set: new sub-pools for endpoints that came, the same ones
 // for those that stayed; then the new view, and only then the drain of those
-// that left. The watch loop calls it from one goroutine.
+// that left. The watch loop calls it from one goroutine, with a set that nobody
+// changes any more.
 func (p *pool) apply(set []Endpoint) {
 	old := p.view.Load()
 	if old.closed {

@@ -134,10 +134,11 @@ func TestNoWakeUpIsLostWithACallThatGivesUp(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				for range 50 {
+				// On until there were both.
+				for k := 0; k < 50 || (gaveUp.Load() == 0 || got.Load() == 0) && k < 10_000; k++ {
 					ctx, cancel := context.WithCancel(t.Context())
 					go func() {
-						for range rand.IntN(20) {
+						for range rand.IntN(20 + k) {
 							runtime.Gosched()
 						}
 						cancel()
