@@ -57,7 +57,7 @@ func (p *pool) Returned(s *subpool.Sub) {
 			return
 		}
 		if gen&slots.Doomed != 0 {
-			s.Retire(sl)
+			s.Retire(sl, nil)
 		} else if !p.queue.Deliver(&s.Set, sl, gen) {
 			s.GiveBack(sl)
 			return

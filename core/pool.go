@@ -89,7 +89,9 @@ func usable(what string, v any) error {
 // are served in the order they came, by a release or a dial of any endpoint.
 // It fails at once with [ErrNoEndpoint] when the set is known to be empty and
 // with [ErrUnavailable] when no endpoint can be dialed and none has a
-// connection that could come back. The error is an [*Error].
+// connection that could come back: after a failed dial an endpoint rests for 50
+// ms at least, also if it is the only one. [Pool.WaitReady] waits for the end of
+// that. The error is an [*Error].
 func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
 	sl, gen, err := p.p.get(ctx, opts) // one call, so that Get itself is inlined
 	return Lease[C]{sl, gen}, err
@@ -172,7 +174,8 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 }
 
 // Reset closes every connection there is now: idle ones at once, leased ones
-// when their lease ends. New ones are opened as they are needed.
+// when their lease ends, and one that is released in this very instant before it
+// is leased again, within about a second. New ones are opened as they are needed.
 func (p *Pool[C]) Reset() {
 	for _, s := range p.p.view.Load().subs {
 		s.Reset()

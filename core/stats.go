@@ -68,7 +68,7 @@ func (p *Pool[C]) Stats() Stats {
 		srv, _ := s.Tag.(*server)
 		st.Endpoints[i] = EndpointStats{
 			Endpoint: *srv.endpoint.Load(), Open: c.Open, InUse: c.InUse, Idle: c.Idle, Dialing: c.Dialing, Closing: c.Closing,
-			Down: c.Down, Ejected: s.Ejected(), LastDial: c.LastDial, Calls: c.Uses, Dials: c.Dials, DialFailures: c.Failures, Closed: c.Closed,
+			Down: c.Down, Ejected: s.Ejected(), LastDial: c.LastDial, Calls: s.Uses(), Dials: c.Dials, DialFailures: c.Failures, Closed: c.Closed,
 		}
 		if v.fast != nil {
 			st.Endpoints[i].Latency = v.fast.Latency(i)

@@ -110,6 +110,14 @@ type Conn struct {
 	Open int
 }
 
+// Uses returns how many leases of the connection have ended.
+func (c *Conn) Uses() (n uint64) {
+	for i := range c.Slots {
+		n += c.Slots[i].Uses()
+	}
+	return n
+}
+
 // Slot is one permit. Its fields besides gen do not change once it is in use.
 type Slot struct {
 	// gen: uses << 2 | flags.

@@ -164,22 +164,10 @@ func Released(sl *slots.Slot, how slots.Ended) bool {
 			runtime.Gosched()
 		}
 	case slots.MustClose:
-		Of(sl).retire(sl, nil)
+		Of(sl).Retire(sl, nil)
 	default:
 		return false
 	}
-	return true
-}
-
-// Discard ends the lease of sl that began at gen and closes the connection. With
-// siblings, the endpoint's idle connections are closed also: what broke this
-// one has likely broken them.
-func Discard(sl *slots.Slot, gen uint64, cause error, siblings bool) bool {
-	s := Of(sl)
-	if sl.End(gen) == slots.Stale {
-		return false
-	}
-	s.lose(sl, cause, siblings)
 	return true
 }
 
@@ -218,7 +206,7 @@ func (s *Sub) exposed(sl *slots.Slot) {
 	mine := sl.Placed() && sl.Take()
 	s.mu.Unlock()
 	if mine {
-		s.retire(sl, nil)
+		s.Retire(sl, nil)
 	}
 }
 
@@ -233,7 +221,7 @@ func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (uint64, bool
 		gen = sl.Unflag(slots.Rested)
 	}
 	if gen&slots.Doomed != 0 {
-		s.retire(sl, nil)
+		s.Retire(sl, nil)
 		return 0, false
 	}
 	return gen, true
@@ -271,9 +259,6 @@ func (s *Sub) Refill() {
 	s.begin(n)
 }
 
-// Retire closes the connection of an owned, doomed slot.
-func (s *Sub) Retire(sl *slots.Slot) { s.retire(sl, nil) }
-
 // Outlook tells what a call that found no idle slot can wait for here, as of
 // one moment. grows: a dial may begin, or is under way with room for one more
 // caller. busy: a connection is open and may come back, is being dialed, or
@@ -301,7 +286,7 @@ func (s *Sub) LastDial() error {
 // Counts is the state of a sub-pool at one moment.
 type Counts struct {
 	Open, Dialing, Closing, Idle, InUse int
-	Dials, Failures, Closed, Uses       uint64
+	Dials, Failures, Closed             uint64
 	Down                                bool
 	LastDial                            error
 }
@@ -310,235 +295,23 @@ type Counts struct {
 func (s *Sub) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := Counts{
+	return Counts{
 		Open: s.open, Dialing: s.dialing, Closing: s.closing, Idle: s.Idle(),
 		InUse: max(0, s.InFlight()-s.dialing), Dials: s.dials, Failures: s.failures, Closed: s.closed,
-		Uses: s.uses, Down: s.Down(), LastDial: s.lastDial,
+		Down: s.Down(), LastDial: s.lastDial,
 	}
-	for _, conn := range s.conns {
-		if conn == nil {
-			continue
-		}
-		for i := range conn.Slots {
-			c.Uses += conn.Slots[i].Uses()
-		}
-	}
-	return c
 }
 
-// Reset dooms every connection: idle ones are closed now, leased ones when
-// their lease ends.
-func (s *Sub) Reset() {
+// Uses returns how many leases of the endpoint's connections have ended. It
+// looks at each connection.
+func (s *Sub) Uses() uint64 {
 	s.mu.Lock()
-	idle := s.doomLocked()
-	s.mu.Unlock()
-	s.retireAll(idle, nil)
-}
-
-// Evict closes one connection that nobody uses, if there is one, to make room
-// elsewhere.
-func (s *Sub) Evict() bool {
-	var idle, kept []*slots.Slot
-	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.uses
 	for _, c := range s.conns {
-		if c == nil || c == taken || !unused(c) {
-			continue
-		}
-		if idle = takeLocked(nil, c); len(idle) == len(c.Slots) {
-			doom(c)
-			break
-		}
-		kept, idle = append(kept, idle...), nil // leased in this instant
-	}
-	s.mu.Unlock()
-	for _, sl := range kept {
-		s.GiveBack(sl)
-	}
-	s.retireAll(idle, nil)
-	return len(idle) > 0
-}
-
-// unused reports whether all slots of c are idle.
-func unused(c *slots.Conn) bool {
-	for i := range c.Slots {
-		if !c.Slots[i].IsIdle() {
-			return false
+		if c != nil {
+			n += c.Uses()
 		}
 	}
-	return true
-}
-
-// Drain ends the sub-pool: no dial begins, no connection is leased again, idle
-// ones are closed. Empty is closed when the last one is. The pool's attention
-// must be up until then.
-func (s *Sub) Drain() {
-	s.mu.Lock()
-	if s.draining {
-		s.mu.Unlock()
-		return
-	}
-	s.draining = true
-	if s.retry != nil {
-		s.retry.Stop()
-	}
-	idle := s.doomLocked()
-	s.emptyLocked()
-	s.mu.Unlock()
-	s.end()
-	s.retireAll(idle, nil)
-}
-
-// Cut closes what is still open of a drained sub-pool, under the feet of its
-// callers, and returns how many connections that were.
-func (s *Sub) Cut(cause error) int {
-	s.mu.Lock()
-	cut := map[int]*slots.Conn{}
-	for k, c := range s.conns {
-		if c != nil && c != taken {
-			cut[k] = c
-			s.conns[k] = taken
-			s.open--
-			s.closing++
-			c.Open = 0 // its leases end without closing it again
-		}
-	}
-	s.mu.Unlock()
-	for k, c := range cut {
-		s.close(c, k, cause)
-	}
-	return len(cut)
-}
-
-// doomLocked dooms every connection and takes the idle slots.
-func (s *Sub) doomLocked() (idle []*slots.Slot) {
-	for _, c := range s.conns {
-		if c != nil && c != taken {
-			doom(c)
-			idle = takeLocked(idle, c)
-		}
-	}
-	return idle
-}
-
-// takeLocked takes the idle slots of c, which must be in place. The lock keeps
-// it there: a slot that was retired and replaced must not be taken for the one
-// that has its position now.
-func takeLocked(idle []*slots.Slot, c *slots.Conn) []*slots.Slot {
-	for i := range c.Slots {
-		if sl := &c.Slots[i]; sl.Take() {
-			idle = append(idle, sl)
-		}
-	}
-	return idle
-}
-
-func (s *Sub) retireAll(all []*slots.Slot, cause error) {
-	for _, sl := range all {
-		s.retire(sl, cause)
-	}
-}
-
-// doom marks every slot of c. A lease that ends later retires its slot.
-func doom(c *slots.Conn) {
-	for i := range c.Slots {
-		c.Slots[i].Flag(slots.Doomed)
-	}
-}
-
-// lose retires an owned slot whose connection broke.
-func (s *Sub) lose(sl *slots.Slot, cause error, siblings bool) {
-	doom(sl.Conn)
-	var idle []*slots.Slot
-	if siblings || s.cfg.Share > 1 {
-		s.mu.Lock()
-		for _, c := range s.conns {
-			if c == nil || c == taken {
-				continue
-			}
-			if c == sl.Conn || siblings && c.Slots[0].IsIdle() {
-				n := len(idle)
-				if idle = takeLocked(idle, c); len(idle) > n {
-					doom(c)
-				}
-			}
-		}
-		s.mu.Unlock()
-	}
-	s.retire(sl, cause)
-	s.retireAll(idle, cause)
-}
-
-// retire takes an owned slot of a doomed connection out of use; with the last
-// slot goes the connection.
-func (s *Sub) retire(sl *slots.Slot, cause error) {
-	c := sl.Conn
-	s.mu.Lock()
-	k := sl.Vacate() / s.cfg.Share
-	last := false
-	if c.Open > 0 { // else it was cut
-		c.Open--
-		last = c.Open == 0
-	}
-	down := false
-	if last {
-		for i := range c.Slots {
-			s.uses += c.Slots[i].Uses()
-		}
-		s.conns[k] = taken
-		s.open--
-		s.closing++
-		down = s.open == 0 && s.failing >= 0 && s.SetDown(true)
-	}
-	err := s.lastDial
-	s.mu.Unlock()
-	if down {
-		s.host.Event(Event{Kind: Down, Sub: s, Err: err})
-	}
-	if last {
-		s.close(c, k, cause)
-	}
-}
-
-// close closes the connection of position k, which is marked taken, and gives
-// the position back. Closing may block, so it has a goroutine of its own: the
-// caller of a release never waits for it.
-func (s *Sub) close(c *slots.Conn, k int, cause error) {
-	s.host.Go(func() {
-		defer s.closedOne(k, cause) // also if Close ends the goroutine
-		closeQuietly(c.Value)
-	})
-}
-
-func (s *Sub) closedOne(k int, cause error) {
-	s.mu.Lock()
-	s.conns[k] = nil
-	s.closing--
-	s.closed++
-	s.host.GiveTotal()
-	n := s.reserveLocked()
-	none := s.takenLocked() == s.stuck
-	s.emptyLocked()
-	s.mu.Unlock()
-	s.begin(n)
-	s.host.Event(Event{Kind: Closed, Sub: s, Err: cause})
-	if none { // perhaps nothing is left to wait for here
-		s.host.Look()
-	} else {
-		s.host.Room(s)
-	}
-}
-
-func (s *Sub) emptyLocked() {
-	if s.draining && s.takenLocked() == 0 {
-		select {
-		case <-s.Empty:
-		default:
-			close(s.Empty)
-		}
-	}
-}
-
-func closeQuietly(c io.Closer) {
-	defer func() { _ = recover() }() // a panic of the user's Close is no reason to end the program
-	_ = c.Close()                    // nobody is left to whom an error could matter
+	return n
 }

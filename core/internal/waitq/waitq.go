@@ -164,11 +164,11 @@ type Queue struct {
 	idle sync.Pool
 }
 
-// Enter queues a new waiter, behind all others. Unless hopeless is true the caller must look once
-// more for a connection: one released before Enter may have gone unseen.
-// hopeless means that another call, which accepts any endpoint, waits already
-// and found nothing to take or to dial after it had entered: all that came
-// since was, and will be, offered to the queue.
+// Enter queues a new waiter, behind all others. Unless hopeless is true the
+// caller must look once more for a connection: one released before Enter may
+// have gone unseen. hopeless means that another call, which accepts any
+// endpoint, waits already and found nothing to take or to dial after it had
+// entered: all that came since was, and will be, offered to the queue.
 func (q *Queue) Enter(only *slots.Set, avoid [MaxAvoid]*slots.Set) (w *Waiter, hopeless bool) {
 	w = q.announce(only, avoid)
 	q.mu.Lock()
