@@ -119,10 +119,11 @@ func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err
 		}
 		return resp, true, nil
 	}
-	if c.http2 {
+	sent = c.sock.written.Load() != before
+	if c.http2 { // where others write too
 		err = unseen(err)
+		sent = sent && !errors.Is(err, errGone) && !errors.Is(err, errRefused) && !errors.Is(err, errInvalid)
 	}
-	sent = c.sock.written.Load() != before && !errors.Is(err, errGone) && !errors.Is(err, errRefused)
 	return nil, sent, c.reason(req.Context(), err)
 }
 

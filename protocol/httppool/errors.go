@@ -75,6 +75,8 @@ var (
 	errGone = errors.New("httppool: the connection has ended")
 	// errRefused: the server has not looked at the request, and said so.
 	errRefused = errors.New("httppool: the server has refused the request unseen")
+	// errInvalid: the request makes no sense on HTTP/2.
+	errInvalid = errors.New("httppool: not a request for HTTP/2")
 	// errTimeout: Config.Timeout has passed.
 	errTimeout = fmt.Errorf("httppool: the server did not answer in time: %w", os.ErrDeadlineExceeded)
 	// errLength: what net/http says of it as well.

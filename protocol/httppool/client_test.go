@@ -1,0 +1,249 @@
+package httppool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+func TestRedirectsAndCookiesAreTheClients(t *testing.T) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/":
+			http.SetCookie(w, &http.Cookie{Name: "who", Value: "me"})
+			http.Redirect(w, r, "/there", http.StatusFound)
+		case "/keep":
+			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
+		case "/there":
+			b, _ := io.ReadAll(r.Body)
+			c, _ := r.Cookie("who")
+			_, _ = io.WriteString(w, strings.Join([]string{r.Method, string(b), c.String()}, " "))
+		}
+	}
+	for name, k := range kinds(t, h) {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, k.conf, []string{k.addr})
+			jar, err := cookiejar.New(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Jar = jar
+			for _, q := range []struct{ path, want string }{{"/", "GET  who=me"}, {"/keep", "POST body who=me"}} {
+				if code, got, err := call(t.Context(), c, http.MethodPost, k.scheme+"://echo"+q.path, "body"); code != http.StatusOK || got != q.want || err != nil {
+					t.Errorf("%s: %d %q, %v", q.path, code, got, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTheTimeoutOfTheClientHolds(t *testing.T) {
+	for name, k := range kinds(t, endless) {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
+			c := clientOf(t, pool)
+			c.Timeout = 50 * time.Millisecond
+			_, got, err := get(t.Context(), c, k.scheme+"://echo/")
+			var timeout net.Error
+			if got != "some" || !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Errorf("%q, %v", got, err)
+			}
+			if n := inUse(pool); n != 0 {
+				t.Errorf("%d leases", n)
+			}
+		})
+	}
+}
+
+// hooks notes the events of a request in order.
+func hooks(ctx context.Context, note func(string)) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(host string) { note("get " + host) },
+		GotConn: func(i httptrace.GotConnInfo) {
+			switch {
+			case i.Conn == nil || !i.WasIdle || i.IdleTime < 0:
+				note("got nothing")
+			case i.Reused:
+				note("got old")
+			default:
+				note("got new")
+			}
+		},
+		GotFirstResponseByte: func() { note("first byte") },
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			note(h.Get("Link"))
+			return nil
+		},
+		WroteRequest: func(i httptrace.WroteRequestInfo) { note("wrote") },
+	})
+}
+
+func TestTraceHooksAreCalledAndEarlyHintsComeThrough(t *testing.T) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "<style>")
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "ok")
+	}
+	for name, k := range kinds(t, h) {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, k.conf, []string{k.addr})
+			for _, got := range []string{"got new", "got old"} {
+				var mu sync.Mutex
+				var all []string
+				ctx := hooks(t.Context(), func(s string) {
+					mu.Lock()
+					defer mu.Unlock()
+					all = append(all, s)
+				})
+				if code, got, err := get(ctx, c, k.scheme+"://echo/"); code != http.StatusOK || got != "ok" || err != nil {
+					t.Fatalf("%d %q, %v", code, got, err)
+				}
+				mu.Lock()
+				if want := []string{"get echo", got, "wrote", "first byte", "<style>"}; len(all) != len(want) || !slices.Equal(all[:2], want[:2]) ||
+					!slices.Equal(slices.Sorted(slices.Values(all)), slices.Sorted(slices.Values(want))) {
+					t.Errorf("%v, want %v", all, want)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+}
+
+// The body is sent when the server asks for it, after a while, or not at all.
+func TestAServerMayDeclineABodyThatItIsAskedFor(t *testing.T) {
+	h := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/no":
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusExpectationFailed)
+		default:
+			_, _ = io.Copy(w, r.Body) // which says 100 Continue
+		}
+	}
+	for name, k := range kinds(t, h) {
+		t.Run(name, func(t *testing.T) {
+			k.conf.Base = &http.Transport{ExpectContinueTimeout: enough}
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
+			c := clientOf(t, pool)
+			for path, want := range map[string]string{"/yes": "body", "/no": ""} {
+				read := &counting{r: strings.NewReader("body")}
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.scheme+"://echo"+path, io.NopCloser(read))
+				req.ContentLength = 4
+				req.Header.Set("Expect", "100-continue")
+				resp, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if string(b) != want || err != nil {
+					t.Errorf("%s: %d %q, %v", path, resp.StatusCode, b, err)
+				}
+				if n := read.count(); path == "/no" && n != 0 {
+					t.Errorf("%d bytes of a body that was declined were read", n)
+				}
+			}
+			until(t, "no lease is left", func() bool { return inUse(pool) == 0 })
+		})
+	}
+}
+
+type counting struct {
+	mu sync.Mutex
+	n  int
+	r  io.Reader
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
+
+func (c *counting) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+func TestABodyThatIsAtFaultBlamesNobody(t *testing.T) {
+	broken := errors.New("broken")
+	for name, k := range kinds(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }) {
+		t.Run(name, func(t *testing.T) {
+			told := make(chan core.Report, 1)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+			c := clientOf(t, pool)
+			for want, body := range map[string]io.Reader{
+				"broken": io.MultiReader(strings.NewReader("so"), failing{err: broken}),
+				"length": strings.NewReader("so"),
+			} {
+				if want == "length" && k.proto == 2 {
+					continue // where it is for the server to say
+				}
+				in := &closing{Reader: body}
+				req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, k.scheme+"://echo/", in)
+				req.ContentLength = 4
+				resp, err := c.Transport.RoundTrip(req)
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				var e *Error
+				if !errors.As(err, &e) || e.Class != core.Ignored || e.Attempts != 1 || want == "broken" && !errors.Is(err, broken) {
+					t.Errorf("%s: %v", want, err)
+				}
+				if r := <-told; r.Class != core.Ignored {
+					t.Errorf("%s: told %v", want, r)
+				}
+				if in.closed.Load() == 0 {
+					t.Errorf("%s: the body is not closed", want)
+				}
+				until(t, "no lease is left", func() bool { return inUse(pool) == 0 })
+			}
+		})
+	}
+}
+
+func TestRequestsThroughALeasedConnection(t *testing.T) {
+	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, r.Host+" "+string(b))
+	}) {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), core.WithClassifier(ClassifyError))
+			err := pool.Do(t.Context(), func(ctx context.Context, conn *Conn) error {
+				c := &http.Client{Transport: conn}
+				for _, host := range []string{"one", "two"} {
+					if _, got, err := call(ctx, c, http.MethodPost, k.scheme+"://"+host+"/", "x"); got != host+" x" || err != nil {
+						t.Errorf("%q, %v", got, err)
+					}
+				}
+				body := &closing{Reader: strings.NewReader("x")}
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPut, "ftp://one/", body)
+				if _, err := conn.RoundTrip(req); err == nil || body.closed.Load() == 0 {
+					t.Errorf("got %v, and the body was closed %d times", err, body.closed.Load())
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if n := pool.Stats().Endpoints[0].Dials; n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}

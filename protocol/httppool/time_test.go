@@ -1,0 +1,284 @@
+package httppool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// mute is a server that takes requests and never answers.
+func mute(tb testing.TB) string {
+	tb.Helper()
+	return listen(tb, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
+}
+
+// deaf is a server that accepts connections and does not read.
+func deaf(tb testing.TB) string {
+	tb.Helper()
+	gone := make(chan struct{})
+	addr := listen(tb, func(net.Conn) { <-gone })
+	tb.Cleanup(func() { close(gone) }) // runs before that of listen, which waits
+	return addr
+}
+
+func TestAServerThatHangsIsLeftForAnother(t *testing.T) {
+	const limit = 30 * time.Millisecond
+	silent := mute(t)
+	good, _ := answering(t, "good", http.StatusOK)
+	c := clientOf(t, newPool(t, Config{Timeout: limit}, []string{silent, good}, core.MaxActive(1), first(silent)))
+	for _, body := range []string{"", "x"} {
+		begun := time.Now()
+		_, got, err := call(t.Context(), c, http.MethodPut, "http://echo/", body)
+		if took := time.Since(begun); got != "good "+body || err != nil || took < limit {
+			t.Errorf("%q, %v after %v", got, err, took)
+		}
+		_, _, err = call(t.Context(), clientOf(t, newPool(t, Config{Timeout: limit}, []string{silent})), http.MethodPost, "http://echo/", body)
+		var e *Error
+		if !errors.As(err, &e) || !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+			!e.Timeout() || e.Class != core.Failure || e.Endpoint != silent {
+			t.Errorf("POST: %v", err)
+		}
+	}
+}
+
+func TestTheDeadlineOfARequestHoldsAndBlamesTheServer(t *testing.T) {
+	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) {
+		t.Run(name, func(t *testing.T) {
+			told := make(chan core.Report, 1)
+			c := clientOf(t, newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told)))
+			ctx, cancel := contextOf(t, 20*time.Millisecond)
+			defer cancel()
+			_, _, err := get(ctx, c, k.scheme+"://echo/")
+			var e *Error
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || !e.Timeout() || e.Attempts != 1 {
+				t.Errorf("got %v", err)
+			}
+			if late := time.Since(deadlineOf(ctx)); late > time.Second {
+				t.Errorf("it returned %v late", late)
+			}
+			if r := <-told; r.Class != core.Failure {
+				t.Errorf("told %v", r)
+			}
+		})
+	}
+}
+
+func deadlineOf(ctx context.Context) time.Time {
+	d, _ := ctx.Deadline()
+	return d
+}
+
+func TestACancelledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
+	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}) {
+		t.Run(name, func(t *testing.T) {
+			for _, body := range []string{"", "x"} {
+				told := make(chan core.Report, 1)
+				pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+				ctx, cancel := context.WithCancel(t.Context())
+				failed := make(chan error)
+				go func() { // sends what is received below
+					_, _, err := call(ctx, clientOf(t, pool), http.MethodPut, k.scheme+"://echo/", body)
+					failed <- err
+				}()
+				until(t, "the request is under way", func() bool { return inUse(pool) == 1 })
+				cancel()
+				err := <-failed
+				var e *Error
+				if !errors.Is(err, context.Canceled) || errors.As(err, &e) && e.Class != core.Cancelled {
+					t.Errorf("got %v", err)
+				}
+				if r := <-told; r.Class != core.Cancelled {
+					t.Errorf("told %v", r)
+				}
+				if n := inUse(pool); n != 0 {
+					t.Errorf("%d leases", n)
+				}
+			}
+		})
+	}
+}
+
+func TestAServerThatTakesNothingTimesOut(t *testing.T) {
+	body := &closing{Reader: io.LimitReader(zeros{}, 1<<30)} // more than any buffer
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://echo/", body)
+	_, err := newClient(t, Config{Timeout: 50 * time.Millisecond}, []string{deaf(t)}).Transport.RoundTrip(req)
+	var e *Error
+	if !errors.As(err, &e) || !e.Timeout() || e.Class != core.Failure {
+		t.Errorf("got %v", err)
+	}
+	until(t, "the body is closed", func() bool { return body.closed.Load() > 0 })
+}
+
+// slow gives a byte at a time, late.
+type slow struct {
+	left  int
+	pause time.Duration
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	sleep(s.pause)
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	s.left--
+	p[0] = 'x'
+	return 1, nil
+}
+
+func TestTheTimeOfTheBodysReaderDoesNotCount(t *testing.T) {
+	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }) {
+		t.Run(name, func(t *testing.T) {
+			k.conf.Timeout = 100 * time.Millisecond
+			c := newClient(t, k.conf, []string{k.addr})
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.scheme+"://echo/", io.NopCloser(&slow{2, 120 * time.Millisecond}))
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(resp.Body); string(b) != "xx" || err != nil {
+				t.Errorf("%q, %v", b, err)
+			}
+			_ = resp.Body.Close()
+		})
+	}
+}
+
+func TestTheResponsesBodyMayTakeItsTime(t *testing.T) {
+	const limit = 20 * time.Millisecond
+	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range 3 {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			sleep(2 * limit)
+		}
+	})
+	if _, got, err := get(t.Context(), newClient(t, Config{Timeout: limit}, []string{addrOf(s)}), "http://echo/"); got != "xxx" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestPatienceCountsTheTimeOfTheServerOnly(t *testing.T) {
+	const limit = time.Second
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		var ended atomic.Int32
+		var p patience
+		p.init(limit, func() time.Duration { return time.Since(begun) }, func() { ended.Add(1) })
+		for range 3 { // in time
+			p.begin()
+			time.Sleep(limit - 1)
+			if p.over() {
+				t.Fatal("ended too early")
+			}
+			time.Sleep(2 * limit) // nobody waits
+		}
+		p.begin()
+		for range 3 { // a body that is read late and taken late
+			p.pause()
+			time.Sleep(5 * limit)
+			p.resume()
+			time.Sleep(limit - 1)
+		}
+		if p.over() {
+			t.Fatal("the reader's time counts")
+		}
+		p.resume() // by a body that outlives the wait
+		p.begin()
+		p.fire() // late, for the request before
+		time.Sleep(limit - 1)
+		if ended.Load() != 0 {
+			t.Fatal("ended too early")
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if ended.Load() == 0 || !p.over() {
+			t.Error("not ended when it was overdue")
+		}
+		p.begin()
+		time.Sleep(2 * limit)
+	})
+}
+
+func TestATimeoutBelowZeroIsNone(t *testing.T) {
+	release := make(chan struct{})
+	s := server(t, func(w http.ResponseWriter, _ *http.Request) { <-release; _, _ = io.WriteString(w, "late") })
+	time.AfterFunc(50*time.Millisecond, func() { close(release) })
+	if _, got, err := get(t.Context(), newClient(t, Config{Timeout: -1}, []string{addrOf(s)}), "http://echo/"); got != "late" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestPingAsksIdleConnections(t *testing.T) {
+	asked := make(chan string, 1)
+	h := func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }
+	for name, k := range kinds(t, h) {
+		t.Run(name, func(t *testing.T) {
+			k.conf.Ping = func(ctx context.Context, conn http.RoundTripper) error {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.scheme+"://ping/health", nil)
+				if err != nil {
+					return err
+				}
+				resp, err := conn.RoundTrip(req)
+				if err != nil {
+					return err
+				}
+				return resp.Body.Close()
+			}
+			conn, err := Dial(k.conf).Dial(t.Context(), core.Endpoint{Addr: k.addr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			if err := conn.Health(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if path := <-asked; path != "/health" {
+				t.Errorf("asked for %s", path)
+			}
+		})
+	}
+	s := server(t, h)
+	conf := Config{Ping: func(context.Context, http.RoundTripper) error { return errors.New("ill") }}
+	conn, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: addrOf(s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Health(t.Context()); err == nil {
+		t.Error("a ping that fails is none")
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
+	s := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.Share(2))
+	c := clientOf(t, pool, Attempts(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() { // sends what is received below
+		_, _, err := get(ctx, c, "http://echo/")
+		failed <- err
+	}()
+	until(t, "one is under way", func() bool { return inUse(pool) == 1 })
+	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
+	if err == nil || !strings.Contains(err.Error(), "core.Share must be 1") {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	<-failed
+}
