@@ -86,6 +86,23 @@ func TestServerWhoseCallsFailGetsSingleCallsUntilItIsWell(t *testing.T) {
 	})
 }
 
+func TestLeaseTellsThatItsServerIsOnTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1", "c:1").pool()
+		eject(t, p, "b:1")
+		for addr, want := range map[string]bool{"a:1": false, "b:1": true} {
+			l := get(t, p, core.On(addr))
+			if l.Trial() != want {
+				t.Errorf("%s is on trial: %v", addr, l.Trial())
+			}
+			release(t, l)
+		}
+		if (core.Lease[*link]{}).Trial() {
+			t.Error("the zero lease is on trial")
+		}
+	})
+}
+
 func TestCallThatWaitsIsNotServedByAnEjectedServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")

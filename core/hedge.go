@@ -21,10 +21,25 @@ import (
 // for want of capacity is not made faster by more calls. Hedged may return
 // while the other fn still runs; [Pool.Close] waits for its lease.
 func Hedged[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.Context, C) (T, error), opts ...CallOption) (T, error) {
+	return HedgedCall(ctx, p, func(ctx context.Context, leased func(addr string), opts ...CallOption) (value T, err error) {
+		err = p.do(ctx, func(ctx context.Context, c C) (err error) {
+			value, err = fn(ctx, c)
+			return err
+		}, opts, leased)
+		return value, err
+	}, opts...)
+}
+
+// HedgedCall is [Hedged] for adapters, which lease by themselves: call makes
+// the whole call, with retries where it makes them, and is what may run twice.
+// It passes opts to [Pool.Get] and tells leased the address that it got.
+func HedgedCall[C io.Closer, T any](
+	ctx context.Context, p *Pool[C], call func(ctx context.Context, leased func(addr string), opts ...CallOption) (T, error), opts ...CallOption,
+) (T, error) {
 	var none T
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	h := hedging[C, T]{p: p, fn: fn, ended: make(chan attempt[T], 2), leased: make(chan string, 1)}
+	h := hedging[T]{p: p.p, call: call, ended: make(chan attempt[T], 2), leased: make(chan string, 1)}
 	go h.try(ctx, opts, h.leased) // ends with its lease, which the pool waits for
 	var late <-chan time.Time
 	named := func(o CallOption) bool { return o.kind == on }
@@ -60,9 +75,9 @@ func Hedged[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context
 }
 
 // hedging is one call of Hedged.
-type hedging[C io.Closer, T any] struct {
-	p      *Pool[C]
-	fn     func(context.Context, C) (T, error)
+type hedging[T any] struct {
+	p      *pool
+	call   func(ctx context.Context, leased func(addr string), opts ...CallOption) (T, error)
 	ended  chan attempt[T]
 	leased chan string
 }
@@ -75,7 +90,7 @@ type attempt[T any] struct {
 
 // try makes one of the calls. It tells leased of the first server, if anybody
 // wants to know.
-func (h *hedging[C, T]) try(ctx context.Context, opts []CallOption, leased chan<- string) {
+func (h *hedging[T]) try(ctx context.Context, opts []CallOption, leased chan<- string) {
 	a := attempt[T]{err: errEnded}
 	defer func() {
 		if v := recover(); v != nil {
@@ -84,17 +99,14 @@ func (h *hedging[C, T]) try(ctx context.Context, opts []CallOption, leased chan<
 		}
 		h.ended <- a
 	}()
-	begun := h.p.p.Now()
-	a.err = h.p.do(ctx, func(ctx context.Context, c C) (err error) {
-		a.value, err = h.fn(ctx, c)
-		return err
-	}, opts, func(addr string) {
+	begun := h.p.Now()
+	a.value, a.err = h.call(ctx, func(addr string) {
 		select {
 		case leased <- addr:
 		default: // told already, or nobody wants to know
 		}
-	})
+	}, opts...)
 	if a.err == nil {
-		h.p.p.hedge.Record(h.p.p.Now() - begun)
+		h.p.hedge.Record(h.p.Now() - begun)
 	}
 }

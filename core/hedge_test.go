@@ -179,3 +179,30 @@ func TestCallsAreMadeOnceWhileTheServersHaveMoreToDoThanUsual(t *testing.T) {
 		release(t, all...)
 	})
 }
+
+func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHedger(t)
+		var asked []string
+		begun := time.Now()
+		addr, err := core.HedgedCall(t.Context(), h.pool, func(ctx context.Context, leased func(string), opts ...core.CallOption) (string, error) {
+			l, err := h.pool.Get(ctx, opts...)
+			if err != nil {
+				return "", err
+			}
+			defer func() { _ = l.Release() }()
+			addr := l.Endpoint().Addr
+			leased(addr)
+			if asked = append(asked, addr); len(asked) == 1 {
+				return "", sleep(ctx, time.Minute)
+			}
+			return addr, nil
+		})
+		if d := time.Since(begun); err != nil || d > 40*time.Millisecond {
+			t.Errorf("error %v, after %v", err, d)
+		}
+		if len(asked) != 2 || asked[0] == asked[1] || addr != asked[1] {
+			t.Errorf("answered by %q, asked were %q", addr, asked)
+		}
+	})
+}

@@ -39,6 +39,11 @@ func (l Lease[C]) Endpoint() Endpoint {
 	return *serverOf(l.slot).endpoint.Load()
 }
 
+// Trial reports whether the server was ejected, so that this call finds out
+// whether it is well again. It is for adapters that have a better way to do so
+// than a call that must not be lost.
+func (l Lease[C]) Trial() bool { return l.slot != nil && subpool.Of(l.slot).Ejected() }
+
 // Report tells the balancer how the call went. It does not end the lease and
 // does nothing when the lease has ended.
 func (l Lease[C]) Report(r Report) {
