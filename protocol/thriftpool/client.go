@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
@@ -30,7 +31,8 @@ const (
 // A call blocks until its reply is there, its context is done, or its attempts
 // are used up. Its errors are [*Error]s.
 func Client(pool *core.Pool[*Conn], opts ...Option) thrift.TClient {
-	c := &client{pool: pool, attempts: DefaultAttempts}
+	never := func(string) bool { return false }
+	c := &client{pool: pool, attempts: DefaultAttempts, idempotent: never, hedged: never}
 	for _, o := range opts {
 		o(c)
 	}
@@ -42,18 +44,25 @@ type Option func(*client)
 
 // Idempotent names methods that may be executed twice: a call of theirs that
 // was sent and not answered, because the connection broke or [Config.Timeout]
-// passed, is sent to another server. "*" means all methods; without the option
-// it is none. A call that no server can have executed is sent to another in
-// any case, and one whose reply had begun never is.
+// passed, is sent to another server, or again to the only one there is. "*"
+// means all methods; without the option it is none. A call that no server can
+// have executed is sent again in any case, and one whose reply had begun never
+// is.
 //
 // Retries of calls that may have been executed need the leave of the pool's
 // AllowRetry: they are limited to a fifth of all calls plus ten per second.
 func Idempotent(methods ...string) Option {
+	return IdempotentFunc(named(methods))
+}
+
+// named returns a function that tells whether a method is among methods, as
+// all are among "*".
+func named(methods []string) func(method string) bool {
 	set := make(map[string]bool, len(methods))
 	for _, m := range methods {
 		set[m] = true
 	}
-	return IdempotentFunc(func(method string) bool { return set[method] || set["*"] })
+	return func(method string) bool { return set[method] || set["*"] }
 }
 
 // IdempotentFunc is [Idempotent] with a function, which must be safe for
@@ -84,6 +93,7 @@ type client struct {
 	pool       *core.Pool[*Conn]
 	attempts   int
 	idempotent func(method string) bool
+	hedged     func(method string) bool
 	route      func(ctx context.Context, method string, args thrift.TStruct) []core.CallOption
 	reclassify func(err error, class core.Class) core.Class
 }
@@ -94,13 +104,32 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 	if c.route != nil {
 		opts = c.route(ctx, method, args)
 	}
+	if c.hedged(method) && result != nil {
+		return c.twice(ctx, method, args, result, opts)
+	}
+	return c.once(ctx, method, args, result, nil, opts)
+}
+
+// once makes a call, and again on other servers while that is possible. It
+// tells leased, if that is not nil, the servers.
+func (c *client) once(
+	ctx context.Context, method string, args, result thrift.TStruct, leased func(addr string), opts []core.CallOption,
+) (thrift.ResponseMeta, error) {
 	var failed *Error
+	var asked []string // the servers that may have executed it
 	for attempts, stale := 0, 0; ; {
 		lease, err := c.pool.Get(ctx, opts...)
 		if err != nil {
 			return thrift.ResponseMeta{}, noConn(method, failed, err)
 		}
 		conn := lease.Conn()
+		if slices.Contains(asked, conn.addr) && len(c.pool.Stats().Endpoints) > 1 {
+			_ = lease.Release() // the others are down
+			return thrift.ResponseMeta{}, failed
+		}
+		if leased != nil {
+			leased(conn.addr)
+		}
 		meta, v, err := c.try(ctx, lease, conn, method, args, result)
 		if err == nil {
 			return meta, nil
@@ -115,7 +144,10 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 		if attempts >= c.attempts || !c.again(ctx, method, v) {
 			return meta, failed
 		}
-		opts = append(slices.Clip(opts), core.Avoid(failed.Endpoint))
+		opts = append(slices.Clip(opts), core.Avoid(conn.addr))
+		if v.fate != unsent {
+			asked = append(asked, conn.addr)
+		}
 	}
 }
 
@@ -131,7 +163,13 @@ func (c *client) try(ctx context.Context, lease core.Lease[*Conn], conn *Conn, m
 			_ = lease.Discard(errPanic)
 		}
 	}()
-	meta, took, v, err := conn.call(ctx, method, args, result)
+	var took time.Duration
+	if conn.ping != nil && lease.Trial() && !c.repeatable(method) {
+		took, v, err = conn.sound(ctx)
+	}
+	if err == nil {
+		meta, took, v, err = conn.call(ctx, method, args, result)
+	}
 	if !v.silent {
 		if c.reclassify != nil {
 			v.class = c.reclassify(exception(result, err), v.class)
@@ -158,9 +196,12 @@ func (c *client) again(ctx context.Context, method string, v verdict) bool {
 	case v.fate == unsent:
 		return true
 	default:
-		return c.idempotent != nil && c.idempotent(method) && c.pool.AllowRetry(ctx)
+		return c.repeatable(method) && c.pool.AllowRetry(ctx)
 	}
 }
+
+// repeatable says whether a method may be executed twice.
+func (c *client) repeatable(method string) bool { return c.idempotent(method) || c.hedged(method) }
 
 // exception returns err, or the exception of the IDL that is in result.
 func exception(result thrift.TStruct, err error) error {

@@ -82,6 +82,24 @@ func (c *Conn) call(ctx context.Context, method string, args, result thrift.TStr
 	return meta, took, v, err
 }
 
+// sound asks a server that has failed, by the Config's Ping, whether it is well
+// again, before a call that would be lost if it were not. The call is unsent.
+func (c *Conn) sound(ctx context.Context) (took time.Duration, v verdict, err error) {
+	start := time.Now()
+	if err = c.ping(ctx, c); err == nil {
+		return 0, v, nil
+	}
+	c.fail(err)
+	v = verdict{class: core.Failure}
+	if ended := ctx.Err(); ended != nil {
+		v.ending, v.final = endingOf(ended), true
+		if v.ending == cancelled {
+			v.class = core.Cancelled
+		}
+	}
+	return time.Since(start), v, err
+}
+
 // begin prepares the connection, or says why nothing can be sent on it.
 func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 	if c.broken != nil {

@@ -47,7 +47,9 @@ type Config struct {
 
 	// Timeout bounds each attempt to make a call, within the deadline of the
 	// caller's context: when it passes, the server counts as failed, and a
-	// call that may be repeated is sent to another. Zero means
+	// call that may be repeated is sent to another. For that it must leave
+	// time: choose it longer than the slowest answer that is worth waiting
+	// for, and well below the deadlines of callers. Zero means
 	// Thrift.SocketTimeout, and [DefaultTimeout] if that is zero too;
 	// negative means none.
 	Timeout time.Duration
@@ -55,6 +57,10 @@ type Config struct {
 	// Ping asks a server through one of its idle connections whether it still
 	// works, every [core.HealthInterval]. An error closes the connection. Nil
 	// means that idle connections are only looked at, for having been closed.
+	//
+	// A server that was ejected for its failures is asked also before the
+	// first calls to it that must not be repeated. Without Ping, such a call
+	// is itself how its recovery is found out, and is lost when it has not.
 	Ping func(ctx context.Context, client thrift.TClient) error
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero

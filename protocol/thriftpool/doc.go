@@ -35,7 +35,12 @@
 // A call that no server can have executed is sent to another server. One that
 // was sent and not answered is, if its method was declared [Idempotent]. One
 // whose reply has begun is not. No call is sent to more than three servers, see
-// [Attempts].
+// [Attempts], and none that may have been executed twice to the same one, unless
+// there is no other in the set.
+//
+// A call of a method that is [Hedged] is made a second time before it has
+// failed, when it is late. That is the way out of a server that hangs which
+// costs least time; a [Config.Timeout] below the callers' deadlines is the other.
 //
 // Before a call on a connection that was idle for a millisecond, and before
 // any call for a second after a connection broke, a look at the socket tells

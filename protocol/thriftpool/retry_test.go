@@ -93,6 +93,23 @@ func TestARetryGoesToAnotherServer(t *testing.T) {
 	}
 }
 
+func TestNoServerIsAskedTwiceWhileThereAreOthers(t *testing.T) {
+	a, first := dying(t)
+	b, second := dying(t)
+	pool := newPool(t, Config{}, []string{a, b})
+	c := echo.NewEchoClient(Client(pool, Idempotent("*"), Attempts(7)))
+	_, err := c.Echo(t.Context(), "s")
+	if n, m := first.Load(), second.Load(); n != 1 || m != 1 {
+		t.Errorf("the servers were asked %d and %d times", n, m)
+	}
+	if e, ok := errors.AsType[*Error](err); !ok || e.Attempts != 2 || !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Echo(t.Context(), "s"); err == nil || first.Load()+second.Load() != 4 {
+		t.Error("the next call was not made like the first")
+	}
+}
+
 func TestTheBudgetEndsAStormOfRetries(t *testing.T) {
 	addr, requests := dying(t)
 	c := newClient(t, Config{}, []string{addr}, Idempotent("*"))
