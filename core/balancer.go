@@ -49,6 +49,8 @@ type Hint struct {
 	// Key selects an endpoint by consistent hashing when Keyed is true.
 	Key   uint64
 	Keyed bool
+	// Again: the call has failed on another endpoint, or wants to avoid one.
+	Again bool
 }
 
 // Member is an endpoint as a picker sees it, with its live load.
@@ -89,7 +91,7 @@ func (l *MemberLoad) End() { l.load.Unreserve() }
 func (l *MemberLoad) SetDown(down bool) { l.load.SetDown(down) }
 
 // DefaultBalancer chooses the endpoint where the answer is expected soonest:
-// the least of four random ones by average latency times calls in flight over
+// the least of eight random ones by average latency times calls in flight over
 // weight. See DESIGN.md.
 func DefaultBalancer() Balancer { return defaultBalancer{} }
 

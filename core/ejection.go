@@ -10,21 +10,41 @@ import (
 
 // Ejection is the parameters of [Ejecting]. A field that is zero, or makes no
 // sense, has its default.
+//
+// The evidence against an endpoint is a cumulative sum (Page, "Continuous
+// Inspection Schemes", Biometrika 41, 1954) of log-likelihood ratios between two
+// failure rates: that of the other endpoints in service, and half or more. What
+// the defaults lead to beside other policies is in bench/policy/RESULTS.md.
 type Ejection struct {
 	// Odds is how much likelier "broken" than "as good as the others" the
 	// outcomes of an endpoint's calls must be for an ejection. The default is a
 	// million: three calls that fail in a row where the others answer, about
-	// ten where every third fails. At least 2.
+	// ten where every third fails. At least 2. More is slower, less ejects
+	// servers that had bad luck: at a million, and where every hundredth call
+	// to any server fails, less than one in ten million calls.
+	//
+	// Whatever the odds, nobody is ejected while most of the others fail too,
+	// or before three others, or as many as there are, have been heard from
+	// since it began to fail; where nobody calls them, after 250 ms. And where
+	// a failure made an endpoint so dear that it missed twenty calls which were
+	// its share, it is ejected for that one, so that it is tried on time.
 	Odds float64
 	// MaxShare is the largest part of the fleet's weight that may be out of
-	// service, servers that cannot be dialed included; beyond it all are used.
-	// The default is 0.5, and it is below 1: the last endpoint is never ejected.
+	// service, servers that cannot be dialed included; beyond it all are used,
+	// as with the panic threshold of Envoy, whose default is the same. The
+	// default is 0.5, and it is below 1: the last endpoint is never ejected.
 	MaxShare float64
-	// Shortest and Longest bound the time until an ejected endpoint is tried
-	// again, with single calls. Between them it is an eighth of the time since
-	// it was ejected first, less up to a quarter. The defaults are 250 ms and
-	// 30 s.
-	Shortest, Longest time.Duration
+	// Shortest is the time until an ejected endpoint is tried again, with one
+	// call at a time, less up to a quarter at random. It is that while the
+	// outage lasts for no more than eight times as long; then it is as long as
+	// the outage until now, or up to half longer, which doubles it each time
+	// and more: a try of a server that is still broken is a call that fails. A
+	// try that takes longer to fail is followed by a rest as long. Two tries
+	// that succeed bring the endpoint back. The default is 400 ms.
+	Shortest time.Duration
+	// Longest bounds that time. The default is 30 s, as is that of gRPC's
+	// outlier detection (gRFC A50) for its first ejection.
+	Longest time.Duration
 }
 
 func (e Ejection) config() eject.Config {
@@ -92,7 +112,15 @@ type ejectingPicker struct {
 }
 
 func (p *ejectingPicker) Pick(h Hint) int {
-	if !h.Keyed {
+	switch {
+	case h.Keyed:
+	case h.Again:
+		for range picks - 1 { // no experiments with a call that has failed already
+			if i := p.inner.Pick(h); !p.ejector.Sick(i) {
+				return i
+			}
+		}
+	default:
 		if i := p.ejector.Probe(); i >= 0 {
 			return i
 		}

@@ -73,7 +73,7 @@ func TestServerWhoseCallsFailGetsSingleCallsUntilItIsWell(t *testing.T) {
 		}
 		well := time.Now()
 		for endpointStats(t, p, "a:1").Ejected {
-			if traffic(t, p, 10*time.Millisecond, ""); time.Since(well) > 5*time.Second {
+			if traffic(t, p, 10*time.Millisecond, ""); time.Since(well) > 16*time.Second {
 				t.Fatal("it does not return")
 			}
 		}
@@ -185,6 +185,54 @@ func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	})
+}
+
+// TestCallThatFailedIsNoExperiment: neither an ejected server nor one that fails
+// gets a call that has failed elsewhere.
+func TestCallThatFailedIsNoExperiment(t *testing.T) {
+	var members []core.Member
+	for _, a := range []string{"a:1", "b:1", "c:1", "d:1"} {
+		m, _ := core.NewMember(core.Endpoint{Addr: a})
+		members = append(members, m)
+	}
+	p := core.Ejecting(core.DefaultBalancer(), core.Ejection{}).Build(nil, core.Snapshot{Members: members})
+	tick := p.(core.Ticker)
+	now := time.Duration(0)
+	report := func(i int, c core.Class) { p.Report(i, core.Report{Class: c, Latency: time.Millisecond, At: now}) }
+	round := func(first core.Class) {
+		report(0, first)
+		for i := 1; i < 4; i++ {
+			report(i, core.OK)
+		}
+		now += time.Millisecond
+	}
+	for range 100 {
+		round(core.OK)
+	}
+	for range 3 {
+		round(core.Failure)
+	}
+	if !members[0].Out() {
+		t.Fatal("a server that failed three calls is not ejected")
+	}
+	report(1, core.Failure) // once
+	now += time.Second
+	tick.Tick(now)
+	tried, failing := 0, 0
+	for range 1000 {
+		switch p.Pick(core.Hint{Again: true}) {
+		case 0:
+			tried++
+		case 1:
+			failing++
+		}
+	}
+	if tried > 0 || failing > 100 { // its looks are random
+		t.Errorf("of 1000 calls that had failed an ejected server got %d, one that fails %d", tried, failing)
+	}
+	if i := p.Pick(core.Hint{}); i != 0 {
+		t.Errorf("the next call goes to %d and not to the server that is to be tried", i)
+	}
 }
 
 func TestNothingIsEjectedWithoutEjecting(t *testing.T) {

@@ -111,12 +111,13 @@ func newRequest(opts []CallOption) request {
 	for _, o := range opts {
 		switch o.kind {
 		case byKey:
-			r.hint = Hint{Key: policy.Hash(o.s), Keyed: true}
+			r.hint.Key, r.hint.Keyed = policy.Hash(o.s), true
 		case on:
 			r.on = o.s
 		case avoid:
 			r.avoid[r.n%len(r.avoid)] = o.s
 			r.n++
+			r.hint.Again = true
 		case retry: // is for Do
 		}
 	}

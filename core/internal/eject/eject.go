@@ -31,19 +31,23 @@ type Config struct {
 	// MaxShare is the largest part of the fleet's weight that may be out of
 	// service, those that cannot be dialed included.
 	MaxShare float64
-	// Shortest and Longest bound the time out of service. Between them it is
-	// an eighth of the time since the endpoint was first ejected.
+	// Shortest is the time until an ejected endpoint is tried again, for the
+	// first eight times that long. Later it is as long as the outage until
+	// then, but no longer than Longest.
 	Shortest, Longest time.Duration
 }
 
 // Default is the pool's configuration.
 func Default() Config {
-	return Config{Odds: 1e6, MaxShare: 0.5, Shortest: 250 * time.Millisecond, Longest: 30 * time.Second}
+	return Config{Odds: 1e6, MaxShare: 0.5, Shortest: 400 * time.Millisecond, Longest: 30 * time.Second}
 }
 
 const (
-	// restShare is the part of an outage by which its end is noticed late.
-	restShare = 8
+	// quick is for how many of the shortest rests an endpoint is tried after
+	// each of them, so that the end of a short outage is noticed soon; from
+	// then on as late as the outage was long, since every try of a long one is
+	// a call that fails.
+	quick = 8
 	// wins is how many calls must succeed, one after the other, for a return.
 	wins = 2
 	// window is the memory of the failure rates, and prior how many calls that
@@ -182,6 +186,10 @@ func (e *Ejector) Probe() int {
 // Probing reports whether Probe has an endpoint to try.
 func (e *Ejector) Probing() bool { return e.probe.Load() != 0 }
 
+// Sick reports whether endpoint i is in service and failed its last call, or
+// some of the last few.
+func (e *Ejector) Sick(i int) bool { return i >= 0 && i < len(e.nodes) && e.nodes[i].sick.Load() }
+
 // Report takes the outcome of a call to endpoint i.
 func (e *Ejector) Report(i int, failed bool, now time.Duration) {
 	if i < 0 || i >= len(e.nodes) {
@@ -215,8 +223,9 @@ func (e *Ejector) failed(n *node, now time.Duration) {
 	if n.sick.Load() {
 		sick--
 	}
-	if 2*sick > others {
-		return // what happens to most is nobody's own fault
+	if 2*sick > others { // what happens to most is nobody's own fault
+		n.evidence.Store(0)
+		return
 	}
 	p0 := math.Float64frombits(n.others.Load())
 	if n.evidence.Load() == 0 {
@@ -318,7 +327,7 @@ func (e *Ejector) eject(n *node, now time.Duration) {
 	if n.sick.CompareAndSwap(true, false) {
 		e.sick.Add(-1)
 	}
-	e.restLocked(n, now)
+	e.restLocked(n, now, 0)
 	n.load.SetEjected(true)
 	e.mu.Unlock()
 	e.tell(n.load, Ejected)
@@ -335,9 +344,13 @@ func (e *Ejector) outLocked() float64 {
 	return w
 }
 
-func (e *Ejector) restLocked(n *node, now time.Duration) {
-	rest := min(max((now-n.since)/restShare, e.cfg.Shortest), e.cfg.Longest)
-	n.until = now + rest - rand.N(rest/4+1)
+// restLocked lets n be until it is to be tried, for least or longer.
+func (e *Ejector) restLocked(n *node, now, least time.Duration) {
+	rest := e.cfg.Shortest - rand.N(e.cfg.Shortest/4+1)
+	if outage := now - n.since; outage > quick*e.cfg.Shortest {
+		rest = outage + rand.N(outage/2+1)
+	}
+	n.until = now + min(max(rest, least), e.cfg.Longest)
 	n.won = 0
 }
 
@@ -353,7 +366,7 @@ func (e *Ejector) probed(i int, failed bool, now time.Duration) {
 	switch n.won++; {
 	case failed:
 		n.phase.Store(uint32(out))
-		e.restLocked(n, now)
+		e.restLocked(n, now, now-n.until) // a call that took long to fail costs more
 	case n.won >= wins:
 		e.readmitLocked(n, now)
 		back = true

@@ -157,7 +157,7 @@ func TestServerThatBecomesTheCheapestIsPreferredBeforeTheNextTick(t *testing.T) 
 // TestBestOfManyIsFoundByEightLooks compares with what eight different looks
 // would find.
 func TestBestOfManyIsFoundByEightLooks(t *testing.T) {
-	for _, n := range []int{9, 10, 20, 200} {
+	for _, n := range []int{9, 10, 20, 64} {
 		const picks = 50_000
 		seen := make([]int, n)
 		for range picks / 50 {
