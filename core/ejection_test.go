@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +234,32 @@ func TestCallThatFailedIsNoExperiment(t *testing.T) {
 	if i := p.Pick(core.Hint{}); i != 0 {
 		t.Errorf("the next call goes to %d and not to the server that is to be tried", i)
 	}
+}
+
+// A server that hung is killed and begun again: its connections have ended.
+func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.peekPool()
+		l, err := p.Get(t.Context(), core.On("b:1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range 3 {
+			if k > 0 {
+				time.Sleep(patience)
+			}
+			l.Report(core.Report{Class: core.Failure, Latency: time.Millisecond})
+		}
+		if err := l.Release(); err != nil || !endpointStats(t, p, "b:1").Ejected {
+			t.Fatalf("error %v; or it is not ejected", err)
+		}
+		l.Conn().fails(func(context.Context) error { return io.EOF })
+		time.Sleep(patience) // no call is made
+		if e := endpointStats(t, p, "b:1"); !e.Ejected || e.Closed != 1 || e.Idle != 1 || e.Dials != 2 {
+			t.Errorf("%+v", e)
+		}
+	})
 }
 
 func TestNothingIsEjectedWithoutEjecting(t *testing.T) {

@@ -200,12 +200,21 @@ func (p *pool) reject(e Endpoint, err error) {
 	p.event(Event{Kind: EndpointRejected, Endpoint: e.Addr, Err: err})
 }
 
-// tick lets the picker and the hedge see time pass. It runs in the janitor.
+// tick lets the picker and the hedge see time pass, and keeps a connection ready
+// to each server that is ejected: when it is tried, a call finds out how it is
+// now, and not that a connection has ended meanwhile. It runs in the janitor.
 func (p *pool) tick() {
 	v := p.view.Load()
 	n := 0
 	for _, s := range v.subs {
-		n += s.InFlight()
+		calls := s.InFlight()
+		n += calls
+		if s.Ejected() {
+			s.Sweep(p.Now())
+			if calls == 0 && s.Idle() == 0 {
+				warm(s)
+			}
+		}
 	}
 	p.hedge.Tick(n)
 	if t, ok := v.picker.(Ticker); ok {
