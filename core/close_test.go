@@ -279,6 +279,35 @@ func TestReleaseNeverWaitsForACloseOrADial(t *testing.T) {
 	})
 }
 
+// In another pool calls stood still while idle connections were replaced.
+func TestIdleConnectionsThatAreSlowToCloseHoldUpNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool(core.MaxActive(3), core.IdleTimeout(10*time.Second))
+		for _, a := range []string{"a:1", "b:1"} {
+			two := getMany(t, p, 2, core.On(a))
+			for _, l := range two {
+				l.Conn().onClose = func() { time.Sleep(time.Hour) }
+			}
+			release(t, two...)
+		}
+		time.Sleep(15 * time.Second)
+		if a, b := endpointStats(t, p, "a:1"), endpointStats(t, p, "b:1"); a.Closing != 2 || b.Closing != 2 {
+			t.Fatalf("%+v and %+v: want 2 being closed at each", a, b)
+		}
+		begun := time.Now()
+		release(t, get(t, p, core.On("a:1")), get(t, p, core.On("b:1")))
+		if d := time.Since(begun); d != 0 {
+			t.Errorf("the calls took %v", d)
+		}
+		time.Sleep(15 * time.Second) // the sweep goes on: these are found idle too
+		if st := endpointStats(t, p, "a:1"); st.Open != 0 || st.Closed != 1 {
+			t.Errorf("%+v, want the third closed", st)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
 func TestCloseOfAPoolThatKnowsNoServerYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
