@@ -77,7 +77,7 @@ func back() goal {
 }
 
 func noBurst() goal {
-	return goal{"G8 its greatest share in 200 ms after that", "<= 50 %", idempotent, func(r row) (string, bool) {
+	return goal{"G8 its greatest share of 200 ms in the second after that", "<= 50 %", idempotent, func(r row) (string, bool) {
 		p, _ := spread(r, func(o outcome) float64 { return o.peak })
 		return percent(p), p <= 0.5
 	}}

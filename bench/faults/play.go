@@ -26,7 +26,7 @@ type outcome struct {
 	p99, p999   time.Duration // from the beginning of the fault to a second after its end
 	share       float64       // of the victim, in the fault's last two seconds
 	back        time.Duration // from the fault's end until the victim has its share
-	peak        float64       // the victim's greatest share of any window after that
+	peak        float64       // the victim's greatest share of a window in the second after that
 	least, most float64       // share of any server, in the last two seconds
 }
 
@@ -140,7 +140,7 @@ func judge(calls []call, addrs []string, struck, over time.Duration) outcome {
 		if o.back == never && s >= 0.8/float64(len(addrs)) {
 			o.back = at + window/5 - over
 		}
-		if o.back < never {
+		if at-over < o.back+time.Second {
 			o.peak = max(o.peak, s)
 		}
 	}

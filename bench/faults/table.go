@@ -9,7 +9,7 @@ import (
 // table writes in Markdown what the arms made of a fault, and below it whether the goals were met.
 func table(w io.Writer, f fault, rows []row) {
 	fmt.Fprintf(w, "\n## %s\n\n", f.name)
-	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | most after that | shares in the end |")
+	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | at most then | shares in the end |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range rows {
 		fmt.Fprintf(w, "| %s | %d", r.arm, r.failed())
