@@ -54,9 +54,10 @@ type Config struct {
 	Timeout time.Duration
 
 	// Ping asks a server through one of its idle connections whether it still
-	// works, every [core.HealthInterval]. It must close the response's body. An
-	// error closes the connection. Nil means that idle connections are only
-	// looked at, for having been closed.
+	// works, every [core.HealthInterval], and one that was ejected before it is
+	// tried with a request that must not be repeated. It must close the
+	// response's body. An error closes the connection. Nil means that idle
+	// connections are only looked at, for having been closed.
 	Ping func(ctx context.Context, conn http.RoundTripper) error
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero

@@ -16,9 +16,9 @@ import (
 
 // The course of a run: traffic, the fault, and what comes after.
 const (
-	calm   = time.Second
-	during = 2 * time.Second
-	after  = 2 * time.Second
+	calm   = time.Second / 2
+	during = 3 * time.Second / 2
+	after  = time.Second
 
 	deadline = 500 * time.Millisecond // of each call
 	limit    = 100 * time.Millisecond // of each try of a call
@@ -59,11 +59,11 @@ func faults() []fault {
 		{"rolling restart", func(all []*process) (func() error, error) {
 			for i := range all {
 				all[i].kill()
-				sleep(200 * time.Millisecond)
+				sleep(150 * time.Millisecond)
 				if err := restart(all, i); err != nil {
 					return nil, err
 				}
-				sleep(400 * time.Millisecond)
+				sleep(250 * time.Millisecond)
 			}
 			return func() error { return nil }, nil
 		}, 1},
@@ -133,7 +133,7 @@ func share(all []reply, addr string, from, to time.Duration) float64 {
 // log has the figures that depend on the machine.
 func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 	if testing.Short() {
-		t.Skip("faults take five seconds")
+		t.Skip("each fault takes three seconds")
 	}
 	for _, http2 := range []bool{false, true} {
 		for _, f := range faults() {
@@ -186,7 +186,7 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 				last := calm + during + after
 				var shares []float64
 				for _, p := range all {
-					shares = append(shares, share(replies, p.addr, last-time.Second, last))
+					shares = append(shares, share(replies, p.addr, last-after/2, last))
 				}
 				t.Logf("%d calls, %d failed; p99 %v calm, %v then, p99.9 %v; its share %.1f %%; back after %v; in the end %.2f",
 					len(replies), failed, quantile(replies, 0.99, calm/2, calm), quantile(replies, 0.99, calm, over+time.Second/2),

@@ -2,6 +2,7 @@ package httppool
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -331,5 +332,66 @@ func TestNoServerIsAnErrorThatSaysWhy(t *testing.T) {
 	_, _, err := get(t.Context(), clientOf(t, newPool(t, Config{}, []string{bad, "127.0.0.1:1"}, first(bad))), "http://echo/")
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A server that was ejected is tried with single requests. One that must not be
+// repeated is not risked for that, where there is a ping.
+func TestAServerOnTrialIsPingedBeforeWhatMustNotBeRepeated(t *testing.T) {
+	var ill atomic.Bool
+	var posts, pings atomic.Int32
+	sick := server(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/health":
+			pings.Add(1)
+		case ill.Load():
+			posts.Add(1)
+		}
+		if ill.Load() {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	good, _ := answering(t, "good", http.StatusOK)
+	conf := Config{Ping: func(ctx context.Context, conn http.RoundTripper) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://ping/health", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := conn.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}}
+	pool := newPool(t, conf, []string{addrOf(sick), good})
+	c := clientOf(t, pool)
+	post := func() error {
+		body := &closing{Reader: strings.NewReader("x")} // which cannot be had again
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://echo/", body)
+		resp, err := c.Do(req)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	}
+	ill.Store(true)
+	until(t, "it is ejected", func() bool {
+		_ = post()
+		for _, e := range pool.Stats().Endpoints {
+			if e.Ejected {
+				return true
+			}
+		}
+		return false
+	})
+	before := posts.Load()
+	until(t, "it is on trial", func() bool {
+		if err := post(); err != nil {
+			t.Fatalf("a request was lost: %v", err)
+		}
+		return pings.Load() > 1
+	})
+	if n := posts.Load() - before; n != 0 {
+		t.Errorf("%d requests tried whether it is well", n)
 	}
 }

@@ -90,6 +90,9 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 		last = o
 		if attempts++; attempts >= s.attempts || !s.repeat(req, &last) {
+			if o.unread != nil {
+				_ = o.unread.Close() // it was not used
+			}
 			return s.settle(req, last, attempts, nil)
 		}
 		if next, err = again(req, o); err != nil {
@@ -120,7 +123,7 @@ func (s *service) settle(req *http.Request, last outcome, attempts int, noConn e
 // outcome.
 func (s *service) repeat(req *http.Request, o *outcome) bool {
 	switch {
-	case o.final || o.stale || !o.unseen && !s.idempotent(req) || !replayable(req):
+	case o.final || o.stale || !o.unseen && !s.idempotent(req) || o.unread == nil && !replayable(req):
 		return false
 	case o.resp != nil && o.class != core.Failure && o.class != core.Overload:
 		return false
@@ -153,10 +156,18 @@ func (s *service) try(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn
 	conn := lease.Conn()
 	start := conn.alarm.now()
 	// What may be repeated can do with less certainty, which costs something.
-	if err := conn.ready(start, !s.idempotent(req)); err != nil {
+	once := !s.idempotent(req)
+	if err := conn.ready(start, once); err != nil {
 		o := outcome{err: err, addr: lease.Endpoint().Addr, class: core.Ignored, stale: true, unread: b}
 		_ = lease.Discard(err)
 		return o
+	}
+	if once && lease.Trial() { // better to lose a ping
+		if err := conn.Health(req.Context()); err != nil {
+			o := s.failed(req, lease, nil, true, conn.alarm.now()-start, err)
+			o.unseen, o.unread = true, b
+			return o
+		}
 	}
 	out, up := s.outgoing(req, b, lease)
 	resp, sent, err := conn.roundTrip(out)
@@ -243,7 +254,7 @@ func (s *service) failed(req *http.Request, lease core.Lease[*Conn], up *upload,
 		o.class = core.Ignored // the pool has closed it, at the end of a drain
 	}
 	if up != nil {
-		o.unread = up.failed(o.stale)
+		o.unread = up.failed(o.stale || o.unseen)
 	}
 	if sent || o.unseen || o.class == core.Cancelled {
 		lease.Report(core.Report{Class: o.class, Latency: took})
