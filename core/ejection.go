@@ -17,17 +17,18 @@ import (
 // the defaults lead to beside other policies is in bench/policy/RESULTS.md.
 type Ejection struct {
 	// Odds is how much likelier "broken" than "as good as the others" the
-	// outcomes of an endpoint's calls must be for an ejection. The default is a
-	// million: three calls that fail in a row where the others answer, about
-	// ten where every third fails. At least 2. More is slower, less ejects
-	// servers that had bad luck: at a million, and where every hundredth call
-	// to any server fails, less than one in ten million calls.
+	// outcomes of an endpoint's calls must be for an ejection. The default is
+	// ten million: three calls that fail in a row where the others answer,
+	// about ten where every third fails. At least 2. More is slower, less
+	// ejects servers that had bad luck: by default, and where every hundredth
+	// call to any server fails, not one in ten million calls.
 	//
 	// Whatever the odds, nobody is ejected while most of the others fail too,
 	// or before three others, or as many as there are, have been heard from
-	// since it began to fail; where nobody calls them, after 250 ms. And where
-	// a failure made an endpoint so dear that it missed twenty calls which were
-	// its share, it is ejected for that one, so that it is tried on time.
+	// since it began to fail; where nobody calls them, after 250 ms. And where a
+	// failure took so long, as a timeout does, that the default balancer sends
+	// the endpoint no calls, it is ejected for that one once it has missed
+	// twenty which were its share, so that it is tried on time.
 	Odds float64
 	// MaxShare is the largest part of the fleet's weight that may be out of
 	// service, servers that cannot be dialed included; beyond it all are used,

@@ -39,7 +39,7 @@ type Config struct {
 
 // Default is the pool's configuration.
 func Default() Config {
-	return Config{Odds: 1e6, MaxShare: 0.5, Shortest: 400 * time.Millisecond, Longest: 30 * time.Second}
+	return Config{Odds: 1e7, MaxShare: 0.5, Shortest: 400 * time.Millisecond, Longest: 30 * time.Second}
 }
 
 const (
@@ -66,9 +66,12 @@ const (
 	heard    = 3
 	patience = 250 * time.Millisecond
 	// shunned is how many calls an endpoint whose last one failed must have
-	// missed, of those that are its share: so dear has the failure made it that
-	// nobody goes there, and nobody would notice that it is well again.
+	// missed, of those that are its share, and dear how many times dearer than
+	// those that answer it must be, more than a failure makes it that took no
+	// time: so dear that nobody goes there, and nobody would notice that it is
+	// well again.
 	shunned = 20
+	dear    = 5
 )
 
 // Change is what happened to an endpoint.
@@ -142,6 +145,13 @@ type node struct {
 	// missed counts the calls that others got since its last one failed.
 	missed float64
 }
+
+// price is what a call to n costs, whatever its weight; zero if the picker has
+// no prices.
+func (n *node) price() float64 { return float64(n.load.Cost.Load()) * n.weight }
+
+// failedLast reports whether the last call to n failed.
+func (n *node) failedLast() bool { return n.failed.Load() > n.answered.Load() }
 
 func (n *node) is() phase { return phase(n.phase.Load()) }
 
@@ -399,6 +409,7 @@ func (e *Ejector) Tick(now time.Duration) {
 	keep := math.Exp(-float64(now-e.ticked) / float64(window))
 	e.ticked = now
 	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
+	well, price := 0.0, 0.0 // of those that answered last
 	for _, n := range e.nodes {
 		got := float64(n.calls.Swap(0))
 		n.allCalls = keep*n.allCalls + got
@@ -408,6 +419,10 @@ func (e *Ejector) Tick(now time.Duration) {
 			fails += n.allFails
 			fresh += got
 			weight += n.weight
+			if !n.failedLast() {
+				well++
+				price += n.price()
+			}
 		}
 		if got > 0 {
 			n.missed = 0
@@ -420,9 +435,10 @@ func (e *Ejector) Tick(now time.Duration) {
 		switch n.is() {
 		case in:
 			c, f = c-n.allCalls, f-n.allFails
-			if n.evidence.Load() == 0 || n.failed.Load() <= n.answered.Load() {
+			if n.evidence.Load() == 0 || !n.failedLast() {
 				n.missed = 0
-			} else if n.missed += fresh * n.weight / weight; n.missed >= shunned && e.alone(n, now) {
+			} else if n.missed += fresh * n.weight / weight; n.missed >= shunned &&
+				n.price()*well > dear*price && e.alone(n, now) {
 				n.missed = 0
 				lost = append(lost, n)
 			}

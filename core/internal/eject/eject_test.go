@@ -116,15 +116,21 @@ func TestServerThatFailsIsEjectedAfterThreeCalls(t *testing.T) {
 func TestServerThatIsShunnedForOneFailureIsEjected(t *testing.T) {
 	for _, c := range []struct {
 		name  string
+		price uint64
 		calls int // that the others get in 100 ms
 		found int // of these goes to the server and is answered
 		want  bool
 	}{
-		{"many calls went elsewhere", 50, -1, true},
-		{"it is not its turn yet", 5, -1, false},
-		{"it has answered since", 50, 0, false},
+		{"many calls went elsewhere", 1000, 50, -1, true},
+		{"it is not its turn yet", 1000, 5, -1, false},
+		{"it has answered since", 1000, 50, 0, false},
+		{"it is not so dear that it will get no call", 400, 50, -1, false},
+		{"the picker has no prices", 0, 50, -1, false},
 	} {
 		f := newFleet(equal(3)...)
+		for i, price := range []uint64{c.price, 100, 100} {
+			f.members[i].Load.Cost.Store(min(c.price, price))
+		}
 		f.run(10*time.Second, none)
 		f.Report(0, true, f.now)
 		for k := range c.calls {
