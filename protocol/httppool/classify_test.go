@@ -59,7 +59,7 @@ func TestTheMethodOrAKeyMakesARequestIdempotent(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
-		if !Idempotent(&http.Request{Method: "POST", Header: http.Header{key: {"1"}}}) {
+		if !Idempotent(&http.Request{Method: http.MethodPost, Header: http.Header{key: {"1"}}}) {
 			t.Errorf("%s is not seen", key)
 		}
 	}
@@ -236,7 +236,7 @@ func TestAnErrorNamesTheRequestTheServerAndTheCause(t *testing.T) {
 	if !e.Timeout() || !errors.Is(e, cause) {
 		t.Error("it is not what its cause is")
 	}
-	if e := explain(&http.Request{Method: "PUT"}, "", 0, core.Ignored, context.Canceled); e.Class != core.Cancelled || e.Timeout() ||
+	if e := explain(&http.Request{Method: http.MethodPut}, "", 0, core.Ignored, context.Canceled); e.Class != core.Cancelled || e.Timeout() ||
 		strings.Contains(e.Error(), " at ") {
 		t.Errorf("%+v", e)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -131,8 +130,7 @@ func cutAtEachByte(t *testing.T, reset, request bool, method string) {
 		switch {
 		case err == nil && got != "a body" && got != "b":
 			t.Fatalf("cut at %d: wrong answer %d %q", at, code, got)
-		case err != nil && strings.HasPrefix("a body", got): // it was told that the answer is short
-		case err != nil:
+		case err != nil && got != "a body"[:min(len(got), len("a body"))]: // all that may be missing is the end
 			t.Fatalf("cut at %d: wrong beginning of an answer %q, %v", at, got, err)
 		}
 		if n := executed.Load(); n > 1 && (method == http.MethodPost || n > 2) {

@@ -24,8 +24,6 @@ func greeter() *httptest.Server {
 // A client whose URLs name services instead of servers.
 func Example() {
 	a, b := greeter(), greeter()
-	defer a.Close()
-	defer b.Close()
 
 	pool, err := core.New(
 		static.Watcher(a.Listener.Addr().String(), b.Listener.Addr().String()),
@@ -50,6 +48,8 @@ func Example() {
 		fmt.Println(string(text), err)
 	}
 	fmt.Println(pool.Close(context.Background()))
+	a.Close()
+	b.Close()
 	// Output:
 	// greeter: hello, Ann <nil>
 	// greeter: hello, Bob <nil>
@@ -59,7 +59,6 @@ func Example() {
 // Hosts under which no pool is registered are reached as ever.
 func ExampleTransport_fallback() {
 	server := greeter()
-	defer server.Close()
 	transport := httppool.Transport{Fallback: http.DefaultTransport}
 	client := transport.Client()
 
@@ -70,6 +69,7 @@ func ExampleTransport_fallback() {
 	text, _ := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
 	client.CloseIdleConnections()
+	server.Close()
 	fmt.Println(strings.HasSuffix(string(text), "hello, you"))
 	// Output: true
 }

@@ -44,7 +44,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	switch {
 	case err == nil:
-	case err == io.EOF: //nolint:errorlint // Read returns io.EOF itself
+	case err == io.EOF:
 		release(b.lease, b.resp)
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		b.abandon(nil)

@@ -170,7 +170,7 @@ func (s *service) try(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn
 		}
 	}
 	out, up := s.outgoing(req, b, lease)
-	resp, sent, err := conn.roundTrip(out)
+	resp, sent, err := conn.roundTrip(out) //nolint:bodyclose // the caller does
 	took := conn.alarm.now() - start
 	if err != nil {
 		return s.failed(req, lease, up, sent, took, err)

@@ -202,7 +202,7 @@ func TestPatienceCountsTheTimeOfTheServerOnly(t *testing.T) {
 		if ended.Load() != 0 {
 			t.Fatal("ended too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if ended.Load() == 0 || !p.over() {
 			t.Error("not ended when it was overdue")
@@ -280,5 +280,7 @@ func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	cancel()
-	<-failed
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }

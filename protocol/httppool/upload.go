@@ -45,7 +45,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.got += int64(n)
 	switch {
 	case err == nil:
-	case err != io.EOF: //nolint:errorlint // Read returns io.EOF itself
+	case err != io.EOF:
 		u.broken = err
 	case u.want > 0 && u.got != u.want:
 		u.broken = errLength
