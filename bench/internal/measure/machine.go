@@ -18,18 +18,24 @@ func Conditions() string {
 		time.Now().UTC().Format("2006-01-02 15:04 MST"), strings.Join(command, " "), priority())
 }
 
-// priority tells, on Linux, that other programs had to wait for this one, as chrt makes them.
+// priority tells, on Linux, that other programs had to wait for this one, by chrt or by nice.
 func priority() string {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
 		return ""
 	}
-	const policy = 41 - 3 // its number in proc(5), from behind the name
+	const niceness, policy = 19 - 3, 41 - 3 // their numbers in proc(5), from behind the name
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) > policy && (fields[policy] == "1" || fields[policy] == "2") {
+	switch {
+	case len(fields) <= policy:
+		return ""
+	case fields[policy] == "1" || fields[policy] == "2":
 		return ", with real-time priority"
+	case strings.HasPrefix(fields[niceness], "-"):
+		return ", at nice " + fields[niceness]
+	default:
+		return ""
 	}
-	return ""
 }
 
 // cpuModel is what Linux calls the processor; elsewhere unknown.
