@@ -121,6 +121,26 @@ func TestTraceHooksAreCalledAndEarlyHintsComeThrough(t *testing.T) {
 	}
 }
 
+func TestAPanicOfTheCallersCodeLeaksNoConnection(t *testing.T) {
+	for name, k := range kinds(t, hello("a")) {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { panic("mine") }})
+			var told any
+			func() {
+				defer func() { told = recover() }()
+				_, _, _ = get(ctx, clientOf(t, pool), k.scheme+"://echo/")
+			}()
+			if told != "mine" || inUse(pool) != 0 {
+				t.Errorf("recovered %v, and there are %d leases", told, inUse(pool))
+			}
+			if _, got, err := get(t.Context(), clientOf(t, pool), k.scheme+"://echo/"); got != "a echo/" || err != nil {
+				t.Errorf("afterwards: %q, %v", got, err)
+			}
+		})
+	}
+}
+
 // The body is sent when the server asks for it, after a while, or not at all.
 func TestAServerMayDeclineABodyThatItIsAskedFor(t *testing.T) {
 	h := func(w http.ResponseWriter, r *http.Request) {

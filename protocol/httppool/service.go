@@ -64,6 +64,7 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 		opts = append(opts, s.route(req)...)
 	}
 	opts = s.pauses.avoid(opts)
+	once := !s.idempotent(req)
 
 	var last outcome // of the last attempt that counts
 	attempts := 0
@@ -78,7 +79,7 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return s.settle(req, last, attempts, err)
 		}
-		o := s.try(req, next, lease)
+		o := s.try(req, next, lease, once)
 		if o.class == core.OK && o.err == nil {
 			return o.resp, nil
 		}
@@ -89,7 +90,7 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 		last = o
-		if attempts++; attempts >= s.attempts || !s.repeat(req, &last) {
+		if attempts++; attempts >= s.attempts || !s.repeat(req, &last, once) {
 			if o.unread != nil {
 				_ = o.unread.Close() // it was not used
 			}
@@ -121,9 +122,9 @@ func (s *service) settle(req *http.Request, last outcome, attempts int, noConn e
 
 // repeat decides whether the request may be sent to another server after that
 // outcome.
-func (s *service) repeat(req *http.Request, o *outcome) bool {
+func (s *service) repeat(req *http.Request, o *outcome, once bool) bool {
 	switch {
-	case o.final || o.stale || !o.unseen && !s.idempotent(req) || o.unread == nil && !replayable(req):
+	case o.final || o.stale || once && !o.unseen || o.unread == nil && !replayable(req):
 		return false
 	case o.resp != nil && o.class != core.Failure && o.class != core.Overload:
 		return false
@@ -151,12 +152,24 @@ func again(req *http.Request, o outcome) (io.ReadCloser, error) {
 }
 
 // try sends the request on the leased connection, and tells the balancer. The
-// lease ends with it, or with the body of the response that it returns.
-func (s *service) try(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn]) outcome {
+// lease ends with it, or with the body of the response that it returns. once:
+// the request must not be executed twice.
+func (s *service) try(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn], once bool) outcome {
+	panicked := true
+	defer func() {
+		if panicked { // in code of the caller's, such as a hook of httptrace
+			_ = lease.Discard(nil)
+		}
+	}()
+	o := s.send(req, b, lease, once)
+	panicked = false
+	return o
+}
+
+func (s *service) send(req *http.Request, b io.ReadCloser, lease core.Lease[*Conn], once bool) outcome {
 	conn := lease.Conn()
 	start := conn.alarm.now()
 	// What may be repeated can do with less certainty, which costs something.
-	once := !s.idempotent(req)
 	if err := conn.ready(start, once); err != nil {
 		o := outcome{err: err, addr: lease.Endpoint().Addr, class: core.Ignored, stale: true, unread: b}
 		_ = lease.Discard(err)
