@@ -125,28 +125,32 @@ func (l *load) end() {
 }
 
 func TestKillingServersLosesNoIdempotentCall(t *testing.T) {
-	h := &handler{}
-	servers := []*server{serve(t, framedBinary(), h), serve(t, framedBinary(), h), serve(t, framedBinary(), h)}
-	var addrs []string
-	for _, s := range servers {
-		addrs = append(addrs, s.addr())
+	for name, opt := range map[string]Option{"idempotent": Idempotent("*"), "hedged": Hedged("*")} {
+		t.Run(name, func(t *testing.T) {
+			h := &handler{}
+			servers := []*server{serve(t, framedBinary(), h), serve(t, framedBinary(), h), serve(t, framedBinary(), h)}
+			var addrs []string
+			for _, s := range servers {
+				addrs = append(addrs, s.addr())
+			}
+			pool := newPool(t, Config{}, addrs)
+			l := generate(t, 16, Client(pool, opt))
+			for i := range servers {
+				l.more(t, 1000)
+				servers[i].kill()
+				l.more(t, 1000)
+				servers[i] = restart(t, servers[i], h)
+				// The next may die when this one is back.
+				until(t, "the pool calls the restarted server", func() bool { return servers[i].accepted() > 0 })
+			}
+			l.more(t, 1000)
+			l.end()
+			if n := l.failed.Load(); n != 0 {
+				t.Errorf("%d of %d calls failed, one with %v", n, l.calls.Load(), l.last)
+			}
+			t.Logf("%d calls", l.calls.Load())
+		})
 	}
-	pool := newPool(t, Config{}, addrs)
-	l := generate(t, 16, Client(pool, Idempotent("*")))
-	for i := range servers {
-		l.more(t, 1000)
-		servers[i].kill()
-		l.more(t, 1000)
-		servers[i] = restart(t, servers[i], h)
-		// The next may die when this one is back.
-		until(t, "the pool calls the restarted server", func() bool { return servers[i].accepted() > 0 })
-	}
-	l.more(t, 1000)
-	l.end()
-	if n := l.failed.Load(); n != 0 {
-		t.Errorf("%d of %d calls failed, one with %v", n, l.calls.Load(), l.last)
-	}
-	t.Logf("%d calls", l.calls.Load())
 }
 
 func TestKillingAServerLosesAtMostTheOtherCallsInFlight(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 // implies [Idempotent]; "*" means all methods, and without the option it is
 // none. Oneway calls are never hedged.
 //
-// A method that is hedged costs a goroutine and about ten allocations more per
-// call. Its arguments are encoded twice at the same time, and it may return
-// while they still are.
+// A method that is hedged costs a goroutine and some allocations more per call.
+// Its arguments may be read by both calls at the same time, and by the one that
+// lost for a moment after it has returned: do not change what they point to.
 func Hedged(methods ...string) Option {
 	f := named(methods)
 	return func(c *client) { c.hedged = f }
@@ -26,7 +26,7 @@ func Hedged(methods ...string) Option {
 // outcome is what one of two calls of a method brought.
 type outcome struct {
 	meta   thrift.ResponseMeta
-	result reflect.Value // points to a struct like the caller's
+	result reflect.Value // points to a struct of the caller's type
 }
 
 // twice makes a call that is made again when it is late. Each has a result of
@@ -40,7 +40,6 @@ func (c *client) twice(
 	}
 	a, err := core.HedgedCall(ctx, c.pool, func(ctx context.Context, leased func(string), opts ...core.CallOption) (outcome, error) {
 		own := reflect.New(into.Type().Elem())
-		own.Elem().Set(into.Elem())
 		result, _ := reflect.TypeAssert[thrift.TStruct](own)
 		meta, err := c.once(ctx, method, args, result, leased, opts)
 		return outcome{meta, own}, err
