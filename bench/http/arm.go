@@ -38,9 +38,6 @@ const (
 
 func arms() []arm { return []arm{{plain, openPlain}, {ours, openPool}, {lb, openLB}} }
 
-// timeout bounds a wait for a response, in every arm that can.
-const timeout = 5 * time.Second
-
 // rotation is what people write by hand: a client of the standard library, and the servers in turn.
 type rotation struct {
 	transport *http.Transport
@@ -86,7 +83,7 @@ func openPool(addrs []string, load workload) (way, error) {
 	if load.http2 {
 		opts = []core.Option{core.MaxActive(1 + load.callers/streams), core.Share(streams)}
 	}
-	pool, err := core.New(static.Watcher(addrs...), httppool.Dial(httppool.Config{HTTP2: load.http2, Timeout: timeout}), opts...)
+	pool, err := core.New(static.Watcher(addrs...), httppool.Dial(httppool.Config{HTTP2: load.http2}), opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,6 @@ func (l workload) goals(r map[string]result) []goal {
 	pool, hand := r[ours], r[plain]
 	goals := []goal{
 		{"G12 throughput to http.Client", true, 1.00, ratio(pool.rate, hand.rate)},
-		{"G12 CPU to http.Client", false, 1.00, ratio(pool.cpu, hand.cpu)},
 		{"G12 allocations beyond http.Client", false, 2, whole(median(pool.allocs) - median(hand.allocs))},
 	}
 	if l.callers >= 16 && !l.http2 {
