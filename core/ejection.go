@@ -19,7 +19,7 @@ type Ejection struct {
 	// Odds is how much likelier "broken" than "as good as the others" the
 	// outcomes of an endpoint's calls must be for an ejection. The default is
 	// ten million: three calls that fail in a row where the others answer,
-	// about ten where every third fails. At least 2. More is slower, less
+	// about a dozen where every third fails. At least 2. More is slower, less
 	// ejects servers that had bad luck: by default, and where every hundredth
 	// call to any server fails, not one in ten million calls.
 	//

@@ -14,24 +14,26 @@ type arm struct {
 	build func(w *sim, c *client) core.Picker
 }
 
-func using(name string, b func() core.Balancer) arm {
+func using(name string, b core.Balancer) arm {
 	return arm{name, func(_ *sim, c *client) core.Picker {
-		return b().Build(c.picker, core.Snapshot{Members: c.members})
+		return b.Build(c.picker, core.Snapshot{Members: c.members})
 	}}
 }
 
 // ideal knows every queue, the work of every call, and the future of every server.
-var ideal = arm{"omniscient", func(w *sim, c *client) core.Picker { return &omniscient{w, c} }}
+func ideal() arm {
+	return arm{"omniscient", func(w *sim, c *client) core.Picker { return &omniscient{w, c} }}
+}
 
 // ours is what a pool does that was told nothing else.
-var ours = using("multipool", func() core.Balancer { return core.Ejecting(core.DefaultBalancer(), core.Ejection{}) })
+func ours() arm { return using("multipool", core.Ejecting(core.DefaultBalancer(), core.Ejection{})) }
 
 func peers() []arm {
 	return []arm{
-		using("random", balance.Random),
-		using("round robin", balance.RoundRobin),
-		using("least in-flight of 2", func() core.Balancer { return balance.LeastInFlight(balance.Choices(2)) }),
-		using("peak EWMA of 2", func() core.Balancer { return balance.PeakEWMA() }),
+		using("random", balance.Random()),
+		using("round robin", balance.RoundRobin()),
+		using("least in-flight of 2", balance.LeastInFlight(balance.Choices(2))),
+		using("peak EWMA of 2", balance.PeakEWMA()),
 	}
 }
 

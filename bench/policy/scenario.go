@@ -25,6 +25,8 @@ type scenario struct {
 	// measured are the calls that begin in this span, and the run ends at ends.
 	measured span
 	ends     time.Duration
+	// once: it is so long that it is played once only.
+	once bool
 }
 
 // Calls are measured for 40 s after 5 s; faults begin at 10 s and last until the end of it, or for a while.
@@ -38,13 +40,25 @@ const (
 func steady(name string, clients int) scenario {
 	return scenario{
 		name: name, clients: clients, load: 0.7,
-		measured: span{5 * time.Second, closes}, ends: closes + 2*deadline,
+		measured: span{closes - 40*time.Second, closes}, ends: closes + 2*deadline,
 	}
 }
 
 func constant(x float64) func(time.Duration) float64 { return func(time.Duration) float64 { return x } }
 
-func homogeneous(clients int) scenario { return steady("homogeneous", clients) }
+func homogeneous(clients int) scenario {
+	if clients == 1 {
+		return steady("homogeneous, one client", 1)
+	}
+	return steady("homogeneous", clients)
+}
+
+// busier is a homogeneous fleet with as much to do as one of ten servers has that lost one.
+func busier() scenario {
+	s := steady("homogeneous, load of 78 %", 20)
+	s.load *= float64(servers) / (servers - 1)
+	return s
+}
 
 // heterogeneous servers differ by a factor of four in speed.
 func heterogeneous() scenario {
@@ -102,9 +116,9 @@ func coldJoin() scenario {
 	return s
 }
 
-// flashCrowd: the load doubles for ten seconds.
+// flashCrowd: the load more than doubles for ten seconds.
 func flashCrowd() scenario {
-	s := steady("flash crowd", 20)
+	s := steady("flash crowd, load of 40 to 88 %", 20)
 	s.load, s.surgeBy = 0.4, 2.2
 	s.surge = span{begins, begins + surging}
 	s.measured = s.surge
@@ -142,7 +156,7 @@ func hang() scenario {
 
 // halfDead: five of ten fail at once.
 func halfDead() scenario {
-	s := faulty("half the fleet dead", closes)
+	s := faulty("half the fleet dead, load of 40 %", closes)
 	s.load, s.victims = 0.4, servers/2
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
 		for _, v := range fleet[:s.victims] {
@@ -152,13 +166,26 @@ func halfDead() scenario {
 	return s
 }
 
-// allFail for twelve seconds, at once.
+// allFail: all of them, for twelve seconds, at once.
 func allFail() scenario {
-	s := faulty("everything fails for 12 s", begins+outage)
+	s := faulty("everything fails", begins+outage)
 	s.victims = servers
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
 		for _, v := range fleet {
 			v.broken = s.fault
+		}
+	}
+	return s
+}
+
+// unlucky: every hundredth call to any server fails, for n calls or so.
+func unlucky(n float64) scenario {
+	s := steady("every hundredth call fails", 20)
+	s.ends = time.Duration(n / (s.load * servers * workers) * float64(service))
+	s.measured, s.once = span{}, true
+	s.prepare = func(fleet []*server, _ *rand.Rand) {
+		for _, v := range fleet {
+			v.flaky, v.rate = span{0, s.ends}, 0.01
 		}
 	}
 	return s

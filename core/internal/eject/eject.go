@@ -6,7 +6,7 @@
 // Schemes", Biometrika 41, 1954) of the evidence that it is broken: the log of
 // how much likelier each outcome is if it fails p1 of its calls than if it
 // fails p0 of them, as the others do, never below zero. A server that fails
-// everything is out after three calls, one that fails every third after ten,
+// everything is out after three calls, one that fails every third after twelve,
 // and one that fails as often as all the others never.
 //
 // The package knows no pool and no clock: time is a parameter, so that a

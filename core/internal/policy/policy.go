@@ -45,7 +45,7 @@ const (
 	// calls in flight correct a preference that is a mistake, and it shrinks,
 	// by meeting per call in flight beyond the first.
 	band    = 1.5
-	meeting = 16
+	meeting = 32
 	// penalty is the least latency of a failed call, in fleet latencies. Where
 	// most calls fail, each counts as twice the endpoint's own average, so that
 	// it gets ever dearer, up to worst fleet latencies: a server that fails at
