@@ -21,7 +21,7 @@ type Ejection struct {
 	// ten million: three calls that fail in a row where the others answer,
 	// about a dozen where every third fails. At least 2. More is slower, less
 	// ejects servers that had bad luck: by default, and where every hundredth
-	// call to any server fails, not one in ten million calls.
+	// call to any server fails, about one in ten million calls.
 	//
 	// Whatever the odds, nobody is ejected while most of the others fail too,
 	// or before three others, or as many as there are, have been heard from

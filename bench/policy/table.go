@@ -70,10 +70,13 @@ func (l goal) quoted() string {
 
 func (l goal) format(x float64) string {
 	s := strconv.FormatFloat(round(x), 'f', -1, 64)
-	if l.unit == "" {
-		return s
+	switch {
+	case l.unit != "":
+		s += " " + l.unit
+	case x < 10 && strings.HasSuffix(l.name, "to omniscient"):
+		s = strconv.FormatFloat(x, 'f', 2, 64)
 	}
-	return s + " " + l.unit
+	return s
 }
 
 // round keeps what means something: two or three digits.

@@ -164,6 +164,10 @@ func New(cfg Config, previous *Ejector, members []Member, tell func(l *slots.Loa
 		defer previous.mu.Unlock()
 		e.ticked = previous.ticked
 	}
+	heaviest := 0.0 // so that no sum of weights is infinite
+	for _, m := range members {
+		heaviest = max(heaviest, m.Weight)
+	}
 	for i, m := range members {
 		n, _ := m.Load.Ejector.(*node)
 		if n == nil || previous == nil {
@@ -171,9 +175,9 @@ func New(cfg Config, previous *Ejector, members []Member, tell func(l *slots.Loa
 			n.others.Store(math.Float64bits(floor))
 			m.Load.Ejector = n
 		}
-		n.weight = m.Weight
+		n.weight = m.Weight / heaviest
 		e.nodes[i] = n
-		e.weight += m.Weight
+		e.weight += n.weight
 		if n.is() == in {
 			e.serving.Add(1)
 			if n.sick.Load() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -304,6 +305,61 @@ func TestNoMoreThanTheShareIsOut(t *testing.T) {
 			}
 			return i < c.bad
 		})
+	}
+}
+
+func TestAbsurdWeightsLeaveSomebodyInService(t *testing.T) {
+	most, least := math.MaxFloat64, math.SmallestNonzeroFloat64
+	for _, weights := range [][]float64{
+		{most, most, most}, {most, most, most, most}, {least, least, least}, {least, 1, most}, {least, least, most, most},
+	} {
+		f := newFleet(weights...)
+		f.run(10*time.Second, none)
+		f.run(time.Minute, func(i int) bool {
+			in, all, heaviest := 0.0, 0.0, slices.Max(weights)
+			for k, w := range weights {
+				all += w / heaviest
+				if !f.out(k) {
+					in += w / heaviest
+				}
+			}
+			if in < all/2*(1-1e-6) {
+				t.Fatalf("weights %v: less than half of them is in service: %v", weights, f.told)
+			}
+			return i > 0
+		})
+	}
+}
+
+func TestServerThatFlapsIsOutMostOfTheTime(t *testing.T) {
+	f := newFleet(equal(4)...)
+	f.run(10*time.Second, none)
+	calls, ejected := 0, 0
+	for range 30 { // five minutes, half of which it fails
+		calls += f.run(5*time.Second, func(i int) bool { return i == 0 })[0]
+		if f.out(0) {
+			ejected++
+		}
+		f.run(5*time.Second, none)
+	}
+	if calls > 30*12 || ejected < 29 {
+		t.Errorf("in 150 s in which it fails it got %d calls, and was out at the end of %d of 30 such times", calls, ejected)
+	}
+}
+
+func TestOneOfTenThousandIsEjected(t *testing.T) {
+	f := newFleet(equal(10_000)...)
+	f.run(time.Second, none)
+	for range 3 {
+		f.Report(7, true, f.now)
+		for i := 100; i < 110; i++ {
+			f.Report(i, false, f.now)
+		}
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	if len(f.told) != 1 || f.told[0] != "7 ejected" {
+		t.Errorf("told %v", f.told)
 	}
 }
 

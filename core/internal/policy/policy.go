@@ -140,9 +140,12 @@ func New(previous *Picker, members []Member) *Picker {
 	members = members[:min(len(members), Max)]
 	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)), strides: steps(len(members))}
 	p.least.Store(math.MaxUint64)
-	total := 0.0
+	heaviest, total := 0.0, 0.0 // in weights of the heaviest, so that no sum is infinite
 	for _, m := range members {
-		total += m.Weight
+		heaviest = max(heaviest, m.Weight)
+	}
+	for _, m := range members {
+		total += m.Weight / heaviest
 	}
 	if previous != nil {
 		p.mean.Store(previous.mean.Load())
@@ -157,7 +160,7 @@ func New(previous *Picker, members []Member) *Picker {
 			n.last.Store(p.ticked.Load())
 			m.Load.Policy = n
 		}
-		n.share.Store(math.Float64bits(m.Weight / total * float64(len(members))))
+		n.share.Store(math.Float64bits(m.Weight / heaviest / total * float64(len(members))))
 		p.loads[i], p.nodes[i] = m.Load, n
 		p.price(n, p.latency(n))
 	}
