@@ -256,6 +256,7 @@ func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
 		}
 		l.Conn().fails(func(context.Context) error { return io.EOF })
 		time.Sleep(patience) // no call is made
+		synctest.Wait()
 		if e := endpointStats(t, p, "b:1"); !e.Ejected || e.Closed != 1 || e.Idle != 1 || e.Dials != 2 {
 			t.Errorf("%+v", e)
 		}
