@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +184,7 @@ func TestCallsAreMadeOnceWhileTheServersHaveMoreToDoThanUsual(t *testing.T) {
 func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHedger(t)
+		var mu sync.Mutex
 		var asked []string
 		begun := time.Now()
 		addr, err := core.HedgedCall(t.Context(), h.pool, func(ctx context.Context, leased func(string), opts ...core.CallOption) (string, error) {
@@ -193,7 +195,11 @@ func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
 			defer func() { _ = l.Release() }()
 			addr := l.Endpoint().Addr
 			leased(addr)
-			if asked = append(asked, addr); len(asked) == 1 {
+			mu.Lock()
+			asked = append(asked, addr)
+			first := len(asked) == 1
+			mu.Unlock()
+			if first {
 				return "", sleep(ctx, time.Minute)
 			}
 			return addr, nil
@@ -201,6 +207,8 @@ func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
 		if d := time.Since(begun); err != nil || d > 40*time.Millisecond {
 			t.Errorf("error %v, after %v", err, d)
 		}
+		mu.Lock() // the first call may run still
+		defer mu.Unlock()
 		if len(asked) != 2 || asked[0] == asked[1] || addr != asked[1] {
 			t.Errorf("answered by %q, asked were %q", addr, asked)
 		}
