@@ -11,6 +11,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
 const addr = "10.0.0.1:80"
@@ -42,10 +43,10 @@ func registered(t *testing.T, db *api.Client, service string) *api.AgentService 
 func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
 	agent, service := agent(t), newService()
 	var last core.Endpoint
-	f := follow(t, consul.Watcher(agent, service, consul.Tag("blue")))
-	f.await()
+	f := discoverytest.Follow(t, consul.Watcher(agent, service, consul.Tag("blue")))
+	f.Await()
 	g := register(t, consul.Registrar(agent, service, consul.Tag("blue")))
-	f.await(addr)
+	f.Await(addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	_ = consul.Watcher(server(t), service).Watch(ctx, func(eps []core.Endpoint) {
 		last = eps[0]
@@ -61,7 +62,7 @@ func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
 	if registered(t, raw(t, agent), service) != nil {
 		t.Error("the agent has it after Close")
 	}
-	f.await()
+	f.Await()
 }
 
 // TestInstanceThatIsDeregisteredOrChangedIsPutBack is about operators and
@@ -70,8 +71,8 @@ func TestInstanceThatIsDeregisteredOrChangedIsPutBack(t *testing.T) {
 	agent, service := agent(t), newService()
 	db := raw(t, agent)
 	register(t, consul.Registrar(agent, service))
-	f := follow(t, consul.Watcher(agent, service))
-	f.await(addr)
+	f := discoverytest.Follow(t, consul.Watcher(agent, service))
+	f.Await(addr)
 	id := service + "-" + addr
 	for name, harm := range map[string]func() error{
 		"deregistered": func() error { return db.Agent().ServiceDeregister(id) },
@@ -89,7 +90,7 @@ func TestInstanceThatIsDeregisteredOrChangedIsPutBack(t *testing.T) {
 			return err == nil && now != nil && now.Address == "10.0.0.1" && checks["service:"+id] != nil
 		})
 	}
-	f.await(addr)
+	f.Await(addr)
 }
 
 func TestAgentThatForgotIsToldAgain(t *testing.T) {
@@ -100,8 +101,8 @@ func TestAgentThatForgotIsToldAgain(t *testing.T) {
 	c.start()
 	c.ready()
 	begun := time.Now()
-	f := follow(t, consul.Watcher(c.addr, "echo"))
-	f.await(addr)
+	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo"))
+	f.Await(addr)
 	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("it was back after %v", d)
 	}
@@ -115,11 +116,11 @@ func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 	p := proxy(t, agent)
 	const ttl = 2 * time.Second
 	register(t, consul.Registrar(p.Addr(), service, consul.TTL(ttl)))
-	f := follow(t, consul.Watcher(agent, service))
-	f.await(addr)
+	f := discoverytest.Follow(t, consul.Watcher(agent, service))
+	f.Await(addr)
 	p.Cut()
 	begun := time.Now()
-	f.await()
+	f.Await()
 	if d := time.Since(begun); d > ttl+time.Second {
 		t.Errorf("gone after %v, with a TTL of %v", d, ttl)
 	}
@@ -127,7 +128,7 @@ func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun = time.Now()
-	f.await(addr)
+	f.Await(addr)
 	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("back %v after the agent was", d)
 	}
@@ -136,10 +137,10 @@ func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 func TestRegistrationStaysPassingForManyTTLs(t *testing.T) {
 	agent, service := agent(t), newService()
 	register(t, consul.Registrar(agent, service, consul.TTL(time.Second), consul.Wait(time.Second)))
-	f := follow(t, consul.Watcher(agent, service))
-	f.await(addr)
+	f := discoverytest.Follow(t, consul.Watcher(agent, service))
+	f.Await(addr)
 	for begun := time.Now(); time.Since(begun) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
-		if n := f.count(); n != 1 {
+		if n := f.Count(); n != 1 {
 			t.Fatalf("%d reports after %v, want 1", n, time.Since(begun))
 		}
 	}

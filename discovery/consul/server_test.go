@@ -14,6 +14,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
+// patience bounds what a test waits for.
+const patience = 30 * time.Second
+
 // process is a Consul of the test's own, which it may kill; it keeps nothing,
 // so that it has lost everything when it is started again.
 type process struct {

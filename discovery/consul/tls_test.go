@@ -20,6 +20,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
 // certificates makes an authority and a certificate for 127.0.0.1, which a
@@ -70,18 +71,18 @@ func TestServersAndClientsKnowEachOtherByTheirCertificates(t *testing.T) {
 	instance(t, raw(t, c.addr), "echo", "10.0.0.1", api.HealthPassing)
 	addr := "127.0.0.1:" + port
 	known := discovery.TLS{On: true, CA: ca, Cert: cert, Key: key}
-	follow(t, consul.Watcher(addr, "echo", consul.TLS(known))).await("10.0.0.1:80")
+	discoverytest.Follow(t, consul.Watcher(addr, "echo", consul.TLS(known))).Await("10.0.0.1:80")
 
-	begun := make(map[string]*follower)
+	begun := make(map[string]*discoverytest.Follower)
 	for what, how := range map[string]discovery.TLS{
 		"certificate signed by unknown authority": {On: true, CA: stranger, Cert: cert, Key: key},
 		addr:                 {On: true, CA: ca}, // which TLS may tell as a broken pipe
 		"to match elsewhere": {On: true, CA: ca, Cert: cert, Key: key, ServerName: "elsewhere"},
 	} { // side by side, since each takes a while
-		begun[what] = follow(t, consul.Watcher(addr, "echo", consul.TLS(how)))
+		begun[what] = discoverytest.Follow(t, consul.Watcher(addr, "echo", consul.TLS(how)))
 	}
 	for what, f := range begun {
-		if err := f.fails(); !strings.Contains(err.Error(), what) {
+		if err := f.Fails(); !strings.Contains(err.Error(), what) {
 			t.Errorf("error %v, want %q", err, what)
 		}
 	}
@@ -91,8 +92,8 @@ func TestAgentIsReachedThroughItsSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s") // short, as paths of sockets have to be
 	c := startConsul(t, "-dev", fmt.Sprintf("-hcl=addresses { http = \"127.0.0.1 unix://%s\" }", path))
 	c.ready()
-	f := follow(t, consul.Watcher("unix:"+path, "echo"))
-	f.await()
+	f := discoverytest.Follow(t, consul.Watcher("unix:"+path, "echo"))
+	f.Await()
 	register(t, consul.Registrar("unix:"+path, "echo"))
-	f.await(addr)
+	f.Await(addr)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
 // instance puts an instance of a service into the catalog, on a node that goes
@@ -65,13 +66,13 @@ func TestInstanceThatWarnsCountsUnlessOnlyPassingOnesDo(t *testing.T) {
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
 	instance(t, db, service, "10.0.0.2", api.HealthWarning)
 	instance(t, db, service, "10.0.0.3", api.HealthCritical)
-	all, passing := follow(t, consul.Watcher(addr, service)), follow(t, consul.Watcher(addr, service, consul.Passing()))
-	all.await("10.0.0.1:80", "10.0.0.2:80")
-	passing.await("10.0.0.1:80")
+	all, passing := discoverytest.Follow(t, consul.Watcher(addr, service)), discoverytest.Follow(t, consul.Watcher(addr, service, consul.Passing()))
+	all.Await("10.0.0.1:80", "10.0.0.2:80")
+	passing.Await("10.0.0.1:80")
 	instance(t, db, service, "10.0.0.1", api.HealthCritical)
 	instance(t, db, service, "10.0.0.2", api.HealthPassing)
-	all.await("10.0.0.2:80")
-	passing.await("10.0.0.2:80")
+	all.Await("10.0.0.2:80")
+	passing.Await("10.0.0.2:80")
 }
 
 func TestInstanceNeedsEachTag(t *testing.T) {
@@ -80,15 +81,15 @@ func TestInstanceNeedsEachTag(t *testing.T) {
 	instance(t, db, service, "10.0.0.1", api.HealthPassing, "v1", "blue")
 	instance(t, db, service, "10.0.0.2", api.HealthPassing, "v1")
 	instance(t, db, service, "10.0.0.3", api.HealthPassing, "blue")
-	follow(t, consul.Watcher(addr, service, consul.Tag("v1"))).await("10.0.0.1:80", "10.0.0.2:80")
-	follow(t, consul.Watcher(addr, service, consul.Tag("v1"), consul.Tag("blue"))).await("10.0.0.1:80")
+	discoverytest.Follow(t, consul.Watcher(addr, service, consul.Tag("v1"))).Await("10.0.0.1:80", "10.0.0.2:80")
+	discoverytest.Follow(t, consul.Watcher(addr, service, consul.Tag("v1"), consul.Tag("blue"))).Await("10.0.0.1:80")
 }
 
 func TestInstanceOfAnIPv6NodeHasBrackets(t *testing.T) {
 	addr := server(t)
 	db, service := raw(t, addr), newService()
 	instance(t, db, service, "2001:db8::1", api.HealthPassing) // the node's address, the service has none
-	follow(t, consul.Watcher(addr, service)).await("[2001:db8::1]:80")
+	discoverytest.Follow(t, consul.Watcher(addr, service)).Await("[2001:db8::1]:80")
 }
 
 // TestReturnIsNotAChange has requests return because their time is up.
@@ -96,16 +97,12 @@ func TestReturnIsNotAChange(t *testing.T) {
 	addr := server(t)
 	db, service, p := raw(t, addr), newService(), proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := follow(t, consul.Watcher(p.Addr(), service, consul.Wait(time.Second), consul.Timeout(time.Minute)))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Wait(time.Second), consul.Timeout(time.Minute)))
+	f.Await("10.0.0.1:80")
 	first := p.Traffic().FromServer
 	eventually(t, "three more answers", func() bool { return p.Traffic().FromServer >= 4*first })
-	select {
-	case <-f.ended:
-		t.Fatalf("Watch returned %v", f.err)
-	default:
-	}
-	if n := f.count(); n != 1 {
+	f.Runs()
+	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want 1", n)
 	}
 }
@@ -116,12 +113,12 @@ func TestCheckThatOnlySaysSomethingElseIsNoChange(t *testing.T) {
 	addr := server(t)
 	db, service := raw(t, addr), newService()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := follow(t, consul.Watcher(addr, service))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, consul.Watcher(addr, service))
+	f.Await("10.0.0.1:80")
 	say(t, db, service, "10.0.0.1", api.HealthPassing, "still well")
 	instance(t, db, service, "10.0.0.2", api.HealthPassing)
-	f.await("10.0.0.1:80", "10.0.0.2:80")
-	if n := f.count(); n != 2 {
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
+	if n := f.Count(); n != 2 {
 		t.Errorf("%d reports, want 2", n)
 	}
 }
@@ -129,15 +126,15 @@ func TestCheckThatOnlySaysSomethingElseIsNoChange(t *testing.T) {
 func TestOneChangeCostsOneRequest(t *testing.T) {
 	addr := server(t)
 	db, service, p := raw(t, addr), newService(), proxy(t, addr)
-	f := follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Minute)))
-	f.await()
+	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Minute)))
+	f.Await()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing) // nothing is asked about an empty set any more
-	f.awaitLen(1)
+	f.AwaitLen(1)
 	const changes = 5
 	begun := p.Traffic().ToServer
 	for i := range changes {
 		instance(t, db, service, fmt.Sprint("10.0.1.", i), api.HealthPassing)
-		f.awaitLen(i + 2)
+		f.AwaitLen(i + 2)
 	}
 	// A request is between 200 and 300 bytes. The one that is waiting when the
 	// count begins may be counted, or the last one not.
@@ -158,22 +155,22 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 		"may not read":  "anonymous", // of whom Consul has a token, which may do nothing
 	} {
 		begun := time.Now()
-		f := follow(t, consul.Watcher(addr, service, consul.Token(discovery.NewSecret(token))))
-		err := f.fails()
+		f := discoverytest.Follow(t, consul.Watcher(addr, service, consul.Token(discovery.NewSecret(token))))
+		err := f.Fails()
 		if !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), token) {
 			t.Errorf("error %q, want %q and no token", err, what)
 		}
 		if d := time.Since(begun); d > 2*time.Second {
 			t.Errorf("%s: told after %v", what, d)
 		}
-		if f.count() > 0 {
+		if f.Count() > 0 {
 			t.Errorf("%s: something was reported", what)
 		}
 	}
 }
 
 func TestUnknownDatacenterIsToldAfterAWhile(t *testing.T) {
-	err := follow(t, consul.Watcher(server(t), newService(), consul.Datacenter("atlantis"))).fails()
+	err := discoverytest.Follow(t, consul.Watcher(server(t), newService(), consul.Datacenter("atlantis"))).Fails()
 	if !strings.Contains(err.Error(), "No path to datacenter") {
 		t.Errorf("error %v", err)
 	}
@@ -182,7 +179,7 @@ func TestUnknownDatacenterIsToldAfterAWhile(t *testing.T) {
 func TestUnreachableAgentIsToldByNameAfterAWhile(t *testing.T) {
 	addr := "127.0.0.1:" + freePorts(t, 1)[0]
 	begun := time.Now()
-	err := follow(t, consul.Watcher(addr, "echo")).fails()
+	err := discoverytest.Follow(t, consul.Watcher(addr, "echo")).Fails()
 	if d := time.Since(begun); d < 5*time.Second || d > 20*time.Second {
 		t.Errorf("it failed after %v, want about 10 s", d)
 	}
@@ -199,15 +196,15 @@ func TestAgentThatHangsWhileItIsWaitedForIsNoticed(t *testing.T) {
 	addr := server(t)
 	db, service, p := raw(t, addr), newService(), proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Second)))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Second)))
+	f.Await("10.0.0.1:80")
 	if err := p.Hang(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.fails(); !strings.Contains(err.Error(), "no answer in time") {
+	if err := f.Fails(); !strings.Contains(err.Error(), "no answer in time") {
 		t.Errorf("error %v", err)
 	}
-	if n := f.count(); n != 1 {
+	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want none after the first", n)
 	}
 }
@@ -215,14 +212,14 @@ func TestAgentThatHangsWhileItIsWaitedForIsNoticed(t *testing.T) {
 func TestAnotherAgentIsAskedWhenOneHangs(t *testing.T) {
 	addr := server(t)
 	db, service, p := raw(t, addr), newService(), proxy(t, addr)
-	f := follow(t, consul.Watcher(p.Addr()+","+addr, service, consul.Timeout(time.Second)))
-	f.await()
+	f := discoverytest.Follow(t, consul.Watcher(p.Addr()+","+addr, service, consul.Timeout(time.Second)))
+	f.Await()
 	if err := p.Hang(); err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f.await("10.0.0.1:80")
+	f.Await("10.0.0.1:80")
 	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("seen after %v", d)
 	}
@@ -243,15 +240,15 @@ func TestIndexThatGoesBackIsSeen(t *testing.T) {
 	for i := range 50 {
 		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
 	}
-	f := follow(t, consul.Watcher(c.addr, "echo"))
-	f.awaitLen(51)
+	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo"))
+	f.AwaitLen(51)
 	if err := db.Snapshot().Restore(nil, past); err != nil {
 		t.Fatal(err)
 	}
-	f.await("10.0.0.1:80")
+	f.Await("10.0.0.1:80")
 	begun := time.Now()
 	instance(t, db, "echo", "10.0.0.2", api.HealthPassing)
-	f.await("10.0.0.1:80", "10.0.0.2:80")
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
 	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("a change after that was seen after %v", d)
 	}
@@ -265,22 +262,22 @@ func TestServerThatStartsAnewWithNothingIsSeen(t *testing.T) {
 		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
 	}
 	instance(t, db, "echo", "10.0.0.1", api.HealthPassing)
-	f := follow(t, consul.Watcher(c.addr, "echo"))
-	f.awaitLen(51)
+	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo"))
+	f.AwaitLen(51)
 	c.kill()
 	c.start()
 	c.ready()
 	instance(t, db, "echo", "10.0.0.2", api.HealthPassing)
-	f.await("10.0.0.2:80")
+	f.Await("10.0.0.2:80")
 	instance(t, db, "echo", "10.0.0.3", api.HealthPassing)
-	f.await("10.0.0.2:80", "10.0.0.3:80")
+	f.Await("10.0.0.2:80", "10.0.0.3:80")
 }
 
 func TestServersWithoutALeaderAreAnErrorNotAnEmptySet(t *testing.T) {
 	c := startConsul(t, "-server", "-bootstrap-expect=3", "-data-dir="+t.TempDir())
-	f := follow(t, consul.Watcher(c.addr, "echo", consul.Timeout(time.Second)))
-	t.Log(f.fails())
-	if f.count() > 0 {
+	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo", consul.Timeout(time.Second)))
+	t.Log(f.Fails())
+	if f.Count() > 0 {
 		t.Error("something was reported")
 	}
 }
@@ -291,8 +288,8 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	addr := server(t)
 	db, service, p := raw(t, addr), newService(), proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := follow(t, consul.Watcher(p.Addr(), service))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service))
+	f.Await("10.0.0.1:80")
 	p.Cut()
 	outage := time.NewTimer(5 * time.Second)
 	instance(t, db, service, "10.0.0.2", api.HealthPassing)
@@ -301,13 +298,13 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	f.await("10.0.0.1:80", "10.0.0.2:80")
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
 	d := time.Since(begun)
 	t.Logf("what changed in an outage of 5 s was seen %v after its end", d)
 	if d > 2*time.Second {
 		t.Error("that is too long")
 	}
 	begun = time.Now()
-	f.stop()
+	f.Stop()
 	t.Logf("Watch returned %v after it was cancelled", time.Since(begun))
 }

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 )
 
@@ -20,17 +21,17 @@ func TestWipedServerIsSeen(t *testing.T) {
 	for range 50 {
 		put(t, db, "/x/a", entry("10.0.0.1:80"))
 	}
-	f := follow(t, etcd.Watcher(c.addrs(), "/x/"))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/"))
+	f.Await("10.0.0.1:80")
 	m := c.members[0]
 	m.kill()
 	c.wipe(m)
 	c.start(m)
 	c.ready()
 	put(t, db, "/x/b", entry("10.0.0.2:80"))
-	f.await("10.0.0.2:80")
+	f.Await("10.0.0.2:80")
 	put(t, db, "/x/c", entry("10.0.0.3:80"))
-	f.await("10.0.0.2:80", "10.0.0.3:80")
+	f.Await("10.0.0.2:80", "10.0.0.3:80")
 }
 
 func TestLostQuorumIsAnErrorAndItsReturnIsSeen(t *testing.T) {
@@ -38,21 +39,21 @@ func TestLostQuorumIsAnErrorAndItsReturnIsSeen(t *testing.T) {
 	db := raw(t, c.addrs())
 	put(t, db, "/x/a", entry("10.0.0.1:80"))
 	w := etcd.Watcher(c.addrs()[:1], "/x/", etcd.Timeout(time.Second))
-	f := follow(t, w)
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, w)
+	f.Await("10.0.0.1:80")
 	c.members[1].kill()
 	c.members[2].kill()
-	err := f.fails()
+	err := f.Fails()
 	if !strings.Contains(err.Error(), "no answer") && !strings.Contains(err.Error(), "no leader") {
 		t.Errorf("the error does not tell the trouble: %v", err)
 	}
-	if n := f.count(); n != 1 {
+	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want none after the first", n)
 	}
-	f = follow(t, w)
+	f = discoverytest.Follow(t, w)
 	c.start(c.members[1])
 	c.start(c.members[2])
-	f.await("10.0.0.1:80")
+	f.Await("10.0.0.1:80")
 }
 
 // auth switches access control on: root/secret may all, reader/secret may read
@@ -102,8 +103,8 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 		"etcdserver: user name is empty":    nil,
 	} {
 		begun := time.Now()
-		f := follow(t, etcd.Watcher(c.addrs(), "/x/", opts...))
-		err := f.fails()
+		f := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", opts...))
+		err := f.Fails()
 		if !strings.Contains(err.Error(), what) {
 			t.Errorf("error %q, want %q", err, what)
 		}
@@ -113,7 +114,7 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 		if d := time.Since(begun); d > 2*time.Second {
 			t.Errorf("%s: told after %v", what, d)
 		}
-		if f.count() > 0 {
+		if f.Count() > 0 {
 			t.Errorf("%s: something was reported", what)
 		}
 	}
@@ -125,14 +126,14 @@ func TestTokenThatExpiredIsRenewed(t *testing.T) {
 	root := auth(t, c)
 	p := proxy(t, c.addrs()[0])
 	put(t, root, "/x/a", entry("10.0.0.1:80"))
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
+	f.Await("10.0.0.1:80")
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); { // the tokens' ends are what is waited for
 		put(t, root, "/x/a", entry("10.0.0.1:80"))
 	}
 	p.Break() // a new list needs a token
 	put(t, root, "/x/b", entry("10.0.0.2:80"))
-	f.await("10.0.0.1:80", "10.0.0.2:80")
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
 }
 
 func TestRevokedPermissionIsAnErrorNotASmallerSet(t *testing.T) {
@@ -140,16 +141,16 @@ func TestRevokedPermissionIsAnErrorNotASmallerSet(t *testing.T) {
 	root := auth(t, c)
 	p := proxy(t, c.addrs()[0])
 	put(t, root, "/x/a", entry("10.0.0.1:80"))
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
+	f.Await("10.0.0.1:80")
 	if _, err := root.RoleRevokePermission(t.Context(), "reader", "/x/", clientv3.GetPrefixRangeEnd("/x/")); err != nil {
 		t.Fatal(err)
 	}
 	p.Break()
-	if err := f.fails(); !strings.Contains(err.Error(), "permission denied") {
+	if err := f.Fails(); !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("error %v", err)
 	}
-	if n := f.count(); n != 1 {
+	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want none after the first", n)
 	}
 }

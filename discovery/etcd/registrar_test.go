@@ -48,10 +48,10 @@ func kv(t *testing.T, db *clientv3.Client, key string) *mvccpb.KeyValue {
 func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
 	all := servers(t)
 	db, prefix := raw(t, all), newPrefix()
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.await()
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.Await()
 	g := register(t, etcd.Registrar(all, prefix))
-	f.await(addr)
+	f.Await(addr)
 	lease := clientv3.LeaseID(kv(t, db, prefix+addr).Lease)
 	if err := g.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -59,7 +59,7 @@ func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
 	if kv(t, db, prefix+addr) != nil {
 		t.Error("the key is there after Close")
 	}
-	f.await()
+	f.Await()
 	ttl, err := db.TimeToLive(t.Context(), lease)
 	if err != nil || ttl.TTL >= 0 {
 		t.Errorf("the lease is there after Close: %v, %v", ttl, err)
@@ -72,8 +72,8 @@ func TestKeyThatIsDeletedOrOverwrittenIsPutBack(t *testing.T) {
 	all := servers(t)
 	db, prefix := raw(t, all), newPrefix()
 	register(t, etcd.Registrar(all, prefix))
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.await(addr)
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.Await(addr)
 	value := string(kv(t, db, prefix+addr).Value)
 	for _, c := range []struct {
 		name string
@@ -98,7 +98,7 @@ func TestKeyThatIsDeletedOrOverwrittenIsPutBack(t *testing.T) {
 			}
 		}
 	}
-	f.await(addr)
+	f.Await(addr)
 }
 
 func TestLostLeaseIsReplaced(t *testing.T) {
@@ -156,11 +156,11 @@ func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 	prefix := newPrefix()
 	const ttl = 2 * time.Second
 	register(t, etcd.Registrar([]string{p.Addr()}, prefix, etcd.TTL(ttl)))
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.await(addr)
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.Await(addr)
 	p.Cut()
 	begun := time.Now()
-	f.await()
+	f.Await()
 	// etcd looks twice a second, and renews leases by an election timeout when
 	// its leader changes.
 	if d := time.Since(begun); d > ttl+2*time.Second {
@@ -170,7 +170,7 @@ func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun = time.Now()
-	f.await(addr)
+	f.Await(addr)
 	if d := time.Since(begun); d > 5*time.Second {
 		t.Errorf("back %v after the registry was", d)
 	}
@@ -182,8 +182,8 @@ func TestRegistrationOutlivesAShortCut(t *testing.T) {
 	all := servers(t)
 	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
 	register(t, etcd.Registrar([]string{p.Addr()}, prefix))
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.await(addr)
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.Await(addr)
 	before := kv(t, db, prefix+addr)
 	p.Break()
 	late := time.After(patience)
@@ -201,7 +201,7 @@ func TestRegistrationOutlivesAShortCut(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	if n := f.count(); n != 1 {
+	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want 1", n)
 	}
 }
@@ -209,8 +209,8 @@ func TestRegistrationOutlivesAShortCut(t *testing.T) {
 func TestRegistrationSurvivesTheWipeOfTheRegistry(t *testing.T) {
 	c := startCluster(t, 1)
 	register(t, etcd.Registrar(c.addrs(), "/x/"))
-	f := follow(t, etcd.Watcher(c.addrs(), "/x/"))
-	f.await(addr)
+	f := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/"))
+	f.Await(addr)
 	m := c.members[0]
 	m.kill()
 	c.wipe(m)
@@ -223,7 +223,7 @@ func TestRegistrationSurvivesTheWipeOfTheRegistry(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.await(addr)
+	f.Await(addr)
 }
 
 // TestHungServerCostsNoRegistration has each server of three fall silent in
@@ -239,14 +239,14 @@ func TestHungServerCostsNoRegistration(t *testing.T) {
 		addrs[i] = proxies[i].Addr()
 	}
 	register(t, etcd.Registrar(addrs, prefix, etcd.TTL(ttl)))
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.await(addr)
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.Await(addr)
 	for i, p := range proxies {
 		if err := p.Hang(); err != nil {
 			t.Fatal(err)
 		}
 		for begun := time.Now(); time.Since(begun) < ttl+ttl/2; time.Sleep(100 * time.Millisecond) {
-			if n := f.count(); n != 1 {
+			if n := f.Count(); n != 1 {
 				t.Fatalf("%d reports %v after server %d fell silent, want 1", n, time.Since(begun), i+1)
 			}
 		}

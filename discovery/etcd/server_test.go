@@ -16,6 +16,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
+// patience bounds what a test waits for.
+const patience = 30 * time.Second
+
 // cluster is an etcd of the test's own, which it may kill and wipe.
 type cluster struct {
 	t       *testing.T

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 )
 
@@ -62,24 +63,24 @@ func TestServersAndClientsKnowEachOtherByTheirCertificates(t *testing.T) {
 	stranger, _, _ := certificates(t)
 	c := startCluster(t, 1, "--cert-file", cert, "--key-file", key, "--trusted-ca-file", ca, "--client-cert-auth")
 	known := discovery.TLS{On: true, CA: ca, Cert: cert, Key: key}
-	follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(known))).await()
+	discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(known))).Await()
 
 	others := map[string]discovery.TLS{
 		"certificate signed by unknown authority": {On: true, CA: stranger, Cert: cert, Key: key},
 		c.addrs()[0]:         {On: true, CA: ca}, // which TLS may tell as a broken pipe
 		"to match elsewhere": {On: true, CA: ca, Cert: cert, Key: key, ServerName: "elsewhere"},
 	}
-	begun := make(map[string]*follower)
+	begun := make(map[string]*discoverytest.Follower)
 	for what, how := range others { // side by side, since each takes a while
-		begun[what] = follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(how)))
+		begun[what] = discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(how)))
 	}
 	for what, f := range begun {
-		if err := f.fails(); !strings.Contains(err.Error(), what) {
+		if err := f.Fails(); !strings.Contains(err.Error(), what) {
 			t.Errorf("error %v, want %q", err, what)
 		}
 	}
 	missing := discovery.TLS{On: true, CA: filepath.Join(t.TempDir(), "ca.pem")}
-	if err := follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(missing))).fails(); !strings.Contains(err.Error(), "no such file") {
+	if err := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(missing))).Fails(); !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -54,12 +54,12 @@ func TestSiblingPrefixIsNotOurs(t *testing.T) {
 	put(t, db, trimmed+"-other/a", entry("10.0.0.9:80"))
 	put(t, db, trimmed, entry("10.0.0.8:80"))
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
-	f := follow(t, etcd.Watcher(all, trimmed))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher(all, trimmed))
+	f.Await("10.0.0.1:80")
 	put(t, db, trimmed+"-other/b", entry("10.0.0.7:80"))
 	put(t, db, prefix+"b", entry("10.0.0.2:80"))
-	f.await("10.0.0.1:80", "10.0.0.2:80")
-	if n := f.count(); n != 2 {
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
+	if n := f.Count(); n != 2 {
 		t.Errorf("%d reports, want 2", n)
 	}
 }
@@ -71,7 +71,7 @@ func TestMalformedEntryIsSkippedAndTold(t *testing.T) {
 	put(t, db, prefix+"b", "nonsense")
 	var mu sync.Mutex
 	var told []string
-	f := follow(t, etcd.Watcher(all, prefix, etcd.Skipped(func(key string, err error) {
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix, etcd.Skipped(func(key string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, key)
@@ -79,10 +79,10 @@ func TestMalformedEntryIsSkippedAndTold(t *testing.T) {
 			t.Error("no reason is told")
 		}
 	})))
-	f.await("10.0.0.1:80")
+	f.Await("10.0.0.1:80")
 	put(t, db, prefix+"c", entry("10.0.0.2:80"))
-	f.await("10.0.0.1:80", "10.0.0.2:80")
-	f.stop()
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
+	f.Stop()
 	if len(told) != 1 || told[0] != prefix+"b" {
 		t.Errorf("told of %q", told)
 	}
@@ -92,30 +92,30 @@ func TestFormatThatNeedsOnlyNamesReadsNoValues(t *testing.T) {
 	all := servers(t)
 	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
 	put(t, db, prefix+"10.0.0.1:80", strings.Repeat("x", 1_000_000))
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Format(format.Name())))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Format(format.Name())))
+	f.Await("10.0.0.1:80")
 	if n := p.Traffic().FromServer; n > 10_000 {
 		t.Errorf("%d bytes were read", n)
 	}
 	remove(t, db, prefix+"10.0.0.1:80")
-	f.await()
+	f.Await()
 }
 
 func TestWatchersShareOneClientWhichTheLastOneCloses(t *testing.T) {
 	all := servers(t)
 	p := proxy(t, all[0])
 	db, prefix := raw(t, all), newPrefix()
-	one := follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
-	one.await()
-	two := follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
-	two.await()
+	one := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
+	one.Await()
+	two := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
+	two.Await()
 	if n := p.Traffic().Connections; n != 1 {
 		t.Errorf("%d connections for two watches, want 1", n)
 	}
-	one.stop()
+	one.Stop()
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
-	two.await("10.0.0.1:80")
-	two.stop()
+	two.Await("10.0.0.1:80")
+	two.Stop()
 	closed := time.After(patience)
 	for p.Traffic().Open > 0 {
 		select {
@@ -134,8 +134,8 @@ func TestCompactionWhileCutOffLosesNoDelete(t *testing.T) {
 	db, prefix := raw(t, all), newPrefix()
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
 	put(t, db, prefix+"b", entry("10.0.0.2:80"))
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
-	f.await("10.0.0.1:80", "10.0.0.2:80")
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
 	p.Cut()
 	remove(t, db, prefix+"a")
 	last := put(t, db, prefix+"c", entry("10.0.0.3:80"))
@@ -145,9 +145,9 @@ func TestCompactionWhileCutOffLosesNoDelete(t *testing.T) {
 	if err := p.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	f.await("10.0.0.2:80", "10.0.0.3:80")
+	f.Await("10.0.0.2:80", "10.0.0.3:80")
 	put(t, db, prefix+"d", entry("10.0.0.4:80"))
-	f.await("10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80")
+	f.Await("10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80")
 }
 
 // TestTornListIsNeverASmallerSet cuts the connection after each of many
@@ -159,16 +159,16 @@ func TestTornListIsNeverASmallerSet(t *testing.T) {
 	fill(t, db, prefix, n, 100)
 	p := proxy(t, all[0])
 	before := p.Traffic().FromServer
-	follow(t, etcd.Watcher([]string{p.Addr()}, prefix)).awaitLen(n)
+	discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix)).AwaitLen(n)
 	whole := p.Traffic().FromServer - before
 	for i := range int64(40) {
 		cut := p.CutAfter(whole * i / 39)
-		f := follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
-		f.awaitLen(n)
-		if reports := f.count(); reports != 1 {
+		f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
+		f.AwaitLen(n)
+		if reports := f.Count(); reports != 1 {
 			t.Errorf("cut after %d of %d bytes: %d reports, want 1", whole*i/39, whole, reports)
 		}
-		f.stop()
+		f.Stop()
 		select {
 		case <-cut:
 		default:
@@ -190,8 +190,8 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 		proxies[i] = proxy(t, all[i%len(all)])
 		addrs[i] = proxies[i].Addr()
 	}
-	f := follow(t, etcd.Watcher(addrs, prefix, etcd.Timeout(time.Second)))
-	f.await()
+	f := discoverytest.Follow(t, etcd.Watcher(addrs, prefix, etcd.Timeout(time.Second)))
+	f.Await()
 	for i, p := range proxies { // one of them is the one
 		if err := p.Hang(); err != nil {
 			t.Fatal(err)
@@ -199,7 +199,7 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 		key, addr := fmt.Sprint(prefix, i), fmt.Sprintf("10.0.0.%d:80", i)
 		begun := time.Now()
 		put(t, db, key, entry(addr))
-		f.await(addr)
+		f.Await(addr)
 		if d := time.Since(begun); d > 8*time.Second {
 			t.Errorf("with one server of three hung, a change was seen after %v", d)
 		}
@@ -207,14 +207,14 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		remove(t, db, key)
-		f.await()
+		f.Await()
 	}
 }
 
 func TestUnreachableRegistryIsToldByNameAfterAWhile(t *testing.T) {
 	addr := freeAddr(t)
 	begun := time.Now()
-	err := follow(t, etcd.Watcher([]string{addr}, "/x/")).fails()
+	err := discoverytest.Follow(t, etcd.Watcher([]string{addr}, "/x/")).Fails()
 	if d := time.Since(begun); d < 5*time.Second || d > 20*time.Second {
 		t.Errorf("it failed after %v, want about 10 s", d)
 	}
@@ -230,13 +230,13 @@ func TestListsBeyondAMessageAndAPageAreComplete(t *testing.T) {
 	db, prefix := raw(t, all), newPrefix()
 	const n = 20_001            // three pages
 	fill(t, db, prefix, n, 200) // 5 MB
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.awaitLen(n)
-	if reports := f.count(); reports != 1 {
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.AwaitLen(n)
+	if reports := f.Count(); reports != 1 {
 		t.Errorf("%d reports, want 1", reports)
 	}
 	remove(t, db, prefix+"000000")
-	f.awaitLen(n - 1)
+	f.AwaitLen(n - 1)
 }
 
 func TestOneChangeOfMoreThanAMessageIsReportedAtOnce(t *testing.T) {
@@ -244,13 +244,13 @@ func TestOneChangeOfMoreThanAMessageIsReportedAtOnce(t *testing.T) {
 	db, prefix := raw(t, all), newPrefix()+strings.Repeat("long", 100)+"/"
 	const n = 6000 // times 400 bytes and more: the event of their removal comes in parts
 	fill(t, db, prefix, n, 0)
-	f := follow(t, etcd.Watcher(all, prefix))
-	f.awaitLen(n)
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
+	f.AwaitLen(n)
 	if _, err := db.Delete(t.Context(), prefix, clientv3.WithPrefix()); err != nil {
 		t.Fatal(err)
 	}
-	f.await()
-	if reports := f.count(); reports != 2 {
+	f.Await()
+	if reports := f.Count(); reports != 2 {
 		t.Errorf("%d reports, want 2", reports)
 	}
 }
@@ -260,13 +260,13 @@ func TestOneChangeAmongTenThousandCostsNoRequest(t *testing.T) {
 	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
 	const n = 10_000
 	fill(t, db, prefix, n, 0)
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Timeout(time.Minute))) // no progress is asked for meanwhile
-	f.awaitLen(n)
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Timeout(time.Minute))) // no progress is asked for meanwhile
+	f.AwaitLen(n)
 	put(t, db, prefix+"first", entry("10.200.0.1:80")) // the watch is established
-	f.awaitLen(n + 1)
+	f.AwaitLen(n + 1)
 	before := p.Traffic()
 	put(t, db, prefix+"second", entry("10.200.0.2:80"))
-	f.awaitLen(n + 2)
+	f.AwaitLen(n + 2)
 	after := p.Traffic()
 	// gRPC acknowledges with a ping or a window update of less than 20 bytes;
 	// the smallest request has more than 50.
@@ -284,8 +284,8 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	all := servers(t)
 	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
-	f := follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
-	f.await("10.0.0.1:80")
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
+	f.Await("10.0.0.1:80")
 	p.Cut()
 	outage := time.NewTimer(5 * time.Second)
 	put(t, db, prefix+"b", entry("10.0.0.2:80"))
@@ -294,13 +294,13 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	f.await("10.0.0.1:80", "10.0.0.2:80")
+	f.Await("10.0.0.1:80", "10.0.0.2:80")
 	d := time.Since(begun)
 	t.Logf("what changed in an outage of 5 s was seen %v after its end", d)
 	if d > 2*time.Second {
 		t.Error("that is too long")
 	}
 	begun = time.Now()
-	f.stop()
+	f.Stop()
 	t.Logf("Watch returned %v after it was cancelled", time.Since(begun))
 }
