@@ -53,8 +53,9 @@ func TestTheTimeoutOfTheClientHolds(t *testing.T) {
 	for name, k := range kinds(t, endless) {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
+			ready(t, pool)
 			c := clientOf(t, pool)
-			c.Timeout = 50 * time.Millisecond
+			c.Timeout = 200 * time.Millisecond
 			_, got, err := get(t.Context(), c, k.scheme+"://echo/")
 			var timeout net.Error
 			if got != "some" || !errors.As(err, &timeout) || !timeout.Timeout() {

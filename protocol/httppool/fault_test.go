@@ -20,8 +20,7 @@ const (
 	during = 3 * time.Second / 2
 	after  = time.Second
 
-	deadline = 500 * time.Millisecond // of each call
-	limit    = 100 * time.Millisecond // of each try of a call
+	deadline = 5 * time.Second // of each call
 )
 
 // rate is in calls per second. With more than the default the faults happen one
@@ -136,10 +135,17 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 		t.Skip("each fault takes three seconds")
 	}
 	for _, http2 := range []bool{false, true} {
-		for _, f := range faults() {
+		for i, f := range faults() {
+			if http2 && i > 1 && *rate <= 100 {
+				continue // to save time: the others are no different there
+			}
 			t.Run(f.name+map[bool]string{true: ", HTTP/2"}[http2], func(t *testing.T) {
 				if *rate <= 100 {
 					t.Parallel()
+				}
+				limit := 100 * time.Millisecond // of each try of a call
+				if *rate <= 100 {
+					limit = 300 * time.Millisecond // for machines that do much else
 				}
 				all := fleet(t)
 				opts := []core.Option{core.Share(1)}
@@ -147,9 +153,7 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 					opts = []core.Option{core.Share(100)}
 				}
 				pool := newPool(t, Config{HTTP2: http2, Timeout: limit}, []string{all[0].addr, all[1].addr, all[2].addr}, opts...)
-				if err := pool.WaitReady(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				ready(t, pool)
 				begun := time.Now()
 				ended := make(chan error, 1)
 				var over time.Duration
@@ -179,7 +183,7 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 				if failed > 0 {
 					t.Errorf("%d of %d requests failed", failed, len(replies))
 				}
-				got := share(replies, all[0].addr, calm+during/2, calm+during)
+				got := share(replies, all[0].addr, calm+during/2, calm+during-limit) // later ones may wait for the end
 				if got > f.share {
 					t.Errorf("the victim's share is %.3f", got)
 				}

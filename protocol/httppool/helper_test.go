@@ -45,6 +45,14 @@ func poolOf(tb testing.TB, conf Config, w core.Watcher, opts ...core.Option) *co
 	return pool
 }
 
+// ready waits until there is a connection.
+func ready(tb testing.TB, pool *core.Pool[*Conn]) {
+	tb.Helper()
+	if err := pool.WaitReady(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // clientOf returns a client that finds the pool under the name echo.
 func clientOf(tb testing.TB, pool *core.Pool[*Conn], opts ...Option) *http.Client {
 	tb.Helper()

@@ -276,7 +276,7 @@ func TestAResetStreamIsAnErrorAndLeavesTheConnection(t *testing.T) {
 func TestAServerOfHTTP2ThatHangsLosesItsConnection(t *testing.T) {
 	silent := listen(t, func(nc net.Conn) { speakHTTP2(nc, func(uint32) []byte { return nil }) })
 	good, conf := h2c(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "good") })
-	conf.Timeout = 20 * time.Millisecond
+	conf.Timeout = 200 * time.Millisecond
 	of := func(addrs ...string) *http.Client {
 		return clientOf(t, newPool(t, conf, addrs, core.MaxActive(1), core.Share(5), first(silent)))
 	}

@@ -32,7 +32,7 @@ func deaf(tb testing.TB) string {
 }
 
 func TestAServerThatHangsIsLeftForAnother(t *testing.T) {
-	const limit = 30 * time.Millisecond
+	const limit = 200 * time.Millisecond
 	silent := mute(t)
 	good, _ := answering(t, "good", http.StatusOK)
 	c := clientOf(t, newPool(t, Config{Timeout: limit}, []string{silent, good}, core.MaxActive(1), first(silent)))
@@ -55,8 +55,10 @@ func TestTheDeadlineOfARequestHoldsAndBlamesTheServer(t *testing.T) {
 	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) {
 		t.Run(name, func(t *testing.T) {
 			told := make(chan core.Report, 1)
-			c := clientOf(t, newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told)))
-			ctx, cancel := contextOf(t, 20*time.Millisecond)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+			ready(t, pool)
+			c := clientOf(t, pool)
+			ctx, cancel := contextOf(t, 100*time.Millisecond)
 			defer cancel()
 			_, _, err := get(ctx, c, k.scheme+"://echo/")
 			var e *Error
@@ -141,9 +143,10 @@ func (s *slow) Read(p []byte) (int, error) {
 func TestTheTimeOfTheBodysReaderDoesNotCount(t *testing.T) {
 	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }) {
 		t.Run(name, func(t *testing.T) {
-			k.conf.Timeout = 100 * time.Millisecond
+			t.Parallel()
+			k.conf.Timeout = 300 * time.Millisecond
 			c := newClient(t, k.conf, []string{k.addr})
-			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.scheme+"://echo/", io.NopCloser(&slow{2, 120 * time.Millisecond}))
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, k.scheme+"://echo/", io.NopCloser(&slow{2, 350 * time.Millisecond}))
 			resp, err := c.Do(req)
 			if err != nil {
 				t.Fatal(err)
@@ -157,15 +160,15 @@ func TestTheTimeOfTheBodysReaderDoesNotCount(t *testing.T) {
 }
 
 func TestTheResponsesBodyMayTakeItsTime(t *testing.T) {
-	const limit = 20 * time.Millisecond
+	const limit = 200 * time.Millisecond
 	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		for range 3 {
+		for range 2 {
 			_, _ = io.WriteString(w, "x")
 			_ = http.NewResponseController(w).Flush()
-			sleep(2 * limit)
+			sleep(limit + limit/4)
 		}
 	})
-	if _, got, err := get(t.Context(), newClient(t, Config{Timeout: limit}, []string{addrOf(s)}), "http://echo/"); got != "xxx" || err != nil {
+	if _, got, err := get(t.Context(), newClient(t, Config{Timeout: limit}, []string{addrOf(s)}), "http://echo/"); got != "xx" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -265,7 +268,11 @@ func TestPingAsksIdleConnections(t *testing.T) {
 }
 
 func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
-	s := server(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	begun := make(chan struct{})
+	s := server(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+	})
 	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.Share(2))
 	c := clientOf(t, pool, Attempts(1))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -274,7 +281,7 @@ func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
 		_, _, err := get(ctx, c, "http://echo/")
 		failed <- err
 	}()
-	until(t, "one is under way", func() bool { return inUse(pool) == 1 })
+	<-begun
 	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
 	if err == nil || !strings.Contains(err.Error(), "core.Share must be 1") {
 		t.Errorf("got %v", err)
