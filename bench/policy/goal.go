@@ -74,7 +74,7 @@ func goals(calls float64) []goal {
 			1.5,
 		},
 		{hang(), false, lost, "%", none, "", failed, false, "", 0},
-		{halfDead(), false, lost, "%", 1, "1.85", failed, false, tries, 1.7},
+		{halfDead(), false, lost, "%", 1, "1.85", failed, false, tries, 2},
 		{halfDead(), true, shown, "%", 0.05, "", visible, false, "", 0},
 		{allFail(), false, "failed beyond what had to", "%", 0.1, "0", beyond, false, "", 0},
 		{allFail(), false, "failed still after", "ms", 100, "", late, false, "", 0},

@@ -43,9 +43,9 @@ const (
 	// calls do not meet, so that noise in the averages does not turn a
 	// homogeneous fleet into a preferred server and idle ones. Where they meet,
 	// calls in flight correct a preference that is a mistake, and it shrinks,
-	// by meeting per call in flight beyond the first.
+	// with the square of meeting times the calls in flight beyond the first.
 	band    = 1.5
-	meeting = 32
+	meeting = 12
 	// penalty is the least latency of a failed call, in fleet latencies. Where
 	// most calls fail, each counts as twice the endpoint's own average, so that
 	// it gets ever dearer, up to worst fleet latencies: a server that fails at
@@ -331,7 +331,9 @@ func (p *Picker) Tick(now time.Duration) {
 		calls += float64(n.count.Load())
 		answers += float64(n.answers.Swap(0))
 		sum += float64(n.sum.Swap(0))
-		inFlight += n.load.InFlight()
+		if n.count.Load() > 0 { // what is silent has calls in flight for another reason
+			inFlight += n.load.InFlight()
+		}
 	}
 	fresh := 1 - math.Exp(-float64(since)/float64(window))
 	met := math.Float64frombits(p.met.Load())
@@ -390,7 +392,8 @@ func (p *Picker) latency(n *node) float64 {
 // price sets the cost of n from its latency in ns, and returns its score while
 // no call is in flight there.
 func (p *Picker) price(n *node, latency float64) uint64 {
-	near := 1 + (band-1)/(1+meeting*math.Float64frombits(p.met.Load()))
+	met := meeting * math.Float64frombits(p.met.Load())
+	near := 1 + (band-1)/(1+met*met)
 	switch mean := math.Float64frombits(p.mean.Load()); {
 	case mean == 0:
 		latency = unknown // until the first tick there is nothing to compare with
