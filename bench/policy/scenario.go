@@ -25,8 +25,8 @@ type scenario struct {
 	// measured are the calls that begin in this span, and the run ends at ends.
 	measured span
 	ends     time.Duration
-	// once: it is so long that it is played once only.
-	once bool
+	// long: it is played three times at most.
+	long bool
 }
 
 // Calls are measured for 40 s after 5 s; faults begin at 10 s and last until the end of it, or for a while.
@@ -182,7 +182,7 @@ func allFail() scenario {
 func unlucky(n float64) scenario {
 	s := steady("every hundredth call fails", 20)
 	s.ends = time.Duration(n / (s.load * servers * workers) * float64(service))
-	s.measured, s.once = span{}, true
+	s.measured, s.long = span{}, true
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
 		for _, v := range fleet {
 			v.flaky, v.rate = span{0, s.ends}, 0.01

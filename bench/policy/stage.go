@@ -27,8 +27,8 @@ func (g *stage) play(s scenario, a arm, retry bool) []outcome {
 		return all
 	}
 	seeds := g.seeds
-	if s.once {
-		seeds = 1
+	if s.long {
+		seeds = min(seeds, 3)
 	}
 	all := make([]outcome, seeds)
 	room := make(chan struct{}, runtime.GOMAXPROCS(0))

@@ -71,7 +71,7 @@ const (
 	// time: so dear that nobody goes there, and nobody would notice that it is
 	// well again.
 	shunned = 20
-	dear    = 5
+	dear    = 8
 )
 
 // Change is what happened to an endpoint.

@@ -125,7 +125,7 @@ func TestServerThatIsShunnedForOneFailureIsEjected(t *testing.T) {
 		{"many calls went elsewhere", 1000, 50, -1, true},
 		{"it is not its turn yet", 1000, 5, -1, false},
 		{"it has answered since", 1000, 50, 0, false},
-		{"it is not so dear that it will get no call", 400, 50, -1, false},
+		{"it is not so dear that it will get no call", 700, 50, -1, false},
 		{"the picker has no prices", 0, 50, -1, false},
 	} {
 		f := newFleet(equal(3)...)
