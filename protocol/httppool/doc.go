@@ -62,6 +62,9 @@
 // fails the caller gets the last response, or the last error. Once a response
 // has begun that is no failure it is the caller's, whatever becomes of it.
 //
+// A request that is [Hedged] is sent a second time before it has failed: when it
+// is late.
+//
 // # Servers that fail
 //
 // The balancer is told of every outcome, when the response begins, and when its

@@ -21,6 +21,7 @@ type service struct {
 	pool       *core.Pool[*Conn]
 	attempts   int
 	idempotent func(*http.Request) bool
+	hedged     func(*http.Request) bool
 	classify   func(*http.Response) core.Class
 	route      func(*http.Request) []core.CallOption
 	ownHost    bool
@@ -29,7 +30,7 @@ type service struct {
 }
 
 func newService(pool *core.Pool[*Conn], opts []Option) *service {
-	s := &service{pool: pool, attempts: DefaultAttempts, idempotent: Idempotent, classify: Classify, maxPause: DefaultMaxPause}
+	s := &service{pool: pool, attempts: DefaultAttempts, idempotent: Idempotent, hedged: none, classify: Classify, maxPause: DefaultMaxPause}
 	for _, o := range opts {
 		o(s)
 	}
@@ -56,15 +57,17 @@ type outcome struct {
 }
 
 // roundTrip sends the request to one server after the other until one answers.
-func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
+// leased, if it is not nil, is told of the first; more are options for the
+// choice of servers.
+func (s *service) roundTrip(req *http.Request, leased func(addr string), more []core.CallOption) (*http.Response, error) {
 	ctx := req.Context()
 	var space [8]core.CallOption
-	opts := space[:0]
+	opts := append(space[:0], more...)
 	if s.route != nil {
 		opts = append(opts, s.route(req)...)
 	}
 	opts = s.pauses.avoid(opts)
-	once := !s.idempotent(req)
+	once := !s.idempotent(req) && !s.hedged(req)
 
 	var last outcome // of the last attempt that counts
 	attempts := 0
@@ -78,6 +81,9 @@ func (s *service) roundTrip(req *http.Request) (*http.Response, error) {
 				_ = next.Close() // it was not used
 			}
 			return s.settle(req, last, attempts, err)
+		}
+		if leased != nil {
+			leased(lease.Endpoint().Addr)
 		}
 		o := s.try(req, next, lease, once)
 		if o.class == core.OK && o.err == nil {

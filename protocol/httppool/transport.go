@@ -99,7 +99,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, refuse(req, errors.New("the request has no URL"))
 	}
 	if s := t.service(req.URL.Host); s != nil {
-		return s.roundTrip(req)
+		if s.twice(req) {
+			return s.hedge(req)
+		}
+		return s.roundTrip(req, nil, nil)
 	}
 	if t.Fallback != nil {
 		return t.Fallback.RoundTrip(req)
