@@ -76,6 +76,9 @@ type rule struct {
 	says string
 	// applies: nil means to all balancers.
 	applies func(p *promises) bool
+	// long: it plays seconds of calls in one goroutine, in which the race
+	// detector finds nothing, and which take minutes under it.
+	long bool
 	// check returns what went against the rule. It has no testing.T so that
 	// the suite's own tests can watch it fail.
 	check func(x *exam) error
@@ -97,6 +100,9 @@ func Run(t *testing.T, construct func() core.Balancer, promised ...Promise) {
 			continue
 		}
 		t.Run(r.name, func(t *testing.T) {
+			if r.long && raced {
+				t.Skip("long, and without concurrency: not under the race detector")
+			}
 			err := examine(construct, p, r, limit)
 			why, excepted := p.except[r.name]
 			switch {

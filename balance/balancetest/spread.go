@@ -14,12 +14,14 @@ func spreadRules() []rule {
 			name:    "Even",
 			says:    "members of equal weight get the same number of calls",
 			applies: func(p *promises) bool { return p.even },
+			long:    true,
 			check:   checkEven,
 		},
 		{
 			name:    "Weighted",
 			says:    "members get calls in proportion to their weights, when their speeds are in that proportion",
 			applies: func(p *promises) bool { return p.weighted },
+			long:    true,
 			check:   checkWeighted,
 		},
 	}

@@ -268,11 +268,12 @@ func TestPingAsksIdleConnections(t *testing.T) {
 }
 
 func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
-	begun := make(chan struct{})
-	s := server(t, func(_ http.ResponseWriter, r *http.Request) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	s := server(t, func(http.ResponseWriter, *http.Request) {
 		close(begun)
-		<-r.Context().Done()
+		<-end
 	})
+	t.Cleanup(func() { close(end) }) // before that of the server, which waits for it
 	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.Share(2))
 	c := clientOf(t, pool, Attempts(1))
 	ctx, cancel := context.WithCancel(t.Context())
