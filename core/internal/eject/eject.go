@@ -106,7 +106,7 @@ type Ejector struct {
 	// one; zero is none.
 	probe atomic.Int64
 
-	mu     sync.Mutex // guards every change of a phase
+	mu     *sync.Mutex // of all ejectors that share nodes; guards every change of a phase
 	ticked time.Duration
 }
 
@@ -133,7 +133,7 @@ type node struct {
 	// evidence was last none.
 	answered, failed, began atomic.Int64
 
-	// What follows is under the ejector's lock.
+	// What follows is under the ejectors' lock.
 
 	// allCalls and allFails are the counts of the window, with forgetting.
 	allCalls, allFails float64
@@ -158,10 +158,11 @@ func (n *node) is() phase { return phase(n.phase.Load()) }
 // New returns an ejector for members. Endpoints that previous (which may be
 // nil) knew keep their records. tell is told of every change, under no lock.
 func New(cfg Config, previous *Ejector, members []Member, tell func(l *slots.Load, c Change)) *Ejector {
-	e := &Ejector{cfg: cfg, evidence: math.Log(cfg.Odds), tell: tell, nodes: make([]*node, len(members))}
-	if previous != nil {
-		previous.mu.Lock()
-		defer previous.mu.Unlock()
+	e := &Ejector{cfg: cfg, evidence: math.Log(cfg.Odds), tell: tell, nodes: make([]*node, len(members)), mu: new(sync.Mutex)}
+	if previous != nil { // which is in use, and will be for a moment
+		e.mu = previous.mu
+		e.mu.Lock()
+		defer e.mu.Unlock()
 		e.ticked = previous.ticked
 	}
 	heaviest := 0.0 // so that no sum of weights is infinite
@@ -414,6 +415,7 @@ func (e *Ejector) Tick(now time.Duration) {
 	e.ticked = now
 	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
 	well, price := 0.0, 0.0 // of those that answered last
+	sick, serving := int64(0), int64(0)
 	for _, n := range e.nodes {
 		got := float64(n.calls.Swap(0))
 		n.allCalls = keep*n.allCalls + got
@@ -423,6 +425,10 @@ func (e *Ejector) Tick(now time.Duration) {
 			fails += n.allFails
 			fresh += got
 			weight += n.weight
+			serving++
+			if n.sick.Load() {
+				sick++
+			}
 			if !n.failedLast() {
 				well++
 				price += n.price()
@@ -432,6 +438,10 @@ func (e *Ejector) Tick(now time.Duration) {
 			n.missed = 0
 		}
 	}
+	// Counted anew, since the ejector before this one has counted for itself
+	// what it heard of last.
+	e.sick.Store(sick)
+	e.serving.Store(serving)
 	panicking := e.outLocked() > e.cfg.MaxShare*e.weight*(1+1e-9)
 	var back, lost []*node
 	for i, n := range e.nodes {

@@ -455,6 +455,22 @@ func TestServerThatFailsAgainIsSoonOutAgainAndForLonger(t *testing.T) {
 	}
 }
 
+func TestWhatTheLastEjectorHearsStillCounts(t *testing.T) {
+	f := newFleet(equal(2)...)
+	f.run(10*time.Second, none)
+	f.Report(1, true, f.now)
+	last := f.Ejector
+	f.renew()
+	for range 10 {
+		last.Report(1, false, f.now) // calls that were under way
+	}
+	f.run(time.Second, none)
+	f.run(time.Second, func(i int) bool { return i == 0 })
+	if !f.out(0) {
+		t.Error("a server that fails stays, since the other is thought to fail too")
+	}
+}
+
 func TestRecordsOutliveTheEjector(t *testing.T) {
 	f := newFleet(equal(4)...)
 	f.run(10*time.Second, none)
