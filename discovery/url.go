@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -243,6 +244,22 @@ func (u *URL) String() string {
 		b.WriteString(escape(name, "") + "=...")
 	}
 	return b.String()
+}
+
+// ValidServer reports why server cannot be that of a registry, which is
+// "host:port" or "unix:/path", or nil. It does not quote it: it may be a URL
+// with a password.
+func ValidServer(server string) error {
+	if path, ok := strings.CutPrefix(server, "unix:"); ok && strings.HasPrefix(path, "/") {
+		return nil
+	}
+	if strings.Contains(server, "://") {
+		return errors.New(`it is a URL, not "host:port"; TLS is an option`)
+	}
+	if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
+		return errors.New(`it is not "host:port"`)
+	}
+	return nil
 }
 
 // escape percent-encodes all but letters, digits, "-._~" and what is in keep.

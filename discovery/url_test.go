@@ -139,3 +139,18 @@ func FuzzURL(f *testing.F) {
 		u.Addrs(1)
 	})
 }
+
+func TestServerIsAHostAndAPortOrASocket(t *testing.T) {
+	for server, good := range map[string]bool{
+		"h:1": true, "[::1]:1": true, "unix:/run/s": true,
+		"": false, "h": false, ":1": false, "h:": false, "::1:1": false, "unix:": false, "http://u:secret@h:1": false,
+	} {
+		err := discovery.ValidServer(server)
+		if (err == nil) != good {
+			t.Errorf("%q: %v", server, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("it tells a password: %v", err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package consul
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +121,7 @@ func (c *config) validate() error {
 	}
 	must(len(c.agents) > 0, "no agent of Consul is named")
 	for i, a := range c.agents {
-		if err := validAgent(a); err != nil {
+		if err := discovery.ValidServer(a); err != nil {
 			errs = append(errs, fmt.Errorf("agent %d of %d: %w", i+1, len(c.agents), err))
 		}
 	}
@@ -140,20 +139,6 @@ func (c *config) validate() error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("consul: %w", err)
-	}
-	return nil
-}
-
-// validAgent does not quote an agent: it may be a URL with a password.
-func validAgent(a string) error {
-	if path, ok := strings.CutPrefix(a, "unix:"); ok && strings.HasPrefix(path, "/") {
-		return nil
-	}
-	if strings.Contains(a, "://") {
-		return errors.New(`it is a URL, not "host:port"; TLS is an option`)
-	}
-	if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-		return errors.New(`it is not "host:port"`)
 	}
 	return nil
 }

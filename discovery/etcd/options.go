@@ -3,7 +3,6 @@ package etcd
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,7 @@ func (c *config) validate() error {
 	}
 	must(len(c.endpoints) > 0, "no server of etcd is named")
 	for i, e := range c.endpoints {
-		if err := validEndpoint(e); err != nil {
+		if err := discovery.ValidServer(e); err != nil {
 			errs = append(errs, fmt.Errorf("server %d of %d: %w", i+1, len(c.endpoints), err))
 		}
 	}
@@ -113,20 +112,6 @@ func (c *config) validate() error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("etcd: %w", err)
-	}
-	return nil
-}
-
-// validEndpoint does not quote a server: it may be a URL with a password.
-func validEndpoint(e string) error {
-	if path, ok := strings.CutPrefix(e, "unix:"); ok && strings.HasPrefix(path, "/") {
-		return nil
-	}
-	if strings.Contains(e, "://") {
-		return errors.New(`it is a URL, not "host:port"; TLS is an option`)
-	}
-	if host, port, err := net.SplitHostPort(e); err != nil || host == "" || port == "" {
-		return errors.New(`it is not "host:port"`)
 	}
 	return nil
 }
