@@ -67,16 +67,24 @@ func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64,
 	return sl, gen, err
 }
 
-// accept makes an acquired slot fit for use: it does what flags and options
-// ask for beyond the bare lease.
+// accept makes an acquired slot fit for use, or closes its connection.
 func (p *pool) accept(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (uint64, bool) {
+	gen, cause, ok := p.fit(ctx, s, sl, gen)
+	if !ok {
+		s.Reject(sl, cause)
+	}
+	return gen, ok
+}
+
+// fit does what flags and options ask for beyond the bare lease. If the slot is
+// not fit for use, it says why; the caller must Reject it.
+func (p *pool) fit(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
 	if p.cfg.sub.CheckAfter == 0 {
 		gen |= slots.Rested
 	}
 	if gen&flagged != 0 {
-		var ok bool
-		if gen, ok = s.Vet(ctx, sl, gen); !ok {
-			return 0, false
+		if gen, cause, ok = s.Vet(ctx, sl, gen); !ok {
+			return 0, cause, false
 		}
 	}
 	if p.cfg.sub.MinIdle > 0 && s.Idle() < p.cfg.sub.MinIdle*p.cfg.sub.Share {
@@ -86,7 +94,7 @@ func (p *pool) accept(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen u
 		srv, _ := s.Tag.(*server)
 		record(srv, sl, gen)
 	}
-	return gen, true
+	return gen, nil, true
 }
 
 // request is what a call asks for, resolved against one view.
@@ -253,11 +261,20 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 				continue // something changed
 			}
 			w, r.want, r.late = nil, nil, nil
-			if gen, ok := p.receive(ctx, &r, sl, gen); ok {
+			s := subpool.Of(sl)
+			if p.unwanted(&r, s) {
+				s.GiveBack(sl)
+				w = p.queue.Return(setOf(r.only), r.shunt)
+				continue
+			}
+			gen, cause, ok := p.receive(ctx, s, sl, gen)
+			if ok {
 				p.noteWait(begun, waited)
 				return sl, gen, nil
 			}
+			// First its turn, then the room: else that is told to the next.
 			w = p.queue.Return(setOf(r.only), r.shunt)
+			s.Reject(sl, cause)
 		case waitq.TimedOut:
 			r.late = r.want
 		case waitq.Done:
@@ -273,21 +290,22 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 	}
 }
 
-// receive makes a slot that was delivered fit for use, or gives it away.
-func (p *pool) receive(ctx context.Context, r *request, sl *slots.Slot, gen uint64) (uint64, bool) {
-	s := subpool.Of(sl)
-	if !r.simple() {
-		// The queue knew no more than this call did: not of an endpoint that
-		// came only now.
-		if r.resolve(p.view.Load()); r.on != "" && r.only != s || !r.accepts(s) {
-			s.GiveBack(sl)
-			return 0, false
-		}
+// unwanted reports whether the call does not want what was delivered to it: the
+// queue knew no more than the call did, not of an endpoint that came only now.
+func (p *pool) unwanted(r *request, s *subpool.Sub) bool {
+	if r.simple() {
+		return false
 	}
+	r.resolve(p.view.Load())
+	return r.on != "" && r.only != s || !r.accepts(s)
+}
+
+// receive makes a slot that was delivered fit for use, as fit does.
+func (p *pool) receive(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
 	if gen&flagged != 0 || p.careful {
-		return p.accept(ctx, s, sl, gen)
+		return p.fit(ctx, s, sl, gen)
 	}
-	return gen, true
+	return gen, nil, true
 }
 
 // look is one look around by a call in the queue: it takes a slot, or settles

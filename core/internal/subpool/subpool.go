@@ -211,21 +211,20 @@ func (s *Sub) exposed(sl *slots.Slot) {
 }
 
 // Vet makes a slot that was acquired with flags fit for use. It returns the
-// generation to lease it at, or false if the connection had to be closed.
-func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (uint64, bool) {
+// generation to lease it at, or false and why it is not fit, if that is an
+// error: the caller must Reject it then.
+func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
 	if gen&slots.Doomed == 0 && gen&slots.Rested != 0 {
 		if err := s.check(ctx, sl.Conn); err != nil {
-			s.lose(sl, err, false)
-			return 0, false
+			return 0, err, false
 		}
 		gen = sl.Unflag(slots.Rested)
 	}
-	if gen&slots.Doomed != 0 {
-		s.Retire(sl, nil)
-		return 0, false
-	}
-	return gen, true
+	return gen, nil, gen&slots.Doomed == 0
 }
+
+// Reject closes the connection of an owned slot that is not fit for use.
+func (s *Sub) Reject(sl *slots.Slot, cause error) { s.lose(sl, cause, false) }
 
 // Demand notes that one more call waits for a dial here, and is Awaited.
 func (s *Sub) Demand() bool {
