@@ -175,7 +175,9 @@ func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
 		p := f.pool()
 		traffic(t, p, 5*time.Second, "")
-		traffic(t, p, time.Second, "a:1") // its connections are discarded
+		for !endpointStats(t, p, "a:1").Ejected {
+			traffic(t, p, 100*time.Millisecond, "a:1") // its connections are discarded
+		}
 		f.server("a:1").dialed(slow(400 * time.Millisecond))
 		for range 3000 {
 			begun := time.Now()
