@@ -69,7 +69,7 @@ func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64,
 
 // accept makes an acquired slot fit for use, or closes its connection.
 func (p *pool) accept(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (uint64, bool) {
-	gen, cause, ok := p.fit(ctx, s, sl, gen)
+	gen, ok, cause := p.fit(ctx, s, sl, gen)
 	if !ok {
 		s.Reject(sl, cause)
 	}
@@ -78,13 +78,13 @@ func (p *pool) accept(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen u
 
 // fit does what flags and options ask for beyond the bare lease. If the slot is
 // not fit for use, it says why; the caller must Reject it.
-func (p *pool) fit(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
+func (p *pool) fit(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, ok bool, cause error) {
 	if p.cfg.sub.CheckAfter == 0 {
 		gen |= slots.Rested
 	}
 	if gen&flagged != 0 {
-		if gen, cause, ok = s.Vet(ctx, sl, gen); !ok {
-			return 0, cause, false
+		if gen, ok, cause = s.Vet(ctx, sl, gen); !ok {
+			return 0, false, cause
 		}
 	}
 	if p.cfg.sub.MinIdle > 0 && s.Idle() < p.cfg.sub.MinIdle*p.cfg.sub.Share {
@@ -94,7 +94,7 @@ func (p *pool) fit(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint
 		srv, _ := s.Tag.(*server)
 		record(srv, sl, gen)
 	}
-	return gen, nil, true
+	return gen, true, nil
 }
 
 // request is what a call asks for, resolved against one view.
@@ -267,7 +267,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 				w = p.queue.Return(setOf(r.only), r.shunt)
 				continue
 			}
-			gen, cause, ok := p.receive(ctx, s, sl, gen)
+			gen, ok, cause := p.receive(ctx, s, sl, gen)
 			if ok {
 				p.noteWait(begun, waited)
 				return sl, gen, nil
@@ -301,11 +301,11 @@ func (p *pool) unwanted(r *request, s *subpool.Sub) bool {
 }
 
 // receive makes a slot that was delivered fit for use, as fit does.
-func (p *pool) receive(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
+func (p *pool) receive(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, ok bool, cause error) {
 	if gen&flagged != 0 || p.careful {
 		return p.fit(ctx, s, sl, gen)
 	}
-	return gen, nil, true
+	return gen, true, nil
 }
 
 // look is one look around by a call in the queue: it takes a slot, or settles

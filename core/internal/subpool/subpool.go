@@ -213,14 +213,14 @@ func (s *Sub) exposed(sl *slots.Slot) {
 // Vet makes a slot that was acquired with flags fit for use. It returns the
 // generation to lease it at, or false and why it is not fit, if that is an
 // error: the caller must Reject it then.
-func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (_ uint64, cause error, ok bool) {
+func (s *Sub) Vet(ctx context.Context, sl *slots.Slot, gen uint64) (_ uint64, ok bool, cause error) {
 	if gen&slots.Doomed == 0 && gen&slots.Rested != 0 {
 		if err := s.check(ctx, sl.Conn); err != nil {
-			return 0, err, false
+			return 0, false, err
 		}
 		gen = sl.Unflag(slots.Rested)
 	}
-	return gen, nil, gen&slots.Doomed == 0
+	return gen, gen&slots.Doomed == 0, nil
 }
 
 // Reject closes the connection of an owned slot that is not fit for use.
