@@ -4,13 +4,6 @@ import (
 	"context"
 	"io"
 	"time"
-
-	"github.com/apache/thrift/lib/go/thrift"
-
-	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/static"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
 )
 
 // arm is one way to reach the servers.
@@ -21,53 +14,22 @@ type arm struct {
 
 // way is an open arm, for all callers.
 type way interface {
-	thrift.TClient
+	// ask makes a call and returns the address of the server that answered.
+	ask(ctx context.Context) (addr string, err error)
 	io.Closer
 }
 
+// The arms that are this project's pool, in every protocol.
 const (
 	idempotent    = "multipool, idempotent"
 	hedged        = "multipool, hedged"
 	notIdempotent = "multipool, not idempotent"
 )
 
-func arms() []arm {
-	return []arm{
-		{idempotent, func(addrs []string) (way, error) {
-			return openPool(addrs, thriftpool.Config{Timeout: attempt}, thriftpool.Idempotent("*"))
-		}},
-		{hedged, func(addrs []string) (way, error) {
-			return openPool(addrs, thriftpool.Config{Timeout: attempt}, thriftpool.Hedged("*"))
-		}},
-		{notIdempotent, func(addrs []string) (way, error) {
-			return openPool(addrs, thriftpool.Config{Timeout: attempt, Ping: ping})
-		}},
-		{"channel pool, round robin, a retry", openChannels},
-		{"random server, no retry", openRandom},
-	}
-}
-
-// ping is what a server on trial is asked before a call that must not be repeated.
-func ping(ctx context.Context, client thrift.TClient) error {
-	_, err := echo.NewEchoClient(client).Echo(ctx, nil)
-	return err
-}
-
 // attempt bounds each attempt of an arm that makes several.
 const attempt = 100 * time.Millisecond
 
-// pooled is this project's pool.
-type pooled struct {
-	pool *core.Pool[*thriftpool.Conn]
-	thrift.TClient
-}
+// closing is the end of a pool, which waits for its calls.
+type closing func(context.Context) error
 
-func (p *pooled) Close() error { return p.pool.Close(context.Background()) }
-
-func openPool(addrs []string, conf thriftpool.Config, opts ...thriftpool.Option) (way, error) {
-	pool, err := core.New(static.Watcher(addrs...), thriftpool.Dial(conf))
-	if err != nil {
-		return nil, err
-	}
-	return &pooled{pool, thriftpool.Client(pool, opts...)}, pool.WaitReady(context.Background())
-}
+func (c closing) Close() error { return c(context.Background()) }

@@ -54,7 +54,7 @@ func faults() []fault {
 }
 
 func restart(all []*server, i int) error {
-	s, err := launch(all[i].addr)
+	s, err := launch(all[i].speaks, all[i].addr)
 	if err == nil {
 		all[i] = s
 	}

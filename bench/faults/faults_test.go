@@ -5,8 +5,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
 )
 
 func TestMain(m *testing.M) {
@@ -15,26 +13,41 @@ func TestMain(m *testing.M) {
 }
 
 func TestFaultsHappenAndEnd(t *testing.T) {
+	for _, p := range protocols() {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			happenAndEnd(t, p)
+		})
+	}
+}
+
+func happenAndEnd(t *testing.T, p protocol) {
 	var all []*server
 	var addrs []string
-	for range 3 {
-		s, err := launch("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, addrs = append(all, s), append(addrs, s.addr)
-	}
 	t.Cleanup(func() {
 		for _, s := range all {
 			s.kill()
 		}
 	})
+	for range 3 {
+		s, err := launch(p, "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, addrs = append(all, s), append(addrs, s.addr)
+	}
+	byHand := p.arms[len(p.arms)-1] // which can be opened while no server answers
 	answers := func(addr string) (bool, time.Duration) {
 		t.Helper()
-		p := newChannels([]string{addr})
-		defer p.Close()
+		w, err := byHand.open([]string{addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
 		begun := time.Now()
-		_, err := echo.NewEchoClient(random{p}).Echo(context.Background(), nil)
+		_, err = w.ask(ctx)
 		return err == nil, time.Since(begun)
 	}
 	for _, f := range faults() {
@@ -70,23 +83,25 @@ func TestFaultsHappenAndEnd(t *testing.T) {
 }
 
 func TestEachArmCalls(t *testing.T) {
-	s, err := launch("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.kill)
-	for _, a := range arms() {
-		w, err := a.open([]string{s.addr})
+	for _, p := range protocols() {
+		s, err := launch(p, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if addr, err := echo.NewEchoClient(w).Echo(ctx, nil); err != nil || string(addr) != s.addr {
-			t.Errorf("%s: answered by %s, error %v", a.name, addr, err)
-		}
-		cancel()
-		if err := w.Close(); err != nil {
-			t.Errorf("%s: %v", a.name, err)
+		t.Cleanup(s.kill)
+		for _, a := range p.arms {
+			w, err := a.open([]string{s.addr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if addr, err := w.ask(ctx); err != nil || addr != s.addr {
+				t.Errorf("%s, %s: answered by %s, error %v", p.name, a.name, addr, err)
+			}
+			cancel()
+			if err := w.Close(); err != nil {
+				t.Errorf("%s, %s: %v", p.name, a.name, err)
+			}
 		}
 	}
 }

@@ -21,31 +21,33 @@ import (
 func main() {
 	serveIfAsked()
 	var set settings
-	which := flag.String("faults", "", "only the faults whose name matches this regular `expression`")
-	whose := flag.String("arms", "", "only the arms whose name matches this regular `expression`")
+	flag.StringVar(&set.faults, "faults", "", "only the faults whose name matches this regular `expression`")
+	flag.StringVar(&set.arms, "arms", "", "only the arms whose name matches this regular `expression`")
 	flag.IntVar(&set.rate, "rate", 1000, "calls per second")
 	flag.IntVar(&set.runs, "runs", 3, "how often each arm meets each fault")
 	file := flag.String("o", "", "write the report to this `file` as well")
 	flag.Parse()
-	if err := report(os.Stdout, *which, *whose, set, *file); err != nil {
+	if err := report(os.Stdout, set, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
 	}
 }
 
-type settings struct{ rate, runs int }
+type settings struct {
+	faults, arms string // regular expressions
+	rate, runs   int
+}
 
 // report prints a table for each fault as soon as it is done.
-func report(stdout io.Writer, which, whose string, set settings, file string) error {
-	fault, err := regexp.Compile(which)
+func report(stdout io.Writer, set settings, file string) error {
+	fault, err := regexp.Compile(set.faults)
 	if err != nil {
 		return err
 	}
-	ways, err := regexp.Compile(whose)
+	ways, err := regexp.Compile(set.arms)
 	if err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(arms(), func(a arm) bool { return !ways.MatchString(a.name) })
 	var text bytes.Buffer
 	out := io.MultiWriter(stdout, &text)
 	fmt.Fprint(out, "# Faults, end to end\n\n", measure.Conditions())
@@ -54,17 +56,23 @@ func report(stdout io.Writer, which, whose string, set settings, file string) er
 		if !fault.MatchString(f.name) {
 			continue
 		}
-		rows := make([]row, len(chosen))
-		for range set.runs { // arms take turns, so that what else the machine does falls on all of them
-			for i, a := range chosen {
-				o, err := play(f, a, set.rate)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", f.name, a.name, err)
-				}
-				rows[i] = row{a.name, append(rows[i].runs, o)}
+		for _, p := range protocols() {
+			p.arms = slices.DeleteFunc(p.arms, func(a arm) bool { return !ways.MatchString(a.name) })
+			if len(p.arms) == 0 {
+				continue
 			}
+			rows := make([]row, len(p.arms))
+			for range set.runs { // arms take turns, so that what else the machine does falls on all of them
+				for i, a := range p.arms {
+					o, err := play(f, p, a, set.rate)
+					if err != nil {
+						return fmt.Errorf("%s, %s, %s: %w", f.name, p.name, a.name, err)
+					}
+					rows[i] = row{a.name, append(rows[i].runs, o)}
+				}
+			}
+			table(out, f, p, rows)
 		}
-		table(out, f, rows)
 	}
 	if file == "" {
 		return nil

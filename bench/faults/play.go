@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
 )
 
 // deadline is how long each call may take.
@@ -35,8 +33,8 @@ func (o outcome) returned() time.Duration { return o.back }
 // never is longer than any run.
 const never = time.Hour
 
-// play calls the servers through an arm while a fault happens to them.
-func play(f fault, a arm, rate int) (outcome, error) {
+// play calls servers of a protocol through one of its arms while a fault happens to them.
+func play(f fault, p protocol, a arm, rate int) (outcome, error) {
 	var all []*server
 	defer func() {
 		for _, s := range all {
@@ -45,7 +43,7 @@ func play(f fault, a arm, rate int) (outcome, error) {
 	}()
 	var addrs []string
 	for range 3 {
-		s, err := launch("127.0.0.1:0")
+		s, err := launch(p, "127.0.0.1:0")
 		if err != nil {
 			return outcome{}, err
 		}
@@ -96,10 +94,10 @@ func drive(way way, begun time.Time, rate int) []call {
 			wg.Go(func() {
 				ctx, cancel := context.WithDeadline(context.Background(), begun.Add(due+deadline))
 				defer cancel()
-				addr, err := echo.NewEchoClient(way).Echo(ctx, nil)
+				addr, err := way.ask(ctx)
 				c := call{at: due, took: time.Since(begun) - due}
 				if err == nil {
-					c.server = string(addr)
+					c.server = addr
 				}
 				mu.Lock()
 				calls = append(calls, c)

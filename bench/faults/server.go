@@ -2,67 +2,55 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/apache/thrift/lib/go/thrift"
-
-	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
 )
 
-// serveFlag, with an address, makes the program one of its own servers.
+// serveFlag, with a protocol and an address, makes the program one of its own servers.
 const serveFlag = "-serve"
 
 // serveIfAsked serves, instead of returning, in a process that launch began.
 func serveIfAsked() {
-	if len(os.Args) != 3 || os.Args[1] != serveFlag {
+	if len(os.Args) != 4 || os.Args[1] != serveFlag {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "thrift server:", serve(os.Args[2]))
+	for _, p := range protocols() {
+		if p.name == os.Args[2] {
+			fmt.Fprintf(os.Stderr, "%s server: %v\n", p.name, serve(p, os.Args[3]))
+		}
+	}
 	os.Exit(1)
 }
 
 // handler answers with its address, after delay nanoseconds, or never where that is negative.
 type handler struct {
-	addr  []byte
+	addr  string
 	delay atomic.Int64
 }
 
-func (h *handler) Echo(context.Context, []byte) ([]byte, error) {
+func (h *handler) answer() string {
 	switch d := time.Duration(h.delay.Load()); {
 	case d < 0:
 		select {}
 	default:
 		time.Sleep(d)
 	}
-	return h.addr, nil
+	return h.addr
 }
 
-// serve answers, framed and binary, and does what standard input says until that ends: the parent's death is enough.
-func serve(addr string) error {
-	tcp, err := net.ResolveTCPAddr("tcp", addr)
+// serve answers, and does what standard input says until that ends: the parent's death is enough.
+func serve(p protocol, addr string) error {
+	var h handler
+	at, run, err := p.listen(addr, &h)
 	if err != nil {
 		return err
 	}
-	socket := thrift.NewTServerSocketFromAddrTimeout(tcp, 0)
-	if err := socket.Listen(); err != nil {
-		return err
-	}
-	thrift.ServerConnectivityCheckInterval = 0
-	conf := &thrift.TConfiguration{}
-	h := &handler{addr: []byte(socket.Addr().String())}
-	server := thrift.NewTSimpleServer4(echo.NewEchoProcessor(h), socket,
-		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf),
-		thrift.NewTBinaryProtocolFactoryConf(conf))
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // clients that break a connection are what this is about
+	h.addr = at.String()
 	// Ends with the process.
 	go func() {
 		in := bufio.NewScanner(os.Stdin)
@@ -76,12 +64,13 @@ func serve(addr string) error {
 		}
 		os.Exit(0)
 	}()
-	fmt.Fprintln(os.Stdout, socket.Addr())
-	return server.Serve()
+	fmt.Fprintln(os.Stdout, h.addr)
+	return run()
 }
 
 // server is a process that serves, and is begun again at the same address.
 type server struct {
+	speaks protocol
 	addr   string
 	cmd    *exec.Cmd
 	stdin  *os.File
@@ -89,12 +78,12 @@ type server struct {
 }
 
 // launch starts a server; with the address of one that has ended, in its place.
-func launch(addr string) (*server, error) {
+func launch(p protocol, addr string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.Command(self, serveFlag, addr)}
+	s := &server{speaks: p, cmd: exec.Command(self, serveFlag, p.name, addr)}
 	s.cmd.Stderr = os.Stderr
 	reader, writer, err := os.Pipe() // ends when this process does
 	if err != nil {

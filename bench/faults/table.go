@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// table writes in Markdown what the arms made of a fault, and below it whether the goals were met.
-func table(w io.Writer, f fault, rows []row) {
-	fmt.Fprintf(w, "\n## %s\n\n", f.name)
+// table writes in Markdown what the arms of a protocol made of a fault, and below it whether the goals were met.
+func table(w io.Writer, f fault, p protocol, rows []row) {
+	fmt.Fprintf(w, "\n## %s: %s\n\n", p.name, f.name)
 	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | at most then | shares in the end |")
 	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range rows {

@@ -75,7 +75,10 @@ func (s channel) call(ctx context.Context, timeout time.Duration, method string,
 // retrying goes to the servers in turn, and to the next when one fails.
 type retrying struct{ *channels }
 
-func openChannels(addrs []string) (way, error) { return retrying{newChannels(addrs)}, nil }
+func openChannels(addrs []string) (way, error) {
+	p := newChannels(addrs)
+	return thriftWay{retrying{p}, p}, nil
+}
 
 func (p retrying) Call(ctx context.Context, method string, args, result thrift.TStruct) (meta thrift.ResponseMeta, err error) {
 	first := p.turn.Add(1)
@@ -90,7 +93,10 @@ func (p retrying) Call(ctx context.Context, method string, args, result thrift.T
 // random goes to any server and tells its error, as the library does that this one succeeds.
 type random struct{ *channels }
 
-func openRandom(addrs []string) (way, error) { return random{newChannels(addrs)}, nil }
+func openRandom(addrs []string) (way, error) {
+	p := newChannels(addrs)
+	return thriftWay{random{p}, p}, nil
+}
 
 func (p random) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
 	if len(p.servers) == 0 {
