@@ -27,7 +27,7 @@ func BenchmarkPick(b *testing.B) {
 		name     string
 		balancer core.Balancer
 	}{
-		{"Default", core.Ejecting(core.DefaultBalancer(), core.Ejection{})},
+		{"Default", core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{})},
 		{"RoundRobin", balance.RoundRobin()},
 		{"WeightedRoundRobin", balance.WeightedRoundRobin()},
 		{"Random", balance.Random()},

@@ -5,7 +5,7 @@
 //		core.WithBalancer(core.Ejecting(balance.RoundRobin(), core.Ejection{})))
 //
 // Which one to take? Most likely none of them: the default, see
-// [core.DefaultBalancer], weighs latency and calls in flight and is the best at
+// [core.LeastLatency], weighs latency and calls in flight and is the best at
 // slow, new, uneven and failing servers. It answers keyed calls too, as
 // [Rendezvous] does. Take another one for a reason:
 //

@@ -40,10 +40,10 @@ func TestBalancersPassTheSuite(t *testing.T) {
 			"Subset", func() core.Balancer { return balance.Subset(3, 50, balance.PeakEWMA()) },
 			[]balancetest.Promise{even, weighted, keys, weightedKeys, learns},
 		},
-		{"SubsetOfDefault", func() core.Balancer { return balance.Subset(3, 50, core.DefaultBalancer()) }, []balancetest.Promise{even, learns}},
-		{"Default", core.DefaultBalancer, []balancetest.Promise{even, weighted, keys, learns, sampled}},
+		{"SubsetOfDefault", func() core.Balancer { return balance.Subset(3, 50, core.LeastLatency(core.Latency{})) }, []balancetest.Promise{even, learns}},
+		{"LeastLatency", func() core.Balancer { return core.LeastLatency(core.Latency{}) }, []balancetest.Promise{even, weighted, keys, learns, sampled}},
 		{
-			"EjectingDefault", func() core.Balancer { return core.Ejecting(core.DefaultBalancer(), core.Ejection{}) },
+			"EjectingDefault", func() core.Balancer { return core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}) },
 			[]balancetest.Promise{even, weighted, keys, learns, sampled},
 		},
 	} {

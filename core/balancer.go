@@ -3,7 +3,6 @@ package core
 import (
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core/internal/policy"
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
 
@@ -89,43 +88,3 @@ func (l *MemberLoad) End() { l.load.Unreserve() }
 
 // SetDown says whether the endpoint can be dialed.
 func (l *MemberLoad) SetDown(down bool) { l.load.SetDown(down) }
-
-// DefaultBalancer chooses the endpoint where the answer is expected soonest:
-// the least of eight random ones by average latency times calls in flight over
-// weight. See DESIGN.md.
-func DefaultBalancer() Balancer { return defaultBalancer{} }
-
-// defaultBalancer is package policy behind the contract.
-type defaultBalancer struct{}
-
-func (defaultBalancer) Build(previous Picker, set Snapshot) Picker {
-	members := make([]policy.Member, len(set.Members))
-	for i, m := range set.Members {
-		members[i] = policy.Member{Key: m.Endpoint.Addr, Weight: m.Weight(), Load: m.load}
-	}
-	before, _ := previous.(defaultPicker)
-	return defaultPicker{policy.New(before.policy, members)}
-}
-
-type defaultPicker struct{ policy *policy.Picker }
-
-func (p defaultPicker) Pick(h Hint) int {
-	if h.Keyed {
-		return p.policy.PickKey(h.Key)
-	}
-	return p.policy.Pick()
-}
-
-func (p defaultPicker) Report(i int, r Report) {
-	switch r.Class {
-	case OK:
-		p.policy.Report(i, policy.Answered, r.Latency, r.At)
-	case Failure, Overload:
-		p.policy.Report(i, policy.Failed, r.Latency, r.At)
-	case Cancelled:
-		p.policy.Report(i, policy.AtLeast, r.Latency, r.At)
-	case Ignored, DialFailure: // a server that cannot be dialed is marked down by its sub-pool
-	}
-}
-
-func (p defaultPicker) Tick(now time.Duration) { p.policy.Tick(now) }

@@ -13,8 +13,9 @@ import (
 //
 // The evidence against an endpoint is a cumulative sum (Page, "Continuous
 // Inspection Schemes", Biometrika 41, 1954) of log-likelihood ratios between two
-// failure rates: that of the other endpoints in service, and half or more. What
-// the defaults lead to beside other policies is in bench/policy/RESULTS.md.
+// failure rates: that of the other endpoints in service, and midway between that
+// and 1. What the defaults lead to beside other policies is in
+// bench/policy/RESULTS.md.
 type Ejection struct {
 	// Odds is how much likelier "broken" than "as good as the others" the
 	// outcomes of an endpoint's calls must be for an ejection. The default is
@@ -35,17 +36,28 @@ type Ejection struct {
 	// as with the panic threshold of Envoy, whose default is the same. The
 	// default is 0.5, and it is below 1: the last endpoint is never ejected.
 	MaxShare float64
+	// Normal is the failure rate below which nobody is worse than the others:
+	// that of the others is taken for at least that. The default is 0.002.
+	Normal float64
+	// Window is the time constant in which failure rates are forgotten. The
+	// default is 20 s: long beside the few calls that an ejection takes, so
+	// that an outage of all is not yet what is normal.
+	Window time.Duration
 	// Shortest is the time until an ejected endpoint is tried again, with one
 	// call at a time, less up to a quarter at random. It is that while the
 	// outage lasts for no more than eight times as long; then it is as long as
 	// the outage until now, or up to half longer, which doubles it each time
 	// and more: a try of a server that is still broken is a call that fails. A
-	// try that takes longer to fail is followed by a rest as long. Two tries
-	// that succeed bring the endpoint back. The default is 400 ms.
+	// try that takes longer to fail is followed by a rest as long. The
+	// default is 400 ms.
 	Shortest time.Duration
 	// Longest bounds that time. The default is 30 s, as is that of gRPC's
 	// outlier detection (gRFC A50) for its first ejection.
 	Longest time.Duration
+	// Successes is how many tries must succeed, one after the other, to bring
+	// the endpoint back; half of the evidence is kept. The default is 2: one
+	// may be luck, also at a server that fails every other call.
+	Successes int
 }
 
 func (e Ejection) config() eject.Config {
@@ -55,6 +67,15 @@ func (e Ejection) config() eject.Config {
 	}
 	if e.MaxShare > 0 && e.MaxShare < 1 {
 		c.MaxShare = e.MaxShare
+	}
+	if e.Normal > 0 && e.Normal < 1 {
+		c.Normal = e.Normal
+	}
+	if e.Window > 0 {
+		c.Window = e.Window
+	}
+	if e.Successes > 0 {
+		c.Successes = e.Successes
 	}
 	if e.Shortest > 0 {
 		c.Shortest = e.Shortest
@@ -70,7 +91,7 @@ func (e Ejection) config() eject.Config {
 // of service whose calls end with [Failure] while those of the others do not:
 // they are [Member.Out] until single calls to them have succeeded.
 //
-// The default balancer of a pool is Ejecting(DefaultBalancer(), Ejection{}).
+// The default balancer of a pool is Ejecting(LeastLatency(Latency{}), Ejection{}).
 func Ejecting(b Balancer, e Ejection) Balancer { return &ejecting{inner: b, cfg: e.config()} }
 
 type ejecting struct {
@@ -91,7 +112,7 @@ func (b *ejecting) Build(previous Picker, set Snapshot) Picker {
 	if p.inner = b.inner.Build(inner, set); p.inner == nil {
 		return nil
 	}
-	if d, ok := p.inner.(defaultPicker); ok {
+	if d, ok := p.inner.(latencyPicker); ok {
 		p.fast = d.policy
 	}
 	members := make([]eject.Member, len(set.Members))

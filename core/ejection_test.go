@@ -198,7 +198,7 @@ func TestCallThatFailedIsNoExperiment(t *testing.T) {
 		m, _ := core.NewMember(core.Endpoint{Addr: a})
 		members = append(members, m)
 	}
-	p := core.Ejecting(core.DefaultBalancer(), core.Ejection{}).Build(nil, core.Snapshot{Members: members})
+	p := core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}).Build(nil, core.Snapshot{Members: members})
 	tick := p.(core.Ticker)
 	now := time.Duration(0)
 	report := func(i int, c core.Class) { p.Report(i, core.Report{Class: c, Latency: time.Millisecond, At: now}) }
@@ -268,7 +268,7 @@ func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
 func TestNothingIsEjectedWithoutEjecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
 		l := get(t, p, core.On("a:1"))
 		for range 100 {
 			l.Report(core.Report{Class: core.Failure})
@@ -295,7 +295,7 @@ func TestEjectionGoesByItsParameters(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1", "b:1", "c:1")
-				p := f.pool(core.WithBalancer(core.Ejecting(core.DefaultBalancer(), c.e)))
+				p := f.pool(core.WithBalancer(core.Ejecting(core.LeastLatency(core.Latency{}), c.e)))
 				l := get(t, p, core.On("a:1"))
 				n := 0
 				for !endpointStats(t, p, "a:1").Ejected && n < 100 {

@@ -35,7 +35,7 @@ func defaults() config {
 		},
 		drainTimeout: 30 * time.Second,
 		shrinkGrace:  30 * time.Second,
-		balancer:     Ejecting(DefaultBalancer(), Ejection{}),
+		balancer:     Ejecting(LeastLatency(Latency{}), Ejection{}),
 		classify:     classify,
 	}
 }
@@ -105,7 +105,7 @@ func Share(n int) Option { return func(c *config) { c.sub.Share = n } }
 func LeakAfter(d time.Duration) Option { return func(c *config) { c.sub.LeakAfter = d } }
 
 // WithBalancer sets how the endpoint of a call is chosen. The default is
-// [DefaultBalancer], with bad servers ejected: Ejecting(DefaultBalancer(),
+// [LeastLatency], with bad servers ejected: Ejecting(LeastLatency(Latency{}),
 // Ejection{}).
 func WithBalancer(b Balancer) Option { return func(c *config) { c.balancer = b } }
 

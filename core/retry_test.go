@@ -26,7 +26,7 @@ func always(err error) func(string) error { return func(string) error { return e
 func TestDoRetriesOnOtherServersAsOftenAsItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
 		for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 100: 3} {
 			servers, err := tries(t.Context(), p, always(errBroken), core.Retry(n))
 			if len(servers) != want || !errors.Is(err, errBroken) {
@@ -48,7 +48,7 @@ func TestDoRetriesOnOtherServersAsOftenAsItIsTold(t *testing.T) {
 func TestRetryThatGoesWellIsASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
 		for range 100 {
 			servers, err := tries(t.Context(), p, func(addr string) error {
 				if addr == "a:1" {
@@ -77,7 +77,7 @@ func TestOnlyFailuresAreRetried(t *testing.T) {
 func TestRetriesAreAFifthOfTheCallsAndTenASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
 		retries := func() (n int) {
 			for range 1000 {
 				servers, _ := tries(t.Context(), p, always(errBroken), core.Retry(2))
@@ -120,7 +120,7 @@ func TestRetriesAreAFifthOfTheCallsAndTenASecond(t *testing.T) {
 func TestCallIsNotRetriedWithoutTheTimeForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
 		for range 100 {
 			_ = p.Do(t.Context(), func(context.Context, *link) error {
 				time.Sleep(100 * time.Millisecond)
@@ -146,7 +146,7 @@ func TestCallIsNotRetriedWithoutTheTimeForIt(t *testing.T) {
 func TestRetryThatFindsNoConnectionTellsBothErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.MaxActive(1), core.WithBalancer(core.DefaultBalancer()))
+		p := f.pool(core.MaxActive(1), core.WithBalancer(core.LeastLatency(core.Latency{})))
 		l := get(t, p, core.On("b:1"))
 		ctx := within(t, time.Second)
 		servers, err := tries(ctx, p, always(errBroken), core.Retry(2))

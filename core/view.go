@@ -92,7 +92,7 @@ func (p *pool) apply(set []Endpoint) {
 		next.picker = p.build(old.picker, next.members)
 		next.fast, next.ejector = nil, nil
 		switch p := next.picker.(type) {
-		case defaultPicker:
+		case latencyPicker:
 			next.fast = p.policy
 		case *ejectingPicker:
 			next.fast, next.ejector = p.fast, p.ejector
@@ -139,7 +139,7 @@ func (p *pool) build(previous Picker, members []Member) (picker Picker) {
 			return
 		}
 		p.event(Event{Kind: BalancerFailed, Err: err})
-		picker = defaultBalancer{}.Build(nil, Snapshot{members})
+		picker = LeastLatency(Latency{}).Build(nil, Snapshot{members})
 	}()
 	return p.cfg.balancer.Build(previous, Snapshot{members})
 }

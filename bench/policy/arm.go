@@ -26,7 +26,9 @@ func ideal() arm {
 }
 
 // ours is what a pool does that was told nothing else.
-func ours() arm { return using("multipool", core.Ejecting(core.DefaultBalancer(), core.Ejection{})) }
+func ours() arm {
+	return using("multipool", core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}))
+}
 
 func peers() []arm {
 	return []arm{

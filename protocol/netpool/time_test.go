@@ -104,7 +104,7 @@ func TestADeadlineEndsReadingAndWriting(t *testing.T) {
 				if whose == "of the Config" {
 					conf.Timeout = time20
 				}
-				pool := newPool(t, conf, []string{silent}, core.WithBalancer(core.DefaultBalancer())) // ejects nobody
+				pool := newPool(t, conf, []string{silent}, core.WithBalancer(core.LeastLatency(core.Latency{}))) // ejects nobody
 				late := least(func() time.Duration {
 					ctx, begun := t.Context(), time.Now()
 					if conf.Timeout == 0 {

@@ -35,11 +35,21 @@ type Config struct {
 	// first eight times that long. Later it is as long as the outage until
 	// then, but no longer than Longest.
 	Shortest, Longest time.Duration
+	// Successes is how many calls must succeed, one after the other, for a
+	// return.
+	Successes int
+	// Normal is the least failure rate that an endpoint is compared with.
+	Normal float64
+	// Window is the memory of the failure rates.
+	Window time.Duration
 }
 
 // Default is the pool's configuration.
 func Default() Config {
-	return Config{Odds: 1e7, MaxShare: 0.5, Shortest: 400 * time.Millisecond, Longest: 30 * time.Second}
+	return Config{
+		Odds: 1e7, MaxShare: 0.5, Shortest: 400 * time.Millisecond, Longest: 30 * time.Second, Successes: 2,
+		Normal: 0.002, Window: 20 * time.Second,
+	}
 }
 
 const (
@@ -48,13 +58,9 @@ const (
 	// then on as late as the outage was long, since every try of a long one is
 	// a call that fails.
 	quick = 8
-	// wins is how many calls must succeed, one after the other, for a return.
-	wins = 2
-	// window is the memory of the failure rates, and prior how many calls that
-	// fail at the rate of floor each is mixed with.
-	window = 20 * time.Second
-	prior  = 500
-	floor  = 0.002
+	// prior is how many calls that fail at the rate of Normal each failure rate
+	// is mixed with.
+	prior = 500
 	// recently is the weight of the last call in the short memory that tells
 	// whether an endpoint fails now, and sick the level that counts as that:
 	// one failure is enough, since others must be known to fail before the
@@ -173,7 +179,7 @@ func New(cfg Config, previous *Ejector, members []Member, tell func(l *slots.Loa
 		n, _ := m.Load.Ejector.(*node)
 		if n == nil || previous == nil {
 			n = &node{load: m.Load, spared: math.MinInt64 / 2, back: math.MinInt64 / 2}
-			n.others.Store(math.Float64bits(floor))
+			n.others.Store(math.Float64bits(cfg.Normal))
 			m.Load.Ejector = n
 		}
 		n.weight = m.Weight / heaviest
@@ -291,7 +297,7 @@ func (e *Ejector) succeeded(n *node) {
 
 // broken is the failure rate p1 that tells a broken server from one that is as
 // good as the others, which fail p0 of their calls.
-func broken(p0 float64) float64 { return max(0.5, (1+p0)/2) }
+func broken(p0 float64) float64 { return (1 + p0) / 2 }
 
 // mark notes whether n fails now.
 func (e *Ejector) mark(n *node, recent float64) {
@@ -382,7 +388,7 @@ func (e *Ejector) probed(i int, failed bool, now time.Duration) {
 	case failed:
 		n.phase.Store(uint32(out))
 		e.restLocked(n, now, now-n.until) // a call that took long to fail costs more
-	case n.won >= wins:
+	case n.won >= e.cfg.Successes:
 		e.readmitLocked(n, now)
 		back = true
 	default:
@@ -411,7 +417,7 @@ func (e *Ejector) readmitLocked(n *node, now time.Duration) {
 // that they will be, and all come back when too many are out.
 func (e *Ejector) Tick(now time.Duration) {
 	e.mu.Lock()
-	keep := math.Exp(-float64(now-e.ticked) / float64(window))
+	keep := math.Exp(-float64(now-e.ticked) / float64(e.cfg.Window))
 	e.ticked = now
 	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
 	well, price := 0.0, 0.0 // of those that answered last
@@ -469,7 +475,7 @@ func (e *Ejector) Tick(now time.Duration) {
 				e.probe.CompareAndSwap(0, int64(i)+1)
 			}
 		}
-		n.others.Store(math.Float64bits(max(floor, (f+prior*floor)/(c+prior))))
+		n.others.Store(math.Float64bits(max(e.cfg.Normal, (f+prior*e.cfg.Normal)/(c+prior))))
 	}
 	e.mu.Unlock()
 	for _, n := range back {

@@ -25,8 +25,12 @@ type fleet struct {
 	r       *rand.Rand
 }
 
-func newFleet(weights ...float64) *fleet {
+func newFleet(weights ...float64) *fleet { return with(func(*eject.Config) {}, weights...) }
+
+// with returns one that has other parameters.
+func with(change func(c *eject.Config), weights ...float64) *fleet {
 	f := &fleet{cfg: eject.Default(), r: rand.New(rand.NewPCG(1, 2))}
+	change(&f.cfg)
 	for _, w := range weights {
 		f.members = append(f.members, eject.Member{Weight: w, Load: new(slots.Load)})
 	}
@@ -110,6 +114,48 @@ func TestServerThatFailsIsEjectedAfterThreeCalls(t *testing.T) {
 	if !f.out(0) || f.out(1) || f.out(2) {
 		t.Error("it is not the one that is ejected")
 	}
+}
+
+func TestParametersDoWhatTheyAreFor(t *testing.T) {
+	peaceful := func(change func(c *eject.Config)) *fleet {
+		f := with(change, equal(5)...)
+		f.run(time.Minute, none)
+		return f
+	}
+	failures := func(f *fleet) (n int) {
+		for ; !f.out(0) && n < 100; n++ {
+			f.fail()
+		}
+		return n
+	}
+	for normal, want := range map[float64]int{0.002: 3, 0.05: 7, 0.2: 15} { // ln 1e7 over ln (1+p0)/2/p0
+		f := peaceful(func(c *eject.Config) { c.Normal = normal })
+		if n := failures(f); n != want {
+			t.Errorf("where %g is normal it is out after %d failures, want %d", normal, n, want)
+		}
+	}
+	forgetful := failures(troubled(peaceful(func(c *eject.Config) { c.Window = 5 * time.Second })))
+	if n := failures(troubled(peaceful(func(c *eject.Config) { c.Window = time.Hour }))); n <= forgetful {
+		t.Errorf("half a minute after a time in which all failed it is out after %d failures, with a long memory after %d", forgetful, n)
+	}
+	for _, successes := range []int{1, 2, 5} {
+		f := peaceful(func(c *eject.Config) { c.Successes = successes })
+		failures(f)
+		for n := 0; f.out(0); n += f.run(10*ms, none)[0] {
+			if n >= successes {
+				t.Errorf("it is out after %d successes, want it back after %d", n, successes)
+				break
+			}
+		}
+	}
+}
+
+// troubled returns f after a time in which every fifth call failed, and half a
+// minute of peace.
+func troubled(f *fleet) *fleet {
+	f.run(30*time.Second, f.chance(0.2, 0.2, 0.2, 0.2, 0.2))
+	f.run(30*time.Second, none)
+	return f
 }
 
 // The price of a call that timed out keeps all others away; only an ejected

@@ -50,7 +50,7 @@ func TestKeyDependsOnTheAddressAndNotOnTheOrder(t *testing.T) {
 	members := w.members(equal(9)...)
 	before := w.owners()
 	slices.Reverse(members)
-	w.Picker = policy.New(w.Picker, members)
+	w.Picker = policy.New(policy.Default(), w.Picker, members)
 	for k, i := range w.owners() {
 		if members[i].Key != fmt.Sprint("server", before[k]) {
 			t.Fatalf("key %d moved from server%d to %s when the order changed", k, before[k], members[i].Key)
@@ -61,7 +61,7 @@ func TestKeyDependsOnTheAddressAndNotOnTheOrder(t *testing.T) {
 	for range 9 {
 		again.loads = append(again.loads, new(slots.Set))
 	}
-	again.Picker = policy.New(nil, again.members(equal(9)...))
+	again.Picker = policy.New(policy.Default(), nil, again.members(equal(9)...))
 	if !slices.Equal(before, again.owners()) {
 		t.Error("another picker of the same servers has other owners")
 	}
@@ -92,9 +92,9 @@ func TestOnlyTheKeysOfAnEndpointThatLeavesOrComesMove(t *testing.T) {
 	w := newWorld(equal(10)...)
 	all := w.members(equal(10)...)
 	before := w.owners()
-	w.Picker = policy.New(w.Picker, all[:9]) // the indices of the others stay
+	w.Picker = policy.New(policy.Default(), w.Picker, all[:9]) // the indices of the others stay
 	wantOnlyMovedFrom(t, before, w.owners(), 9)
-	w.Picker = policy.New(w.Picker, all)
+	w.Picker = policy.New(policy.Default(), w.Picker, all)
 	if !slices.Equal(before, w.owners()) {
 		t.Error("the keys did not return with their endpoint")
 	}

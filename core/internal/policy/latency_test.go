@@ -335,8 +335,7 @@ func TestAverageOfAnIdleServerReturnsToTheFleets(t *testing.T) {
 func TestNewEndpointBeginsAtTheFleetsMean(t *testing.T) {
 	w := newWorld(1, 1, 1)
 	w.settle(4*ms, 4*ms, 4*ms)
-	w.loads = append(w.loads, new(slots.Set))
-	w.Picker = policy.New(w.Picker, w.members(equal(4)...))
+	w.grow(1)
 	wantRatio(t, "the cost of a new one", w.cost(3), w.cost(0), 1)
 	w.Report(3, policy.Answered, 40*ms, w.now) // one slow answer, as of a cold server
 	if d := w.Latency(3); d < 4*ms || d > 8*ms {
@@ -356,7 +355,7 @@ func TestAveragesOutliveThePicker(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		r.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-		w.Picker = policy.New(w.Picker, members)
+		w.Picker = policy.New(policy.Default(), w.Picker, members)
 		for i, m := range members {
 			if w.Latency(i) != want[m.Key] || float64(m.Load.Cost.Load()) != costs[m.Key] {
 				t.Fatalf("%s: latency %v, cost %v after a change, want %v and %v",
@@ -369,7 +368,7 @@ func TestAveragesOutliveThePicker(t *testing.T) {
 	for i := range members {
 		if members[i].Key == "server3" {
 			members[i].Load = new(slots.Load)
-			w.Picker = policy.New(w.Picker, members)
+			w.Picker = policy.New(policy.Default(), w.Picker, members)
 			if d := w.Latency(i); d != 0 {
 				t.Errorf("a server that left and returned has its old average of %v", d)
 			}
@@ -382,7 +381,7 @@ func TestAveragesOutliveThePicker(t *testing.T) {
 			members[i].Weight = 10
 		}
 	}
-	policy.New(w.Picker, members)
+	policy.New(policy.Default(), w.Picker, members)
 	var light, heavy float64
 	for _, m := range members {
 		switch m.Key {

@@ -16,18 +16,29 @@ import (
 // world is a picker with what it looks at, and its clock.
 type world struct {
 	*policy.Picker
+	cfg   policy.Config
 	loads []*slots.Set
 	now   time.Duration
 }
 
 // newWorld returns one with an endpoint for each weight.
-func newWorld(weights ...float64) *world {
-	w := &world{}
+func newWorld(weights ...float64) *world { return with(func(*policy.Config) {}, weights...) }
+
+// with returns one that has other parameters.
+func with(change func(c *policy.Config), weights ...float64) *world {
+	w := &world{cfg: policy.Default()}
+	change(&w.cfg)
+	w.grow(weights...)
+	return w
+}
+
+// grow adds an endpoint for each weight to those there are, which weigh 1.
+func (w *world) grow(weights ...float64) {
+	all := equal(len(w.loads))
 	for range weights {
 		w.loads = append(w.loads, new(slots.Set))
 	}
-	w.Picker = policy.New(nil, w.members(weights...))
-	return w
+	w.Picker = policy.New(w.cfg, w.Picker, w.members(append(all, weights...)...))
 }
 
 func (w *world) members(weights ...float64) []policy.Member {
@@ -313,7 +324,7 @@ func TestLargestScoresDoNotOverflow(t *testing.T) {
 }
 
 func TestPickerWithoutEndpointsPicksNone(t *testing.T) {
-	p := policy.New(nil, nil)
+	p := policy.New(policy.Default(), nil, nil)
 	if i, k := p.Pick(), p.PickKey(7); i != -1 || k != -1 {
 		t.Errorf("picked %d and %d", i, k)
 	}
@@ -321,11 +332,11 @@ func TestPickerWithoutEndpointsPicksNone(t *testing.T) {
 	p.Report(-1, policy.Answered, time.Second, time.Second)
 	p.Tick(time.Second)
 	w := newWorld(1)
-	q := policy.New(p, w.members(1))
+	q := policy.New(policy.Default(), p, w.members(1))
 	if i, k := q.Pick(), q.PickKey(7); i != 0 || k != 0 {
 		t.Errorf("picked %d and %d of one", i, k)
 	}
-	if i := policy.New(q, nil).Pick(); i != -1 {
+	if i := policy.New(policy.Default(), q, nil).Pick(); i != -1 {
 		t.Errorf("picked %d of none", i)
 	}
 }
@@ -333,7 +344,7 @@ func TestPickerWithoutEndpointsPicksNone(t *testing.T) {
 func TestEndpointsBeyondTheLargestNumberAreIgnored(t *testing.T) {
 	l := new(slots.Load)
 	members := slices.Repeat([]policy.Member{{Key: "k", Weight: 1, Load: l}}, policy.Max+100)
-	p := policy.New(nil, members)
+	p := policy.New(policy.Default(), nil, members)
 	for range 1000 {
 		if i := p.Pick(); i < 0 || i >= policy.Max {
 			t.Fatalf("picked %d", i)
@@ -367,7 +378,7 @@ func TestPickerMayBeUsedByManyAtOnce(t *testing.T) {
 	wg.Go(func() { // one that ticks, and builds the next picker as the pool does
 		for k := range 500 {
 			w.Tick(time.Duration(k) * 10 * time.Millisecond)
-			policy.New(w.Picker, w.members(equal(9)...))
+			policy.New(policy.Default(), w.Picker, w.members(equal(9)...))
 		}
 	})
 	wg.Wait()

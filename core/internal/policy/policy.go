@@ -3,12 +3,9 @@
 //
 //	score = cost x (in-flight + 1),  cost = latency / weight
 //
-// All endpoints are looked at when there are at most eight, else eight at
-// random (Mitzenmacher, "The Power of Two Choices in Randomized Load
-// Balancing", IEEE TPDS 12(10), 2001; more than two since the plain average
-// reacts slower than a peak-sensitive one, as the balancer of that name in
-// Finagle has it, and the wider choice makes up for it). Equal scores are
-// decided at random. What the figures below lead to is shown by bench/policy.
+// All endpoints are looked at when there are at most Choices, else so many at
+// random. Equal scores are decided at random. What the figures below lead to is
+// shown by bench/policy.
 //
 // The package knows no pool and no clock: time is a parameter, so that a
 // simulation can drive it.
@@ -23,35 +20,56 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
 
+// Config is the parameters; Default has those that the pool begins with.
+type Config struct {
+	// Choices is how many endpoints one pick looks at, from 1 to MaxChoices.
+	Choices int
+	// Window is the time constant of the latency average, and Relax that in
+	// which an endpoint that gets no calls returns to the fleet's latency.
+	Window, Relax time.Duration
+	// Clip: one answer counts for no more than this many times the average it
+	// goes into.
+	Clip float64
+	// Band: latencies within this factor of the fleet's count as equal while
+	// calls do not meet.
+	Band float64
+	// Penalty is the least latency of a failed call, in fleet latencies; Worst
+	// at most.
+	Penalty float64
+	// SlowStart is how long the share of an endpoint that is new, or was out,
+	// grows from a tenth to the whole.
+	SlowStart time.Duration
+}
+
+// Default is the pool's configuration.
+func Default() Config {
+	return Config{Choices: MaxChoices, Window: 2 * time.Second, Relax: 15 * time.Second, Clip: 8, Band: 1.5, Penalty: 4}
+}
+
 const (
-	// choices is how many endpoints one pick looks at.
-	choices = 8
-	// window is the time constant of the latency average, and floor the least
-	// weight of one sample in it, so that a burst of calls counts too.
-	window = 2 * time.Second
-	floor  = 1.0 / 32
-	// An endpoint that gets no calls returns to the fleet's latency, or it
-	// would never be tried again: with this time constant, or within this many
-	// calls to an average endpoint, whichever is sooner. The second bounds what
-	// trying a slow server costs: about one call in a thousand.
-	relax      = 15 * time.Second
+	// MaxChoices is how many choices fit a pick's word.
+	MaxChoices = 1 << choiceBits
+	// Worst is the most that a failed call counts for, in fleet latencies.
+	// Where most calls fail, each counts as twice the endpoint's own average,
+	// so that it gets ever dearer, up to this: a server that fails at once
+	// would else be worth its price to busy callers.
+	Worst = 64
+)
+
+const (
+	// samples is one over the least weight of one sample in the average, so
+	// that a burst of calls counts too.
+	samples = 32
+	// An endpoint without calls is back at the fleet's latency after this many
+	// calls to an average endpoint, if that is sooner than Relax. It bounds
+	// what trying a slow server costs: about one call in a thousand.
 	relaxCalls = 200
-	// clip: one answer counts for no more than this many times the average it
-	// goes into, so that a single outlier does not shut an endpoint out.
-	clip = 8
-	// band: latencies within this factor of the fleet's count as equal while
-	// calls do not meet, so that noise in the averages does not turn a
-	// homogeneous fleet into a preferred server and idle ones. Where they meet,
-	// calls in flight correct a preference that is a mistake, and it shrinks,
-	// with the square of meeting times the calls in flight beyond the first.
-	band    = 1.5
+	// Where calls meet, those in flight correct a preference that is a mistake,
+	// and the band shrinks, with the square of meeting times the calls in
+	// flight beyond the first.
 	meeting = 12
-	// penalty is the least latency of a failed call, in fleet latencies. Where
-	// most calls fail, each counts as twice the endpoint's own average, so that
-	// it gets ever dearer, up to worst fleet latencies: a server that fails at
-	// once would else be worth its price to busy callers.
-	penalty = 4
-	worst   = 64
+	// slowest is the part of its share with which an endpoint starts slowly.
+	slowest = 0.1
 	// unknown is the latency of an endpoint while nothing was ever measured.
 	unknown = float64(time.Millisecond)
 
@@ -64,7 +82,11 @@ const (
 	tieBits    = 8
 	tieMask    = 1<<tieBits - 1
 	choiceBits = 3
+	choiceMask = MaxChoices - 1
 	scoreShift = 20
+
+	// never is when an endpoint began to serve that does not start slowly.
+	never = math.MinInt64 / 2
 
 	// golden is 2^64 over the golden ratio: a multiple of it is another random
 	// number.
@@ -99,7 +121,10 @@ type Member struct {
 // safe for concurrent use; Tick is too, but not with itself.
 type Picker struct {
 	loads []*slots.Load
-	nodes []*node
+	// choices is Config.Choices.
+	choices uint64
+	cfg     Config
+	nodes   []*node
 	// strides are the steps from one choice of a pick to the next.
 	strides []uint32
 	// mean is the fleet's latency per answer in ns, float64 bits; 0: unknown.
@@ -132,13 +157,20 @@ type node struct {
 	idle atomic.Int64
 	// down: the last tick found it down or ejected.
 	down atomic.Bool
+	// start is when it began to serve, if it starts slowly.
+	start atomic.Int64
 }
 
 // New returns a picker for members. Endpoints that previous (which may be nil)
 // knew keep their averages; new ones begin at the fleet's.
-func New(previous *Picker, members []Member) *Picker {
+//
+// They start slowly, unless they are more than half of the fleet.
+func New(cfg Config, previous *Picker, members []Member) *Picker {
 	members = members[:min(len(members), Max)]
-	p := &Picker{loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)), strides: steps(len(members))}
+	p := &Picker{
+		cfg: cfg, choices: uint64(cfg.Choices), strides: steps(len(members)),
+		loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)),
+	}
 	p.least.Store(math.MaxUint64)
 	heaviest, total := 0.0, 0.0 // in weights of the heaviest, so that no sum is infinite
 	for _, m := range members {
@@ -152,10 +184,15 @@ func New(previous *Picker, members []Member) *Picker {
 		p.ticked.Store(previous.ticked.Load())
 		p.met.Store(previous.met.Load())
 	}
+	start := p.ticked.Load()
+	if 2*newcomers(previous, members) > len(members) {
+		start = never
+	}
 	for i, m := range members {
 		n, _ := m.Load.Policy.(*node)
 		if n == nil || previous == nil {
 			n = &node{key: m.Key, hash: hash(m.Key), load: m.Load}
+			n.start.Store(start)
 			n.idle.Store(p.ticked.Load())
 			n.last.Store(p.ticked.Load())
 			m.Load.Policy = n
@@ -165,6 +202,17 @@ func New(previous *Picker, members []Member) *Picker {
 		p.price(n, p.latency(n))
 	}
 	return p
+}
+
+// newcomers counts the members that previous did not know.
+func newcomers(previous *Picker, members []Member) int {
+	k := 0
+	for _, m := range members {
+		if n, _ := m.Load.Policy.(*node); n == nil || previous == nil {
+			k++
+		}
+	}
+	return k
 }
 
 // Pick returns the index of the endpoint to call, or -1 if there is none.
@@ -184,21 +232,21 @@ func (p *Picker) Pick() int {
 		return int(first)
 	}
 	ties, best := r*golden, uint64(math.MaxUint64)
-	if n <= choices {
+	if n <= p.choices {
 		for i, l := range p.loads {
 			best = min(best, score(l)|ties&tieMask<<choiceBits|uint64(i))
 			ties >>= tieBits
 		}
-		return int(best & (choices - 1))
+		return int(best & choiceMask)
 	}
 	stride := uint64(p.strides[r&math.MaxUint32*uint64(len(p.strides))>>32])
 	at := first
-	for k := range uint64(choices) {
+	for k := range p.choices {
 		best = min(best, score(p.loads[at])|ties&tieMask<<choiceBits|k)
 		ties >>= tieBits
 		at = less(at+stride, n)
 	}
-	at = first + best&(choices-1)*stride
+	at = first + best&choiceMask*stride
 	return int(less(less(less(at, 4*n), 2*n), n))
 }
 
@@ -274,7 +322,7 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	switch o {
 	case Failed:
 		own := math.Float64frombits(n.ewma.Load())
-		sample = max(sample, min(max(penalty*mean, 2*own), worst*mean))
+		sample = max(sample, min(max(p.cfg.Penalty*mean, 2*own), Worst*mean))
 	case AtLeast:
 		if sample <= math.Float64frombits(n.ewma.Load()) {
 			return
@@ -285,12 +333,12 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		return
 	}
 	dt := int64(now) - n.last.Swap(int64(now))
-	w := floor
+	w := 1.0 / samples
 	switch {
 	case mean == 0:
 		w = 1 / (float64(n.count.Load()) + 1) // the first 100 ms: a plain average
-	case dt > int64(window)/32:
-		w = max(floor, 1-math.Exp(-float64(dt)/float64(window)))
+	case dt > int64(p.cfg.Window)/samples:
+		w = max(w, 1-math.Exp(-float64(dt)/float64(p.cfg.Window)))
 	}
 	var next float64
 	for {
@@ -305,7 +353,7 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		}
 		add := sample
 		if o == Answered && mean > 0 {
-			add = min(add, clip*next)
+			add = min(add, p.cfg.Clip*next)
 		}
 		next += w * (add - next)
 		if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
@@ -315,14 +363,14 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	n.count.Add(1)
 	if o == Answered {
 		n.answers.Add(1)
-		n.sum.Add(uint64(min(sample, clip*next)))
+		n.sum.Add(uint64(min(sample, p.cfg.Clip*next)))
 	}
 	p.price(n, next)
 }
 
 // Tick lets time pass: the fleet's latency is taken anew, averages of
 // endpoints without calls relax, and an endpoint that has calls in flight and
-// answers none gets dearer with every tick, but for one tick in relax.
+// answers none gets dearer with every tick, but for one tick in Relax.
 func (p *Picker) Tick(now time.Duration) {
 	since := int64(now) - p.ticked.Swap(int64(now))
 	var sum, answers, calls float64
@@ -335,7 +383,7 @@ func (p *Picker) Tick(now time.Duration) {
 			inFlight += n.load.InFlight()
 		}
 	}
-	fresh := 1 - math.Exp(-float64(since)/float64(window))
+	fresh := 1 - math.Exp(-float64(since)/float64(p.cfg.Window))
 	met := math.Float64frombits(p.met.Load())
 	p.met.Store(math.Float64bits(met + fresh*(max(0, float64(inFlight-1))-met)))
 	mean := math.Float64frombits(p.mean.Load())
@@ -347,13 +395,14 @@ func (p *Picker) Tick(now time.Duration) {
 		p.mean.Store(math.Float64bits(mean))
 	}
 	least := uint64(math.MaxUint64)
-	drift := 1 - math.Exp(-float64(since)/float64(relax)-calls/float64(len(p.nodes))/relaxCalls)
+	drift := 1 - math.Exp(-float64(since)/float64(p.cfg.Relax)-calls/float64(len(p.nodes))/relaxCalls)
 	for _, n := range p.nodes {
 		answered := n.count.Swap(0) > 0
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
 		if down := n.load.Out(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
 			lat = mean // what it was before it went down says nothing of it now
+			n.start.Store(int64(now))
 		} else if lat > 0 && !answered {
 			next := lat + drift*(mean-lat)
 			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
@@ -365,7 +414,7 @@ func (p *Picker) Tick(now time.Duration) {
 		}
 		if n.load.InFlight() == 0 {
 			n.idle.Store(int64(now))
-		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !answered && age/int64(relax) == (age-since)/int64(relax) {
+		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !answered && age/int64(p.cfg.Relax) == (age-since)/int64(p.cfg.Relax) {
 			lat = max(lat, float64(age))
 		} // else for this one tick it may show that it answers: what is silent may be one long stream
 		least = min(least, p.price(n, lat))
@@ -393,14 +442,20 @@ func (p *Picker) latency(n *node) float64 {
 // no call is in flight there.
 func (p *Picker) price(n *node, latency float64) uint64 {
 	met := meeting * math.Float64frombits(p.met.Load())
-	near := 1 + (band-1)/(1+met*met)
+	near := 1 + (p.cfg.Band-1)/(1+met*met)
 	switch mean := math.Float64frombits(p.mean.Load()); {
 	case mean == 0:
 		latency = unknown // until the first tick there is nothing to compare with
 	case latency == 0, latency < mean*near && latency > mean/near:
 		latency = mean
 	}
-	cost := max(1, uint64(min(latency/costUnit/math.Float64frombits(n.share.Load()), maxCost)))
+	share := math.Float64frombits(n.share.Load())
+	if p.cfg.SlowStart > 0 {
+		if served := float64(p.ticked.Load()-n.start.Load()) / float64(p.cfg.SlowStart); served < 1 {
+			share *= max(slowest, served)
+		}
+	}
+	cost := max(1, uint64(min(latency/costUnit/share, maxCost)))
 	idle := cost << scoreShift
 	if idle < p.least.Load() { // before the cost is seen
 		p.least.Store(idle)

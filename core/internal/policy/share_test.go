@@ -31,7 +31,7 @@ func shares(p *policy.Picker, now *time.Duration, d time.Duration, seen []int, l
 }
 
 func three() *policy.Picker {
-	return policy.New(nil, []policy.Member{
+	return policy.New(policy.Default(), nil, []policy.Member{
 		{Key: "a", Weight: 1, Load: new(slots.Load)},
 		{Key: "b", Weight: 1, Load: new(slots.Load)},
 		{Key: "c", Weight: 1, Load: new(slots.Load)},
