@@ -1,7 +1,7 @@
-// Command faults calls three Thrift servers a thousand times a second while one of them is killed, stopped, silent or
-// slow, or all are restarted in turn, and tells what callers saw of it.
+// Command faults calls three servers, of Thrift or HTTP/1.1, a thousand times a second while one of them is killed,
+// stopped, silent or slow, or all are restarted in turn, and tells what callers saw of it.
 //
-//	go run ./faults [-faults regexp] [-arms regexp] [-rate n] [-runs n] [-o file]
+//	go run ./faults [-protocols regexp] [-faults regexp] [-arms regexp] [-rate n] [-runs n] [-o file]
 //
 // The servers are processes of their own on loopback. A fault begins after 3 s and lasts 3 s; every call has 500 ms.
 package main
@@ -21,6 +21,7 @@ import (
 func main() {
 	serveIfAsked()
 	var set settings
+	flag.StringVar(&set.protocols, "protocols", "Thrift", "Thrift, or HTTP, or what else of them matches this regular `expression`")
 	flag.StringVar(&set.faults, "faults", "", "only the faults whose name matches this regular `expression`")
 	flag.StringVar(&set.arms, "arms", "", "only the arms whose name matches this regular `expression`")
 	flag.IntVar(&set.rate, "rate", 1000, "calls per second")
@@ -34,12 +35,16 @@ func main() {
 }
 
 type settings struct {
-	faults, arms string // regular expressions
-	rate, runs   int
+	protocols, faults, arms string // regular expressions
+	rate, runs              int
 }
 
 // report prints a table for each fault as soon as it is done.
 func report(stdout io.Writer, set settings, file string) error {
+	spoken, err := regexp.Compile(set.protocols)
+	if err != nil {
+		return err
+	}
 	fault, err := regexp.Compile(set.faults)
 	if err != nil {
 		return err
@@ -58,7 +63,7 @@ func report(stdout io.Writer, set settings, file string) error {
 		}
 		for _, p := range protocols() {
 			p.arms = slices.DeleteFunc(p.arms, func(a arm) bool { return !ways.MatchString(a.name) })
-			if len(p.arms) == 0 {
+			if !spoken.MatchString(p.name) || len(p.arms) == 0 {
 				continue
 			}
 			rows := make([]row, len(p.arms))

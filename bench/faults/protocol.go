@@ -13,5 +13,6 @@ type protocol struct {
 func protocols() []protocol {
 	return []protocol{
 		{"Thrift", listenThrift, thriftArms()},
+		{"HTTP", listenHTTP, httpArms()},
 	}
 }
