@@ -9,6 +9,7 @@ require (
 	github.com/jolestar/go-commons-pool/v2 v2.1.2
 	github.com/minicaptain/multi_connection_pool v0.0.0
 	github.com/minicaptain/multi_connection_pool/protocol/thriftpool v0.0.0
+	google.golang.org/grpc v1.80.0
 	vitess.io/vitess v0.24.3
 )
 
@@ -136,7 +137,6 @@ require (
 	golang.org/x/xerrors v0.0.0-20240903120638-7835f813f4da // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260414002931-afd174a4e478 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260414002931-afd174a4e478 // indirect
-	google.golang.org/grpc v1.80.0 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
 	gopkg.in/DataDog/dd-trace-go.v1 v1.74.8 // indirect
 	gopkg.in/ini.v1 v1.67.1 // indirect

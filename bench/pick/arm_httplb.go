@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/bufbuild/httplb/conn"
+	"github.com/bufbuild/httplb/picker"
+)
+
+// httplbPicker is a picker of httplb, as its client is given it, whose default is another.
+type httplbPicker struct{ picker picker.Picker }
+
+func openHTTPLB(n, busy int) (picking, error) {
+	all := make(httplbConns, n)
+	for i := range all {
+		all[i] = new(httplbConn)
+	}
+	h := &httplbPicker{picker.NewPowerOfTwo(nil, all)}
+	for range n * busy {
+		if _, _, err := h.picker.Pick(nil); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *httplbPicker) call(times int) error {
+	for range times {
+		_, done, err := h.picker.Pick(nil)
+		if err != nil {
+			return err
+		}
+		done()
+	}
+	return nil
+}
+
+// httplbConn is a connection that no request is sent on.
+type httplbConn struct {
+	conn.Conn        // nil
+	_         uint64 // not of size zero, as each is to have an address of its own
+}
+
+type httplbConns []*httplbConn
+
+func (c httplbConns) Len() int            { return len(c) }
+func (c httplbConns) Get(i int) conn.Conn { return c[i] }
