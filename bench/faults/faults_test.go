@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -101,6 +102,19 @@ func TestEachArmCalls(t *testing.T) {
 			cancel()
 			if err := w.Close(); err != nil {
 				t.Errorf("%s, %s: %v", p.name, a.name, err)
+			}
+		}
+	}
+}
+
+// A goal of an arm that is not there would never be missed.
+func TestEveryProtocolHasTheArmsOfTheGoals(t *testing.T) {
+	for _, p := range protocols() {
+		for _, f := range faults() {
+			for _, g := range f.goals {
+				if !slices.ContainsFunc(p.arms, func(a arm) bool { return a.name == g.arm }) {
+					t.Errorf("%s has no arm %q, whose goal is %s", p.name, g.arm, g.name)
+				}
 			}
 		}
 	}
