@@ -332,6 +332,36 @@ func TestAverageOfAnIdleServerReturnsToTheFleets(t *testing.T) {
 	}
 }
 
+// TestEndpointThatLostARaceIsTriedSoon: whoever hedges gives a server up after
+// a few latencies, and would else not find out for long that it is well again.
+func TestEndpointThatLostARaceIsTriedSoon(t *testing.T) {
+	calls := func(last policy.Outcome) (n int) {
+		w := newWorld(equal(3)...)
+		w.settle(ms, ms, ms)
+		for range 3 {
+			w.now += time.Second
+			w.Report(0, last, 2500*us, w.now)
+		}
+		for w.Tick(w.now); w.cost(0) > w.cost(1); w.Tick(w.now) {
+			for i := range 30 {
+				w.Report(1+i%2, policy.Answered, ms, w.now)
+			}
+			w.now += 30 * ms
+			if n += 30; n > 10_000 {
+				t.Fatal("it is never tried again")
+			}
+		}
+		return n
+	}
+	lost, slow := calls(policy.AtLeast), calls(policy.Answered)
+	if lost > 400 {
+		t.Errorf("after a lost race it is tried after %d calls", lost)
+	}
+	if 2*lost > slow {
+		t.Errorf("after a lost race it is tried after %d calls, after a slow answer after %d", lost, slow)
+	}
+}
+
 func TestNewEndpointBeginsAtTheFleetsMean(t *testing.T) {
 	w := newWorld(1, 1, 1)
 	w.settle(4*ms, 4*ms, 4*ms)

@@ -62,8 +62,13 @@ const (
 	samples = 32
 	// An endpoint without calls is back at the fleet's latency after this many
 	// calls to an average endpoint, if that is sooner than Relax. It bounds
-	// what trying a slow server costs: about one call in a thousand.
-	relaxCalls = 200
+	// what trying a slow server costs: about one call in a thousand. Where the
+	// last caller gave up, as who had hedged, all that is known is that the
+	// answer would have taken longer, and a try costs no more than that: it is
+	// back after so many calls times its latency in those of the fleet, if that
+	// is sooner still.
+	relaxCalls   = 200
+	relaxAtLeast = 20
 	// Where calls meet, those in flight correct a preference that is a mistake,
 	// and the band shrinks, with the square of meeting times the calls in
 	// flight beyond the first.
@@ -155,6 +160,8 @@ type node struct {
 	count, answers, sum atomic.Uint64
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
+	// atLeast: the last report was of a caller that gave up.
+	atLeast atomic.Bool
 	// down: the last tick found it down or ejected.
 	down atomic.Bool
 	// start is when it began to serve, if it starts slowly.
@@ -361,6 +368,9 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		}
 	}
 	n.count.Add(1)
+	if gaveUp := o == AtLeast; n.atLeast.Load() != gaveUp {
+		n.atLeast.Store(gaveUp)
+	}
 	if o == Answered {
 		n.answers.Add(1)
 		n.sum.Add(uint64(min(sample, p.cfg.Clip*next)))
@@ -395,7 +405,7 @@ func (p *Picker) Tick(now time.Duration) {
 		p.mean.Store(math.Float64bits(mean))
 	}
 	least := uint64(math.MaxUint64)
-	drift := 1 - math.Exp(-float64(since)/float64(p.cfg.Relax)-calls/float64(len(p.nodes))/relaxCalls)
+	calls /= float64(len(p.nodes))
 	for _, n := range p.nodes {
 		answered := n.count.Swap(0) > 0
 		old := n.ewma.Load()
@@ -404,7 +414,11 @@ func (p *Picker) Tick(now time.Duration) {
 			lat = mean // what it was before it went down says nothing of it now
 			n.start.Store(int64(now))
 		} else if lat > 0 && !answered {
-			next := lat + drift*(mean-lat)
+			within := float64(relaxCalls)
+			if n.atLeast.Load() {
+				within = min(within, relaxAtLeast*lat/mean)
+			}
+			next := mean + (lat-mean)*math.Exp(-float64(since)/float64(p.cfg.Relax)-calls/within)
 			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
 				lat = next
 			}
