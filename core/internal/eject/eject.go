@@ -146,8 +146,10 @@ type node struct {
 	// since is when the outage began, back when the last one ended, until
 	// when the endpoint is to be tried.
 	since, back, until time.Duration
-	won                int
-	spared             time.Duration
+	// tried is when the last call that is to try it was given out.
+	tried  time.Duration
+	won    int
+	spared time.Duration
 	// missed counts the calls that others got since its last one failed.
 	missed float64
 }
@@ -387,16 +389,23 @@ func (e *Ejector) probed(i int, failed bool, now time.Duration) {
 	switch n.won++; {
 	case failed:
 		n.phase.Store(uint32(out))
-		e.restLocked(n, now, now-n.until) // a call that took long to fail costs more
+		e.restLocked(n, now, now-n.tried) // a call that took long to fail costs more
 	case n.won >= e.cfg.Successes:
 		e.readmitLocked(n, now)
 		back = true
 	default:
-		e.probe.CompareAndSwap(0, int64(i)+1)
+		e.offerLocked(i, now)
 	}
 	e.mu.Unlock()
 	if back {
 		e.tell(n.load, Readmitted)
+	}
+}
+
+// offerLocked lets the next call try endpoint i, unless it is to try another.
+func (e *Ejector) offerLocked(i int, now time.Duration) {
+	if e.probe.CompareAndSwap(0, int64(i)+1) {
+		e.nodes[i].tried = now
 	}
 }
 
@@ -472,7 +481,7 @@ func (e *Ejector) Tick(now time.Duration) {
 				n.phase.Store(uint32(probing))
 			}
 			if n.is() == probing && n.load.InFlight() == 0 {
-				e.probe.CompareAndSwap(0, int64(i)+1)
+				e.offerLocked(i, now)
 			}
 		}
 		n.others.Store(math.Float64bits(max(e.cfg.Normal, (f+prior*e.cfg.Normal)/(c+prior))))

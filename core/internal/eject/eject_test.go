@@ -303,6 +303,37 @@ func TestTryThatTakesLongToFailIsFollowedByARestAsLong(t *testing.T) {
 
 // TestEndOfAShortOutageIsNoticedSoonAndALongOneIsTriedSeldom also says how many
 // calls an outage costs.
+// TestTriesThatWereCancelledAreNoPartOfTheRest: a hedged call that is given up
+// says nothing of the server.
+func TestTriesThatWereCancelledAreNoPartOfTheRest(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	for range 3 {
+		f.fail()
+	}
+	tries := 0
+	for range 20 {
+		if f.now += 100 * ms; f.Probe() == 0 {
+			tries++
+		}
+		f.Tick(f.now)
+	}
+	for f.Probe() != 0 {
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	f.now += ms
+	f.Report(0, true, f.now)
+	failed := f.now
+	for f.Probe() != 0 {
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	if rest := f.now - failed; tries < 10 || rest > f.cfg.Shortest+100*ms {
+		t.Errorf("after %d tries without an outcome and one that failed at once the next comes after %v", tries, rest)
+	}
+}
+
 func TestEndOfAShortOutageIsNoticedSoonAndALongOneIsTriedSeldom(t *testing.T) {
 	for _, c := range []struct {
 		outage, late time.Duration
