@@ -3,6 +3,7 @@ package policy_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,5 +39,20 @@ func BenchmarkPick(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkReport is the report of one answer, ten thousand of which come in a
+// second from each of ten servers.
+func BenchmarkReport(b *testing.B) {
+	w := newWorld(equal(10)...)
+	w.settle(slices.Repeat([]time.Duration{ms}, 10)...)
+	i := 0
+	for b.Loop() {
+		if i++; i == len(w.loads) {
+			i = 0
+		}
+		w.now += 10 * us
+		w.Report(i, policy.Answered, ms, w.now)
 	}
 }

@@ -68,7 +68,7 @@ const (
 	// back after so many calls times its latency in those of the fleet, if that
 	// is sooner still.
 	relaxCalls   = 200
-	relaxAtLeast = 20
+	relaxAtLeast = 10
 	// Where calls meet, those in flight correct a preference that is a mistake,
 	// and the band shrinks, with the square of meeting times the calls in
 	// flight beyond the first.
@@ -90,6 +90,12 @@ const (
 	choiceMask = MaxChoices - 1
 	scoreShift = 20
 
+	// sumBits is how many bits of a node's answers are the sum of their
+	// latencies, in units as those of costs; above it are 22 of their number.
+	sumBits = 42
+	// moment: the time of a report is noted if the last one noted is further
+	// back than Window over two to this power.
+	moment = 10
 	// never is when an endpoint began to serve that does not start slowly.
 	never = math.MinInt64 / 2
 
@@ -140,6 +146,8 @@ type Picker struct {
 	least atomic.Uint64
 	// met is the mean number of calls in flight beyond the first, float64 bits.
 	met atomic.Uint64
+	// from and to are the latencies that count as equal to mean, float64 bits.
+	from, to atomic.Uint64
 	// ticked is the time of the last tick.
 	ticked atomic.Int64
 }
@@ -153,11 +161,13 @@ type node struct {
 	load  *slots.Load
 	// ewma is the latency in ns, float64 bits; 0: never measured.
 	ewma atomic.Uint64
-	// last is the time of the last report.
+	// last is the time of the last report, or a moment before it.
 	last atomic.Int64
-	// count is the reports since the last tick, answers those of an answer,
-	// and sum their latencies in ns.
-	count, answers, sum atomic.Uint64
+	// answers is those since the last tick, above the sum of their latencies,
+	// and others the other reports since then.
+	answers, others atomic.Uint64
+	// heard: there was a report in the time before the last tick.
+	heard atomic.Bool
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
 	// atLeast: the last report was of a caller that gave up.
@@ -190,6 +200,8 @@ func New(cfg Config, previous *Picker, members []Member) *Picker {
 		p.mean.Store(previous.mean.Load())
 		p.ticked.Store(previous.ticked.Load())
 		p.met.Store(previous.met.Load())
+		p.from.Store(previous.from.Load())
+		p.to.Store(previous.to.Load())
 	}
 	start := p.ticked.Load()
 	if 2*newcomers(previous, members) > len(members) {
@@ -339,11 +351,14 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	if sample <= 0 {
 		return
 	}
-	dt := int64(now) - n.last.Swap(int64(now))
+	dt := int64(now) - n.last.Load()
+	if dt > int64(p.cfg.Window)>>moment {
+		n.last.Store(int64(now))
+	}
 	w := 1.0 / samples
 	switch {
 	case mean == 0:
-		w = 1 / (float64(n.count.Load()) + 1) // the first 100 ms: a plain average
+		w = 1 / (float64(n.reports()) + 1) // the first 100 ms: a plain average
 	case dt > int64(p.cfg.Window)/samples:
 		w = max(w, 1-math.Exp(-float64(dt)/float64(p.cfg.Window)))
 	}
@@ -367,13 +382,13 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 			break
 		}
 	}
-	n.count.Add(1)
 	if gaveUp := o == AtLeast; n.atLeast.Load() != gaveUp {
 		n.atLeast.Store(gaveUp)
 	}
 	if o == Answered {
-		n.answers.Add(1)
-		n.sum.Add(uint64(min(sample, p.cfg.Clip*next)))
+		n.answers.Add(1<<sumBits + uint64(min(sample, p.cfg.Clip*next)/costUnit+1))
+	} else {
+		n.others.Add(1)
 	}
 	p.price(n, next)
 }
@@ -386,16 +401,20 @@ func (p *Picker) Tick(now time.Duration) {
 	var sum, answers, calls float64
 	inFlight := 0
 	for _, n := range p.nodes {
-		calls += float64(n.count.Load())
-		answers += float64(n.answers.Swap(0))
-		sum += float64(n.sum.Swap(0))
-		if n.count.Load() > 0 { // what is silent has calls in flight for another reason
+		a, others := n.answers.Swap(0), n.others.Swap(0)
+		answers += float64(a >> sumBits)
+		sum += float64(a&(1<<sumBits-1)) * costUnit
+		calls += float64(a>>sumBits + others)
+		heard := a>>sumBits+others > 0
+		n.heard.Store(heard)
+		if heard { // what is silent has calls in flight for another reason
 			inFlight += n.load.InFlight()
 		}
 	}
 	fresh := 1 - math.Exp(-float64(since)/float64(p.cfg.Window))
 	met := math.Float64frombits(p.met.Load())
-	p.met.Store(math.Float64bits(met + fresh*(max(0, float64(inFlight-1))-met)))
+	met += fresh * (max(0, float64(inFlight-1)) - met)
+	p.met.Store(math.Float64bits(met))
 	mean := math.Float64frombits(p.mean.Load())
 	if answers > 0 {
 		if mean == 0 {
@@ -404,16 +423,16 @@ func (p *Picker) Tick(now time.Duration) {
 		mean += fresh * (sum/answers - mean)
 		p.mean.Store(math.Float64bits(mean))
 	}
+	p.level(mean, met)
 	least := uint64(math.MaxUint64)
 	calls /= float64(len(p.nodes))
 	for _, n := range p.nodes {
-		answered := n.count.Swap(0) > 0
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
 		if down := n.load.Out(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
 			lat = mean // what it was before it went down says nothing of it now
 			n.start.Store(int64(now))
-		} else if lat > 0 && !answered {
+		} else if lat > 0 && !n.heard.Load() {
 			within := float64(relaxCalls)
 			if n.atLeast.Load() {
 				within = min(within, relaxAtLeast*lat/mean)
@@ -428,7 +447,7 @@ func (p *Picker) Tick(now time.Duration) {
 		}
 		if n.load.InFlight() == 0 {
 			n.idle.Store(int64(now))
-		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !answered && age/int64(p.cfg.Relax) == (age-since)/int64(p.cfg.Relax) {
+		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !n.heard.Load() && age/int64(p.cfg.Relax) == (age-since)/int64(p.cfg.Relax) {
 			lat = max(lat, float64(age))
 		} // else for this one tick it may show that it answers: what is silent may be one long stream
 		least = min(least, p.price(n, lat))
@@ -444,6 +463,17 @@ func (p *Picker) Latency(i int) time.Duration {
 // Mean returns the average latency of the fleet; zero if it is not known.
 func (p *Picker) Mean() time.Duration { return time.Duration(math.Float64frombits(p.mean.Load())) }
 
+// level sets which latencies count as equal to mean, where so many calls have met.
+func (p *Picker) level(mean, met float64) {
+	met *= meeting
+	near := 1 + (p.cfg.Band-1)/(1+met*met)
+	p.from.Store(math.Float64bits(mean / near))
+	p.to.Store(math.Float64bits(mean * near))
+}
+
+// reports is how many there were since the last tick.
+func (n *node) reports() uint64 { return n.answers.Load()>>sumBits + n.others.Load() }
+
 // latency returns the average of n, or the fleet's while n has none.
 func (p *Picker) latency(n *node) float64 {
 	if l := math.Float64frombits(n.ewma.Load()); l > 0 {
@@ -455,12 +485,10 @@ func (p *Picker) latency(n *node) float64 {
 // price sets the cost of n from its latency in ns, and returns its score while
 // no call is in flight there.
 func (p *Picker) price(n *node, latency float64) uint64 {
-	met := meeting * math.Float64frombits(p.met.Load())
-	near := 1 + (p.cfg.Band-1)/(1+met*met)
 	switch mean := math.Float64frombits(p.mean.Load()); {
 	case mean == 0:
 		latency = unknown // until the first tick there is nothing to compare with
-	case latency == 0, latency < mean*near && latency > mean/near:
+	case latency == 0, latency < math.Float64frombits(p.to.Load()) && latency > math.Float64frombits(p.from.Load()):
 		latency = mean
 	}
 	share := math.Float64frombits(n.share.Load())
@@ -474,7 +502,9 @@ func (p *Picker) price(n *node, latency float64) uint64 {
 	if idle < p.least.Load() { // before the cost is seen
 		p.least.Store(idle)
 	}
-	n.load.Cost.Store(cost)
+	if n.load.Cost.Load() != cost {
+		n.load.Cost.Store(cost)
+	}
 	return idle
 }
 
