@@ -29,11 +29,11 @@ type Latency struct {
 	// Clip is the most that one answer counts for, in averages of its endpoint,
 	// so that one slow answer shuts no endpoint out. The default is 8; above 1.
 	Clip float64
-	// Band is the factor within which latencies count as equal to the fleet's
-	// where calls seldom meet at an endpoint, so that the noise of averages
-	// makes no favourite among equal servers. Where they do meet, calls in
-	// flight correct that, and the band closes. The default is 1.5; 1 is no
-	// band.
+	// Band is the factor within which latencies, give or take 100 µs, count as
+	// equal to the fleet's where calls seldom meet at an endpoint, so that the
+	// noise of averages makes no favourite among equal servers. Where they do
+	// meet, calls in flight correct that, and the band closes. The default is
+	// 1.5; 1 is no band.
 	Band float64
 	// Penalty is the least latency of a failed call, in latencies of the fleet:
 	// a server that fails at once would else be the fastest of all. The default

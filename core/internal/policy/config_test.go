@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -72,10 +73,21 @@ func TestParametersDoWhatTheyAreFor(t *testing.T) {
 }
 
 func TestLatenciesWithinTheBandCountAsEqual(t *testing.T) {
-	for band, want := range map[float64]float64{1: 1.3, 1.5: 1} {
-		w := with(func(c *policy.Config) { c.Band = band }, equal(4)...)
-		w.settle(1300*us, ms, ms, ms)
-		wantRatio(t, "1.3 ms to 1 ms", w.cost(0), w.cost(1), want)
+	for _, c := range []struct {
+		band           float64
+		latency, other time.Duration
+		want           float64
+	}{
+		{1.5, 1300 * us, ms, 1},
+		{1.5, 20 * ms, 10 * ms, 1.6}, // to the mean
+		{1, 1300 * us, ms, 1.3},
+		{1.5, 200 * us, 100 * us, 1}, // 100 µs may be noise of the caller's
+		{1.5, 400 * us, 100 * us, 2.29},
+		{1, 200 * us, 100 * us, 2},
+	} {
+		w := with(func(x *policy.Config) { x.Band = c.band }, equal(4)...)
+		w.settle(c.latency, c.other, c.other, c.other)
+		wantRatio(t, fmt.Sprintf("with a band of %g %v to %v", c.band, c.latency, c.other), w.cost(0), w.cost(1), c.want)
 	}
 }
 

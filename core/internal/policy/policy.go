@@ -30,8 +30,8 @@ type Config struct {
 	// Clip: one answer counts for no more than this many times the average it
 	// goes into.
 	Clip float64
-	// Band: latencies within this factor of the fleet's count as equal while
-	// calls do not meet.
+	// Band: latencies within this factor of the fleet's, and grain more, count
+	// as equal while calls do not meet.
 	Band float64
 	// Penalty is the least latency of a failed call, in fleet latencies; Worst
 	// at most.
@@ -73,6 +73,9 @@ const (
 	// and the band shrinks, with the square of meeting times the calls in
 	// flight beyond the first.
 	meeting = 12
+	// grain is how far apart two latencies may be by the doing of the caller's
+	// own machine, where many goroutines run on few processors.
+	grain = float64(100 * time.Microsecond)
 	// slowest is the part of its share with which an endpoint starts slowly.
 	slowest = 0.1
 	// unknown is the latency of an endpoint while nothing was ever measured.
@@ -466,9 +469,14 @@ func (p *Picker) Mean() time.Duration { return time.Duration(math.Float64frombit
 // level sets which latencies count as equal to mean, where so many calls have met.
 func (p *Picker) level(mean, met float64) {
 	met *= meeting
-	near := 1 + (p.cfg.Band-1)/(1+met*met)
-	p.from.Store(math.Float64bits(mean / near))
-	p.to.Store(math.Float64bits(mean * near))
+	apart := 1 / (1 + met*met)
+	near := 1 + (p.cfg.Band-1)*apart
+	more := 0.0
+	if p.cfg.Band > 1 {
+		more = grain * apart
+	}
+	p.from.Store(math.Float64bits(mean/near - more))
+	p.to.Store(math.Float64bits(mean*near + more))
 }
 
 // reports is how many there were since the last tick.
