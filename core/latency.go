@@ -48,6 +48,9 @@ type Latency struct {
 	SlowStart time.Duration
 }
 
+// maxLoad is what the load counts for that a server reports, at most.
+const maxLoad = 1000
+
 func (l Latency) config() policy.Config {
 	c := policy.Default()
 	if l.Choices > 0 {
@@ -104,6 +107,9 @@ func (p latencyPicker) Pick(h Hint) int {
 func (p latencyPicker) Report(i int, r Report) {
 	switch r.Class {
 	case OK:
+		if r.Load > 0 {
+			r.Latency = time.Duration(float64(r.Latency) * (1 + min(r.Load, maxLoad)))
+		}
 		p.policy.Report(i, policy.Answered, r.Latency, r.At)
 	case Failure, Overload:
 		p.policy.Report(i, policy.Failed, r.Latency, r.At)

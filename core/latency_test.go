@@ -57,3 +57,35 @@ func TestParametersThatMakeNoSenseDoNoHarm(t *testing.T) {
 		})
 	}
 }
+
+func TestServerThatSaysItIsBusyGetsLess(t *testing.T) {
+	var members []core.Member
+	for _, a := range []string{"a:1", "b:1", "c:1"} {
+		m, _ := core.NewMember(core.Endpoint{Addr: a})
+		members = append(members, m)
+	}
+	for load, want := range map[float64]float64{0: 0.3, 0.1: 0.3, 9: 0, math.Inf(1): 0, -5: 0.3, math.NaN(): 0.3} {
+		p := core.LeastLatency(core.Latency{}).Build(nil, core.Snapshot{Members: members})
+		for i := range members { // a first answer each, of which the average is made
+			p.Report(i, core.Report{Class: core.OK, Latency: time.Millisecond})
+		}
+		got := 0
+		const calls = 3000
+		for k := range calls {
+			now := time.Duration(k) * time.Millisecond
+			if k%100 == 0 {
+				p.(core.Ticker).Tick(now)
+			}
+			i := p.Pick(core.Hint{})
+			r := core.Report{Class: core.OK, Latency: time.Millisecond, At: now}
+			if i == 0 {
+				r.Load = load
+				got++
+			}
+			p.Report(i, r)
+		}
+		if share := float64(got) / calls; share < want || share > want+0.1 {
+			t.Errorf("one of three that says its load is %g got %.0f %% of the calls", load, 100*share)
+		}
+	}
+}

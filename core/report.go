@@ -61,8 +61,12 @@ type Report struct {
 	Class Class
 	// Latency is how long the server took; zero when it was not measured.
 	Latency time.Duration
-	// Load is what the server said of its own load, in a unit of the
-	// balancer's choice; zero when it said nothing.
+	// Load is what the server said of its own load: 0 that it is idle, or
+	// nothing; 1 that a call takes about twice as long as it would then, as
+	// where one waits before it. [LeastLatency] takes an answer for 1 + Load
+	// times as late as it was, so that a server that others keep busy gets less
+	// before its latency tells; a Load that is negative or absurd counts for
+	// nothing or for 1000.
 	Load float64
 	// At is the time of the report since the pool was made. The pool fills it
 	// in.

@@ -46,8 +46,9 @@ type EndpointStats struct {
 	// Dials counts connections opened, DialFailures failed attempts, Closed
 	// connections closed.
 	Dials, DialFailures, Closed uint64
-	// Latency is the average by which the default balancer chooses; zero if
-	// nothing was reported, or with another balancer.
+	// Latency is the average by which the default balancer chooses, loads that
+	// servers report included; zero if nothing was reported, or with another
+	// balancer.
 	Latency time.Duration
 }
 

@@ -37,6 +37,12 @@ func ClassifyFunc(f func(*http.Response) core.Class) Option {
 	return func(s *service) { s.classify = f }
 }
 
+// LoadFunc sets what a response tells of its server's load, as in
+// [core.Report], such as by a header of the server's; without the option that is
+// nothing. f must leave the body alone and be safe for concurrent use. A panic in
+// it counts as no load.
+func LoadFunc(f func(*http.Response) float64) Option { return func(s *service) { s.load = f } }
+
 // MaxPause bounds the time for which a server that is [core.Overload] gets no
 // requests because of its header Retry-After. The default is
 // [DefaultMaxPause]; 0, as anything below, means that the header is ignored.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -309,6 +311,28 @@ func TestARouteChoosesTheServer(t *testing.T) {
 				t.Errorf("%s: %q, %v", path, got, err)
 			}
 		}
+	}
+}
+
+func TestAResponseSaysHowBusyItsServerIs(t *testing.T) {
+	s := server(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Load", r.URL.Path[1:]) })
+	var loads []float64
+	see := func(_ int, r core.Report) { loads = append(loads, r.Load) }
+	pool := newPool(t, Config{}, []string{addrOf(s)}, core.WithBalancer(prefer{see: see}))
+	c := clientOf(t, pool, LoadFunc(func(resp *http.Response) float64 {
+		load, err := strconv.ParseFloat(resp.Header.Get("X-Load"), 64)
+		if err != nil {
+			panic(err)
+		}
+		return load
+	}))
+	for _, path := range []string{"0.5", "none", "3"} {
+		if _, _, err := get(t.Context(), c, "http://echo/"+path); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []float64{0.5, 0, 3}; !slices.Equal(loads, want) {
+		t.Errorf("loads %v, want %v", loads, want)
 	}
 }
 

@@ -23,6 +23,7 @@ type service struct {
 	idempotent func(*http.Request) bool
 	hedged     func(*http.Request) bool
 	classify   func(*http.Response) core.Class
+	load       func(*http.Response) float64
 	route      func(*http.Request) []core.CallOption
 	ownHost    bool
 	maxPause   time.Duration
@@ -198,7 +199,7 @@ func (s *service) send(req *http.Request, b io.ReadCloser, lease core.Lease[*Con
 		up.answered()
 	}
 	o := outcome{resp: resp, class: s.judge(resp)}
-	lease.Report(core.Report{Class: o.class, Latency: took})
+	lease.Report(core.Report{Class: o.class, Latency: took, Load: s.loadOf(resp)})
 	if o.class != core.OK {
 		o.addr = lease.Endpoint().Addr
 		s.pause(o, resp)
@@ -236,6 +237,15 @@ func (s *service) judge(resp *http.Response) (c core.Class) {
 		}
 	}()
 	return s.classify(resp)
+}
+
+// loadOf asks what the response tells of its server's load, if anybody knows.
+func (s *service) loadOf(resp *http.Response) (load float64) {
+	if s.load == nil {
+		return 0
+	}
+	defer func() { _ = recover() }() // as in judge, but it is no fault of the server's
+	return s.load(resp)
 }
 
 // pause leaves a server alone that asks for it.

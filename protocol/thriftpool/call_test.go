@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -364,6 +365,28 @@ func TestARouteChoosesTheServer(t *testing.T) {
 	}
 }
 
+func TestAReplySaysHowBusyItsServerIs(t *testing.T) {
+	s := serve(t, framedBinary(), &handler{})
+	var loads []float64
+	balancer := spyBalancer(func(r core.Report) { loads = append(loads, r.Load) })
+	c := echo.NewEchoClient(Client(newPool(t, Config{}, []string{s.addr()}, core.WithBalancer(balancer)),
+		LoadFunc(func(_ thrift.ResponseMeta, result thrift.TStruct) float64 {
+			if e, ok := result.(*echo.EchoEchoResult); ok && e.IsSetSuccess() {
+				return float64(len(*e.Success))
+			}
+			return 0
+		})))
+	for _, arg := range []string{"four", "throw", "eleven char"} {
+		_, _ = c.Echo(t.Context(), arg)
+	}
+	if err := c.Note(t.Context(), "oneway: nothing is reported"); err != nil {
+		t.Error(err)
+	}
+	if want := []float64{4, 0, 11}; !slices.Equal(loads, want) {
+		t.Errorf("loads %v, want %v", loads, want)
+	}
+}
+
 func TestAConnectionIsAClientForThePoolsDo(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
 	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithClassifier(Classify))
@@ -418,6 +441,7 @@ func TestAPanicOfAnOptionEndsTheLease(t *testing.T) {
 	for _, opt := range []Option{
 		Route(func(context.Context, string, thrift.TStruct) []core.CallOption { panic("route") }),
 		Reclassify(func(error, core.Class) core.Class { panic("reclassify") }),
+		LoadFunc(func(thrift.ResponseMeta, thrift.TStruct) float64 { panic("load") }),
 	} {
 		func() {
 			defer func() {

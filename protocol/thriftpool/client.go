@@ -89,6 +89,13 @@ func Reclassify(f func(err error, class core.Class) core.Class) Option {
 	return func(c *client) { c.reclassify = f }
 }
 
+// LoadFunc sets what a reply tells of its server's load, as in [core.Report],
+// such as by a header of THeader's or a field of the result; without the option
+// that is nothing. f must be safe for concurrent use.
+func LoadFunc(f func(meta thrift.ResponseMeta, result thrift.TStruct) float64) Option {
+	return func(c *client) { c.load = f }
+}
+
 type client struct {
 	pool       *core.Pool[*Conn]
 	attempts   int
@@ -96,6 +103,7 @@ type client struct {
 	hedged     func(method string) bool
 	route      func(ctx context.Context, method string, args thrift.TStruct) []core.CallOption
 	reclassify func(err error, class core.Class) core.Class
+	load       func(meta thrift.ResponseMeta, result thrift.TStruct) float64
 }
 
 // Call implements [thrift.TClient].
@@ -174,7 +182,11 @@ func (c *client) try(ctx context.Context, lease core.Lease[*Conn], conn *Conn, m
 		if c.reclassify != nil {
 			v.class = c.reclassify(exception(result, err), v.class)
 		}
-		lease.Report(core.Report{Class: v.class, Latency: took})
+		r := core.Report{Class: v.class, Latency: took}
+		if c.load != nil && err == nil && result != nil {
+			r.Load = c.load(meta, result)
+		}
+		lease.Report(r)
 	}
 	panicked = false
 	switch {
