@@ -362,6 +362,18 @@ func TestEndpointThatLostARaceIsTriedSoon(t *testing.T) {
 	}
 }
 
+func TestAnAbsurdLatencyIsOneAnswerOfMany(t *testing.T) {
+	w := with(func(c *policy.Config) { c.Clip = math.Inf(1) }, equal(2)...)
+	for range 1000 {
+		w.Report(0, policy.Answered, ms, w.now)
+	}
+	w.Report(0, policy.Answered, math.MaxInt64, w.now)
+	w.now += 100 * ms
+	w.Tick(w.now)
+	// It counts for what the longest possible one does, 17 s.
+	wantRatio(t, "the fleet's mean to its due", float64(w.Mean()), float64(1000*ms+17179*ms)/1001, 1)
+}
+
 func TestNewEndpointBeginsAtTheFleetsMean(t *testing.T) {
 	w := newWorld(1, 1, 1)
 	w.settle(4*ms, 4*ms, 4*ms)

@@ -389,7 +389,7 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		n.atLeast.Store(gaveUp)
 	}
 	if o == Answered {
-		n.answers.Add(1<<sumBits + uint64(min(sample, p.cfg.Clip*next)/costUnit+1))
+		n.answers.Add(1<<sumBits + uint64(min(sample/costUnit, p.cfg.Clip*next/costUnit, maxCost)+1))
 	} else {
 		n.others.Add(1)
 	}
