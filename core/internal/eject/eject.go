@@ -146,7 +146,7 @@ type node struct {
 	// since is when the outage began, back when the last one ended, until
 	// when the endpoint is to be tried.
 	since, back, until time.Duration
-	// tried is when the last call that is to try it was given out.
+	// tried is when the last call that tries it was given out, to a tick.
 	tried  time.Duration
 	won    int
 	spared time.Duration
@@ -374,7 +374,7 @@ func (e *Ejector) restLocked(n *node, now, least time.Duration) {
 		rest = outage + rand.N(outage/2+1)
 	}
 	n.until = now + min(max(rest, least), e.cfg.Longest)
-	n.won = 0
+	n.won, n.tried = 0, n.until
 }
 
 // probed takes the outcome of a call to an endpoint that is being tried.
@@ -394,18 +394,13 @@ func (e *Ejector) probed(i int, failed bool, now time.Duration) {
 		e.readmitLocked(n, now)
 		back = true
 	default:
-		e.offerLocked(i, now)
+		if e.probe.CompareAndSwap(0, int64(i)+1) {
+			n.tried = now
+		}
 	}
 	e.mu.Unlock()
 	if back {
 		e.tell(n.load, Readmitted)
-	}
-}
-
-// offerLocked lets the next call try endpoint i, unless it is to try another.
-func (e *Ejector) offerLocked(i int, now time.Duration) {
-	if e.probe.CompareAndSwap(0, int64(i)+1) {
-		e.nodes[i].tried = now
 	}
 }
 
@@ -481,7 +476,10 @@ func (e *Ejector) Tick(now time.Duration) {
 				n.phase.Store(uint32(probing))
 			}
 			if n.is() == probing && n.load.InFlight() == 0 {
-				e.offerLocked(i, now)
+				e.probe.CompareAndSwap(0, int64(i)+1)
+			}
+			if e.probe.Load() == int64(i)+1 { // still to be given out
+				n.tried = now
 			}
 		}
 		n.others.Store(math.Float64bits(max(e.cfg.Normal, (f+prior*e.cfg.Normal)/(c+prior))))

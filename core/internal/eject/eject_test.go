@@ -301,8 +301,6 @@ func TestTryThatTakesLongToFailIsFollowedByARestAsLong(t *testing.T) {
 	}
 }
 
-// TestEndOfAShortOutageIsNoticedSoonAndALongOneIsTriedSeldom also says how many
-// calls an outage costs.
 // TestTriesThatWereCancelledAreNoPartOfTheRest: a hedged call that is given up
 // says nothing of the server.
 func TestTriesThatWereCancelledAreNoPartOfTheRest(t *testing.T) {
@@ -324,16 +322,62 @@ func TestTriesThatWereCancelledAreNoPartOfTheRest(t *testing.T) {
 	}
 	f.now += ms
 	f.Report(0, true, f.now)
+	if tries < 10 {
+		t.Fatalf("%d tries without an outcome", tries)
+	}
+	f.wantTry(t, f.cfg.Shortest+100*ms)
+}
+
+// TestCallFromBeforeIsNoTry: it fails when the server is about to be tried.
+func TestCallFromBeforeIsNoTry(t *testing.T) {
+	f := newFleet(equal(3)...)
+	f.run(10*time.Second, none)
+	f.members[0].Load.Reserve() // hangs since before
+	for range 3 {
+		f.fail()
+	}
+	for range 6 {
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	f.members[0].Load.Unreserve()
+	f.Report(0, true, f.now)
+	f.wantTry(t, 800*ms)
+}
+
+func TestTryThatWaitedForACallerIsNotSlow(t *testing.T) {
+	f := with(func(c *eject.Config) { c.Shortest = 5 * time.Second }, equal(3)...)
+	f.run(10*time.Second, none)
+	for range 3 {
+		f.fail()
+	}
+	for range 350 { // nobody calls
+		f.now += 100 * ms
+		f.Tick(f.now)
+	}
+	if f.Probe() != 0 {
+		t.Fatal("it is not to be tried")
+	}
+	f.now += ms
+	f.Report(0, true, f.now)
+	f.wantTry(t, f.cfg.Shortest+100*ms)
+}
+
+// wantTry fails the test unless server 0 is to be tried within d.
+func (f *fleet) wantTry(t *testing.T, d time.Duration) {
+	t.Helper()
 	failed := f.now
 	for f.Probe() != 0 {
 		f.now += 100 * ms
 		f.Tick(f.now)
 	}
-	if rest := f.now - failed; tries < 10 || rest > f.cfg.Shortest+100*ms {
-		t.Errorf("after %d tries without an outcome and one that failed at once the next comes after %v", tries, rest)
+	if rest := f.now - failed; rest > d {
+		t.Errorf("it is tried again after %v, want at most %v", rest, d)
 	}
 }
 
+// TestEndOfAShortOutageIsNoticedSoonAndALongOneIsTriedSeldom also says how many
+// calls an outage costs.
 func TestEndOfAShortOutageIsNoticedSoonAndALongOneIsTriedSeldom(t *testing.T) {
 	for _, c := range []struct {
 		outage, late time.Duration
