@@ -170,6 +170,19 @@ func TestCallThatWaitedForAServerThatIsEjectedGoesElsewhere(t *testing.T) {
 	})
 }
 
+func TestFewChoicesCallNoEjectedServer(t *testing.T) {
+	for _, choices := range []int{1, 2, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, "a:1", "b:1", "c:1", "d:1", "e:1", "f:1")
+			p := f.pool(core.WithBalancer(core.Ejecting(core.LeastLatency(core.Latency{Choices: choices}), core.Ejection{})))
+			traffic(t, p, 5*time.Second, "a:1")
+			if n := traffic(t, p, time.Minute, "a:1")["a:1"]; n > 20 {
+				t.Errorf("%d choices: %d calls to a server that fails all", choices, n)
+			}
+		})
+	}
+}
+
 func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")

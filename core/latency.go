@@ -40,16 +40,17 @@ type Latency struct {
 	// is 4; from 1 to 64, which is what failures in a row lead to in the end.
 	Penalty float64
 	// SlowStart is how long the share of an endpoint that is new, or was out,
-	// grows from a tenth to the whole, as in Envoy's slow start; not if more
-	// than half of the fleet is new. The default is not at all: a new endpoint
-	// gets no more calls at once than the others have in flight, and its first
-	// slow answers make it dear. It is for servers that fall over when they are
-	// cold, and it is time in which the others do their work.
+	// grows from about a tenth to the whole, as in Envoy's slow start: it is ten
+	// times as dear for ever fewer moments of 100 ms. It is not for a fleet more
+	// than half of which is new. The default is not at all: a new endpoint gets
+	// no more calls at once than the others have in flight, and its first slow
+	// answers make it dear. It is for servers that fall over when they are cold,
+	// and it is time in which the others do their work.
 	SlowStart time.Duration
 }
 
 // maxLoad is what the load counts for that a server reports, at most.
-const maxLoad = 1000
+const maxLoad = 100
 
 func (l Latency) config() policy.Config {
 	c := policy.Default()

@@ -66,7 +66,7 @@ type Report struct {
 	// where one waits before it. [LeastLatency] takes an answer for 1 + Load
 	// times as late as it was, so that a server that others keep busy gets less
 	// before its latency tells; a Load that is negative or absurd counts for
-	// nothing or for 1000.
+	// nothing or for 100.
 	Load float64
 	// At is the time of the report since the pool was made. The pool fills it
 	// in.

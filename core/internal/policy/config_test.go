@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -103,33 +104,63 @@ func TestEndpointStartsSlowlyIfAsked(t *testing.T) {
 		w.settle(slices.Repeat([]time.Duration{ms}, 4)...)
 		return w
 	}
-	grows := func(w *world, i int) {
+	// grows says that the cost is at first always ten times as much, and ever
+	// more seldom.
+	grows := func(t *testing.T, w *world, i int) {
 		t.Helper()
-		wantRatio(t, "at first", w.cost(i), w.cost(0), 10)
-		all := func(int) time.Duration { return ms }
-		w.run(slow/4, all)
-		wantRatio(t, "after a quarter of the time", w.cost(i), w.cost(0), 4)
-		w.run(slow/4, all)
-		wantRatio(t, "after half of the time", w.cost(i), w.cost(0), 2)
-		w.run(slow/2, all)
-		wantRatio(t, "in the end", w.cost(i), w.cost(0), 1)
+		dear := 0.0
+		for quarter, want := range []float64{7 / 8., 5 / 8., 3 / 8., 1 / 8., 0} {
+			ticks := 0.0
+			for end := w.now + slow/4; w.now < end; ticks++ {
+				if w.cost(i) != w.cost(0) {
+					wantRatio(t, "while it is dear", w.cost(i), w.cost(0), 10)
+					dear++
+				}
+				w.run(100*ms, func(int) time.Duration { return ms })
+			}
+			if got := dear / ticks; math.Abs(got-want) > 0.25 {
+				t.Errorf("in quarter %d it was dear for %.2f of the time, want about %.2f", quarter, got, want)
+			}
+			dear = 0
+		}
 	}
-	t.Run("one that is new", func(*testing.T) {
+	t.Run("one that is new", func(t *testing.T) {
 		w := start()
 		w.grow(1)
-		grows(w, 4)
+		grows(t, w, 4)
 	})
-	t.Run("one that was out", func(*testing.T) {
+	t.Run("one that was out", func(t *testing.T) {
 		w := start()
 		w.loads[3].SetDown(true)
+		w.now += 100 * ms
 		w.Tick(w.now)
-		w.loads[3].SetDown(false)
-		w.Tick(w.now)
-		grows(w, 3)
+		w.loads[3].SetDown(false) // it is dear at once, not only with the next tick
+		grows(t, w, 3)
 	})
-	t.Run("not if most are new", func(*testing.T) {
+	t.Run("not if most are new", func(t *testing.T) {
 		w := start()
 		w.grow(equal(6)...)
 		wantRatio(t, "one of six new", w.cost(4), w.cost(0), 1)
 	})
+}
+
+// TestFewChoicesSendNoCallToOneThatIsOut, however many are.
+func TestFewChoicesSendNoCallToOneThatIsOut(t *testing.T) {
+	for choices := 1; choices <= policy.MaxChoices; choices++ {
+		for _, n := range []int{2, 4, 9, 20} {
+			for _, out := range []int{1, n / 2, n - 1} {
+				w := with(func(c *policy.Config) { c.Choices = choices }, equal(n)...)
+				w.settle(slices.Repeat([]time.Duration{ms}, n)...)
+				for i := range out {
+					w.loads[i].SetEjected(true)
+				}
+				w.Tick(w.now)
+				for i, k := range w.picked(1000) {
+					if i < out && k > 0 {
+						t.Errorf("%d choices of %d: %d picks of one of the %d that are out", choices, n, k, out)
+					}
+				}
+			}
+		}
+	}
 }

@@ -154,6 +154,58 @@ func TestServerThatFailsAtOnceIsNoBargain(t *testing.T) {
 	}
 }
 
+// TestFailureIsNotHiddenByTheBandOfAFastFleet: 100 µs are no difference, a
+// failure is one.
+func TestFailureIsNotHiddenByTheBandOfAFastFleet(t *testing.T) {
+	for _, latency := range []time.Duration{10 * us, 100 * us, ms} {
+		w := newWorld(equal(4)...)
+		w.settle(latency, latency, latency, latency)
+		got, failing := 0, 0
+		for c := range 4000 {
+			if c%1000 == 999 {
+				w.now += 100 * ms
+				w.Tick(w.now)
+			}
+			i := w.Pick()
+			if i == 0 {
+				if got++; got%3 == 0 {
+					failing++
+					w.Report(0, policy.Failed, us, w.now)
+					continue
+				}
+			}
+			w.Report(i, policy.Answered, latency, w.now)
+		}
+		if got > 200 || failing == 0 {
+			t.Errorf("in a fleet that takes %v one that fails every third call got %d of 4000", latency, got)
+		}
+	}
+}
+
+func TestCallsBackToBackAreNoSilence(t *testing.T) {
+	for _, window := range []time.Duration{2 * time.Second, time.Hour} {
+		w := with(func(c *policy.Config) { c.Window = window }, equal(4)...)
+		latency := 150 * ms
+		w.settle(latency, latency, latency, latency)
+		w.busy(0, 1)
+		for k := range 300 {
+			w.now += 50 * ms
+			if k%3 == 0 {
+				w.Report(0, policy.Answered, latency, w.now)
+			}
+			if k%2 == 0 {
+				for i := 1; i < 4; i++ {
+					w.Report(i, policy.Answered, latency, w.now)
+				}
+				w.Tick(w.now)
+			}
+			if w.cost(0) > 1.01*w.cost(1) {
+				t.Fatalf("with a window of %v it costs %.1f times as much as the others", window, w.cost(0)/w.cost(1))
+			}
+		}
+	}
+}
+
 // TestFleetThatFailedForLongIsJudgedByLatencyAgain: failures count as a
 // multiple of the fleet's latency, which must not feed on itself.
 func TestFleetThatFailedForLongIsJudgedByLatencyAgain(t *testing.T) {

@@ -37,7 +37,7 @@ type Config struct {
 	// at most.
 	Penalty float64
 	// SlowStart is how long the share of an endpoint that is new, or was out,
-	// grows from a tenth to the whole.
+	// grows.
 	SlowStart time.Duration
 }
 
@@ -76,8 +76,10 @@ const (
 	// grain is how far apart two latencies may be by the doing of the caller's
 	// own machine, where many goroutines run on few processors.
 	grain = float64(100 * time.Microsecond)
-	// slowest is the part of its share with which an endpoint starts slowly.
-	slowest = 0.1
+	// An endpoint that starts slowly costs more by this factor, at first all
+	// the time and in the end never, as decided anew each tick: a price that
+	// falls would mean nothing where calls seldom meet.
+	cold = 10
 	// unknown is the latency of an endpoint while nothing was ever measured.
 	unknown = float64(time.Millisecond)
 
@@ -92,13 +94,15 @@ const (
 	choiceBits = 3
 	choiceMask = MaxChoices - 1
 	scoreShift = 20
+	// out is the least score of an endpoint that is out.
+	out = maxCost * (slots.OutPressure + 1) << scoreShift
 
 	// sumBits is how many bits of a node's answers are the sum of their
 	// latencies, in units as those of costs; above it are 22 of their number.
 	sumBits = 42
 	// moment: the time of a report is noted if the last one noted is further
-	// back than Window over two to this power.
-	moment = 10
+	// back than that.
+	moment = int64(2 * time.Millisecond)
 	// never is when an endpoint began to serve that does not start slowly.
 	never = math.MinInt64 / 2
 
@@ -173,7 +177,7 @@ type node struct {
 	heard atomic.Bool
 	// idle is the time of the last tick that found no call in flight.
 	idle atomic.Int64
-	// atLeast: the last report was of a caller that gave up.
+	// atLeast: the last report that counted was of a caller that gave up.
 	atLeast atomic.Bool
 	// down: the last tick found it down or ejected.
 	down atomic.Bool
@@ -269,7 +273,24 @@ func (p *Picker) Pick() int {
 		at = less(at+stride, n)
 	}
 	at = first + best&choiceMask*stride
-	return int(less(less(less(at, 4*n), 2*n), n))
+	at = less(less(less(at, 4*n), 2*n), n)
+	if best >= out {
+		return p.next(int(at))
+	}
+	return int(at)
+}
+
+// next is for a pick whose choices are all out: it returns an endpoint that is
+// not, from a random place on the way around, or from if all are.
+func (p *Picker) next(from int) int {
+	n := len(p.loads)
+	stride := int(p.strides[rand.IntN(len(p.strides))])
+	for i := (from + stride) % n; i != from; i = (i + stride) % n {
+		if !p.loads[i].Out() {
+			return i
+		}
+	}
+	return from
 }
 
 // less returns x less n, or x if that is smaller, without a branch.
@@ -344,7 +365,10 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 	switch o {
 	case Failed:
 		own := math.Float64frombits(n.ewma.Load())
-		sample = max(sample, min(max(p.cfg.Penalty*mean, 2*own), Worst*mean))
+		if mean > 0 {
+			of := max(mean, 3*grain) // or the band would hide it
+			sample = max(sample, min(max(p.cfg.Penalty*of, 2*own), Worst*of))
+		}
 	case AtLeast:
 		if sample <= math.Float64frombits(n.ewma.Load()) {
 			return
@@ -355,7 +379,7 @@ func (p *Picker) Report(i int, o Outcome, latency, now time.Duration) {
 		return
 	}
 	dt := int64(now) - n.last.Load()
-	if dt > int64(p.cfg.Window)>>moment {
+	if dt > min(moment, int64(p.cfg.Window)/(2*samples)) {
 		n.last.Store(int64(now))
 	}
 	w := 1.0 / samples
@@ -434,7 +458,6 @@ func (p *Picker) Tick(now time.Duration) {
 		lat := math.Float64frombits(old)
 		if down := n.load.Out(); n.down.Swap(down) && !down && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
 			lat = mean // what it was before it went down says nothing of it now
-			n.start.Store(int64(now))
 		} else if lat > 0 && !n.heard.Load() {
 			within := float64(relaxCalls)
 			if n.atLeast.Load() {
@@ -444,6 +467,9 @@ func (p *Picker) Tick(now time.Duration) {
 			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
 				lat = next
 			}
+		}
+		if n.down.Load() {
+			n.start.Store(int64(now)) // it starts when it is back
 		}
 		if lat == 0 {
 			lat = mean
@@ -501,8 +527,10 @@ func (p *Picker) price(n *node, latency float64) uint64 {
 	}
 	share := math.Float64frombits(n.share.Load())
 	if p.cfg.SlowStart > 0 {
-		if served := float64(p.ticked.Load()-n.start.Load()) / float64(p.cfg.SlowStart); served < 1 {
-			share *= max(slowest, served)
+		ticked := p.ticked.Load()
+		served := float64(ticked-n.start.Load()) / float64(p.cfg.SlowStart)
+		if served < 1 && float64(mix(n.hash^uint64(ticked)))/(1<<64) >= served {
+			share /= cold
 		}
 	}
 	cost := max(1, uint64(min(latency/costUnit/share, maxCost)))
