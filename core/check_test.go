@@ -152,23 +152,30 @@ func TestConnectionThatFailsItsCheckIsReplacedBeforeTheCallerSeesIt(t *testing.T
 	}
 }
 
+// TestCallWhoseConnectionFailedItsCheckKeepsItsTurn many times: the next call has
+// but an instant to overtake.
 func TestCallWhoseConnectionFailedItsCheckKeepsItsTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, "a:1")
-		p := f.peekPool(core.CheckAfter(0), core.MaxActive(1))
-		l := get(t, p)
-		first := background(t.Context(), p)
-		synctest.Wait()
-		second := background(t.Context(), p)
-		synctest.Wait()
-		l.Conn().fails(func(context.Context) error { return errors.New("the peer has closed") })
-		release(t, l)
-		synctest.Wait()
-		waits(t, second)
-		release(t, served(t, first))
-		synctest.Wait()
-		release(t, served(t, second))
-	})
+	for range 500 {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, "a:1")
+			p := f.peekPool(core.CheckAfter(0), core.MaxActive(1))
+			l := get(t, p)
+			first := background(t.Context(), p)
+			synctest.Wait()
+			second := background(t.Context(), p)
+			synctest.Wait()
+			l.Conn().fails(func(context.Context) error { return errors.New("the peer has closed") })
+			release(t, l)
+			synctest.Wait()
+			waits(t, second)
+			release(t, served(t, first))
+			synctest.Wait()
+			release(t, served(t, second))
+		})
+		if t.Failed() {
+			return
+		}
+	}
 }
 
 func TestCheckBeforeALeaseLastsAsLongAsTheCallersContext(t *testing.T) {
