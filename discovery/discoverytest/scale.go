@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 // scaleRules are about large sets and many changes.
@@ -106,16 +104,20 @@ func checkStorm(ctx context.Context, x *exam) error {
 		return err
 	}
 	begin := time.Now()
-	var set []core.Endpoint
 	for i := range changes {
-		set = slices.Concat(lower, eps(half, half+i%7), eps(half+10, half+10+i%5))
+		set := slices.Concat(lower, eps(half, half+i%7), eps(half+10, half+10+i%5))
 		if err := x.put(ctx, set...); err != nil {
 			return err
 		}
 	}
+	// The last set is none of those before it, or one of these could pass for it.
+	set := slices.Concat(lower, eps(2*half, 2*half+1))
+	if err := x.put(ctx, set...); err != nil {
+		return err
+	}
 	took := time.Since(begin)
 	// Whatever was seen lies between the lower half and everything.
-	if err := s.settle(set, eps(0, 2*half), lower); err != nil {
+	if err := s.settle(set, eps(0, 2*half+1), lower); err != nil {
 		return err
 	}
 	x.logf("%d changes of several endpoints each took %v and gave %d reports", changes, took.Round(time.Millisecond), len(s.view().reports))
