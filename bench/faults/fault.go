@@ -28,7 +28,7 @@ func faults() []fault {
 			return func() error { return restart(all, 0) }, nil
 		}, []goal{noneFailed(), fewFailed(), tail(), back(), noBurst()}},
 		{"SIGSTOP one", false, func(all []*server) (func() error, error) {
-			err := all[0].cmd.Process.Signal(syscall.SIGSTOP)
+			err := all[0].freeze()
 			return func() error { return all[0].cmd.Process.Signal(syscall.SIGCONT) }, err
 		}, []goal{noneFailed(), fewFailed(), tail(), longTail(), back(), noBurst()}},
 		{"accepts, never answers", false, func(all []*server) (func() error, error) {

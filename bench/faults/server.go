@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -115,6 +116,18 @@ func (s *server) delays(d time.Duration) error {
 	}
 	_, err := s.stdout.ReadString('\n')
 	return err
+}
+
+// freeze stops the server, and returns when all its threads have stopped, which takes a moment.
+func (s *server) freeze() error {
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for {
+		if _, err := syscall.Wait4(s.cmd.Process.Pid, nil, syscall.WUNTRACED, nil); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
 }
 
 func (s *server) kill() {
