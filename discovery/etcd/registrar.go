@@ -17,6 +17,10 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
+// tries is how many servers in a row are asked to renew a lease, and do not,
+// before the registration begins anew.
+const tries = 3
+
 // Registrar registers servers as keys under prefix, each attached to a lease.
 // Its parameters are those of [Watcher]. The user needs to write the keys and
 // to read them: one that is deleted or overwritten is put back.
@@ -139,13 +143,30 @@ func (k *keeper) grant(ctx context.Context) error {
 	})
 }
 
-// patience is how long etcd may take for an answer: with the same pause before
-// it, a server that hangs is found out and another one asked within a TTL.
-func (k *keeper) patience() time.Duration { return min(k.timeout, k.ttl/4) }
+// patience is how long etcd may take for an answer: with the pause of a quarter
+// before them, there is time for tries servers, and a put to one more, before the
+// TTL is over.
+func (k *keeper) patience() time.Duration { return min(k.timeout, k.ttl/6) }
 
-// keepAlive renews the lease over and over, until that fails.
+// keepAlive renews the lease over and over, until tries servers in a row do not.
+// Whoever is silent is left for the next at once: a lease does not wait.
 func (k *keeper) keepAlive(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
+	ctx = clientv3.WithRequireLeader(ctx)
+	for failed := 0; ; {
+		renewed, err := k.renew(ctx)
+		if renewed {
+			failed = 0
+		}
+		if failed++; failed == tries || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return err
+		}
+	}
+}
+
+// renew renews the lease by one stream, to the server whose turn it is, until
+// that fails, and reports whether it ever did.
+func (k *keeper) renew(ctx context.Context) (renewed bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := time.AfterFunc(k.patience(), func() { cancel(errSilent) })
 	defer late.Stop()
@@ -159,22 +180,23 @@ func (k *keeper) keepAlive(ctx context.Context) error {
 			break
 		}
 		if answer.TTL <= 0 {
-			return rpctypes.ErrLeaseNotFound
+			return renewed, rpctypes.ErrLeaseNotFound
 		}
+		renewed = true
 		late.Stop()
 		pause := time.NewTimer(k.ttl / 4)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return context.Cause(ctx)
+			return renewed, context.Cause(ctx)
 		}
 		late.Reset(k.patience())
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
-		return fmt.Errorf("%w for %v", errSilent, k.patience())
+		return renewed, fmt.Errorf("%w for %v", errSilent, k.patience())
 	}
-	return judge(rpctypes.Error(err))
+	return renewed, judge(rpctypes.Error(err))
 }
 
 // guard watches the key and returns when it is to be put back.
