@@ -206,11 +206,7 @@ func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
 // TestCallThatFailedIsNoExperiment: neither an ejected server nor one that fails
 // gets a call that has failed elsewhere.
 func TestCallThatFailedIsNoExperiment(t *testing.T) {
-	var members []core.Member
-	for _, a := range []string{"a:1", "b:1", "c:1", "d:1"} {
-		m, _ := core.NewMember(core.Endpoint{Addr: a})
-		members = append(members, m)
-	}
+	members := membersOf("a:1", "b:1", "c:1", "d:1")
 	p := core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}).Build(nil, core.Snapshot{Members: members})
 	tick := p.(core.Ticker)
 	now := time.Duration(0)

@@ -9,6 +9,16 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
+// membersOf returns members of no pool.
+func membersOf(addrs ...string) []core.Member {
+	var members []core.Member
+	for _, a := range addrs {
+		m, _ := core.NewMember(core.Endpoint{Addr: a})
+		members = append(members, m)
+	}
+	return members
+}
+
 // TestParametersThatMakeNoSenseDoNoHarm: with all of them a slow server gets
 // little, and the others get the same.
 func TestParametersThatMakeNoSenseDoNoHarm(t *testing.T) {
@@ -22,11 +32,7 @@ func TestParametersThatMakeNoSenseDoNoHarm(t *testing.T) {
 		{Clip: 1, Band: 0.5, Penalty: 0.5},
 	} {
 		t.Run(fmt.Sprintf("%+v", l), func(t *testing.T) {
-			var members []core.Member
-			for _, a := range []string{"a:1", "b:1", "c:1", "d:1"} {
-				m, _ := core.NewMember(core.Endpoint{Addr: a})
-				members = append(members, m)
-			}
+			members := membersOf("a:1", "b:1", "c:1", "d:1")
 			p := core.LeastLatency(l).Build(nil, core.Snapshot{Members: members})
 			got := make([]float64, len(members))
 			const calls = 20_000
@@ -59,11 +65,7 @@ func TestParametersThatMakeNoSenseDoNoHarm(t *testing.T) {
 }
 
 func TestServerThatSaysItIsBusyGetsLess(t *testing.T) {
-	var members []core.Member
-	for _, a := range []string{"a:1", "b:1", "c:1"} {
-		m, _ := core.NewMember(core.Endpoint{Addr: a})
-		members = append(members, m)
-	}
+	members := membersOf("a:1", "b:1", "c:1")
 	for load, want := range map[float64]float64{0: 0.3, 0.1: 0.3, 9: 0, math.Inf(1): 0, -5: 0.3, math.NaN(): 0.3} {
 		p := core.LeastLatency(core.Latency{}).Build(nil, core.Snapshot{Members: members})
 		for i := range members { // a first answer each, of which the average is made
