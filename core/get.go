@@ -267,7 +267,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption) (*slots.Slot, uin
 				w = p.queue.Return(setOf(r.only), r.shunt)
 				continue
 			}
-			gen, ok, cause := p.receive(ctx, s, sl, gen)
+			gen, ok, cause := p.fit(ctx, s, sl, gen)
 			if ok {
 				p.noteWait(begun, waited)
 				return sl, gen, nil
@@ -298,14 +298,6 @@ func (p *pool) unwanted(r *request, s *subpool.Sub) bool {
 	}
 	r.resolve(p.view.Load())
 	return r.on != "" && r.only != s || !r.accepts(s)
-}
-
-// receive makes a slot that was delivered fit for use, as fit does.
-func (p *pool) receive(ctx context.Context, s *subpool.Sub, sl *slots.Slot, gen uint64) (_ uint64, ok bool, cause error) {
-	if gen&flagged != 0 || p.careful {
-		return p.fit(ctx, s, sl, gen)
-	}
-	return gen, true, nil
 }
 
 // look is one look around by a call in the queue: it takes a slot, or settles
