@@ -138,11 +138,9 @@ type Member struct {
 // Picker chooses among a fixed set of endpoints. Pick, PickKey and Report are
 // safe for concurrent use; Tick is too, but not with itself.
 type Picker struct {
+	cfg   Config
 	loads []*slots.Load
-	// choices is Config.Choices.
-	choices uint64
-	cfg     Config
-	nodes   []*node
+	nodes []*node
 	// strides are the steps from one choice of a pick to the next.
 	strides []uint32
 	// mean is the fleet's latency per answer in ns, float64 bits; 0: unknown.
@@ -192,8 +190,7 @@ type node struct {
 func New(cfg Config, previous *Picker, members []Member) *Picker {
 	members = members[:min(len(members), Max)]
 	p := &Picker{
-		cfg: cfg, choices: uint64(cfg.Choices), strides: steps(len(members)),
-		loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)),
+		cfg: cfg, loads: make([]*slots.Load, len(members)), nodes: make([]*node, len(members)), strides: steps(len(members)),
 	}
 	p.least.Store(math.MaxUint64)
 	heaviest, total := 0.0, 0.0 // in weights of the heaviest, so that no sum is infinite
@@ -207,16 +204,20 @@ func New(cfg Config, previous *Picker, members []Member) *Picker {
 		p.mean.Store(previous.mean.Load())
 		p.ticked.Store(previous.ticked.Load())
 		p.met.Store(previous.met.Load())
-		p.from.Store(previous.from.Load())
-		p.to.Store(previous.to.Load())
+		p.level(math.Float64frombits(p.mean.Load()), math.Float64frombits(p.met.Load()))
 	}
-	start := p.ticked.Load()
-	if 2*newcomers(previous, members) > len(members) {
+	start, newcomers := p.ticked.Load(), 0
+	for _, m := range members {
+		if known(previous, m) == nil {
+			newcomers++
+		}
+	}
+	if 2*newcomers > len(members) {
 		start = never
 	}
 	for i, m := range members {
-		n, _ := m.Load.Policy.(*node)
-		if n == nil || previous == nil {
+		n := known(previous, m)
+		if n == nil {
 			n = &node{key: m.Key, hash: hash(m.Key), load: m.Load}
 			n.start.Store(start)
 			n.idle.Store(p.ticked.Load())
@@ -230,15 +231,13 @@ func New(cfg Config, previous *Picker, members []Member) *Picker {
 	return p
 }
 
-// newcomers counts the members that previous did not know.
-func newcomers(previous *Picker, members []Member) int {
-	k := 0
-	for _, m := range members {
-		if n, _ := m.Load.Policy.(*node); n == nil || previous == nil {
-			k++
-		}
+// known returns the record that m has from the pickers before this one, or nil.
+func known(previous *Picker, m Member) *node {
+	if previous == nil {
+		return nil
 	}
-	return k
+	n, _ := m.Load.Policy.(*node)
+	return n
 }
 
 // Pick returns the index of the endpoint to call, or -1 if there is none.
@@ -258,7 +257,8 @@ func (p *Picker) Pick() int {
 		return int(first)
 	}
 	ties, best := r*golden, uint64(math.MaxUint64)
-	if n <= p.choices {
+	choices := uint64(p.cfg.Choices)
+	if n <= choices {
 		for i, l := range p.loads {
 			best = min(best, score(l)|ties&tieMask<<choiceBits|uint64(i))
 			ties >>= tieBits
@@ -267,7 +267,7 @@ func (p *Picker) Pick() int {
 	}
 	stride := uint64(p.strides[r&math.MaxUint32*uint64(len(p.strides))>>32])
 	at := first
-	for k := range p.choices {
+	for k := range choices {
 		best = min(best, score(p.loads[at])|ties&tieMask<<choiceBits|k)
 		ties >>= tieBits
 		at = less(at+stride, n)
