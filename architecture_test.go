@@ -3,6 +3,7 @@ package multipool_test
 import (
 	"errors"
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -43,32 +44,121 @@ func TestRootModuleImportsOnlyTheStandardLibraryAndItself(t *testing.T) {
 	}
 }
 
-func TestCoreImportsOnlyTheStandardLibraryAndItself(t *testing.T) {
+// layers says which packages of the root module each of them may import beside
+// the standard library: its own layer, and those named. Packages further down in
+// a folder belong to its layer, except those listed themselves.
+var layers = map[string][]string{
+	"":                              nil,
+	"internal/load":                 nil,
+	"discovery":                     nil,
+	"discovery/format":              {"discovery"},
+	"discovery/static":              {"discovery"},
+	"discovery/combine":             {"discovery"},
+	"discovery/discoverytest":       {"discovery"},
+	"discovery/internal/wait":       {"discovery"},
+	"discovery/internal/plugintest": {"discovery", "discovery/discoverytest"},
+	"balance":                       {"discovery", "internal/load"},
+	"balance/balancetest":           {"balance", "discovery", "internal/load"},
+	"outlier":                       {"balance", "discovery", "internal/load"},
+	"retry":                         nil,
+	"core":                          {"discovery", "balance", "outlier", "retry", "internal/load"},
+	"config":                        {"core", "discovery"},
+	"protocol":                      {"core", "discovery", "balance", "retry"},
+}
+
+func TestImportsPointDown(t *testing.T) {
 	root, _ := packages(t)
-	if !root.has(module + "/core") {
-		t.Fatal("there is no package core")
-	}
 	for _, p := range root {
-		if p.layer() != "core" {
+		own := layer(p.path)
+		if p.path == module {
+			own = "" // the documentation of the whole
+		}
+		if _, ok := layers[own]; !ok {
+			t.Errorf("%s is in no layer: name it in the table above", p.path)
 			continue
 		}
 		for _, i := range p.imports {
-			if !i.standard() && layer(i.path) != "core" {
-				t.Errorf("%s imports %s; others depend on core, core on none of them", i.file, i.path)
+			if to := layer(i.path); root.has(i.path) && to != own && !slices.Contains(layers[own], to) && !i.test() {
+				t.Errorf("%s imports %s, which is not below %s", i.file, i.path, own)
 			}
 		}
 	}
 }
 
-func TestOtherFoldersImportOnlyCoreAndThemselves(t *testing.T) {
-	root, _ := packages(t)
-	for _, p := range root {
-		for _, i := range p.imports {
-			if l := layer(i.path); root.has(i.path) && l != "core" && l != p.layer() && !i.test() {
-				t.Errorf("%s imports %s; what %s and %s share belongs in core", i.file, i.path, p.layer(), l)
+// TestCoreKnowsNoImplementationOfAContract reads the sources of core: no type
+// assertion and no type switch names a type of another package, except the
+// interfaces that package balance has for that purpose.
+func TestCoreKnowsNoImplementationOfAContract(t *testing.T) {
+	files, err := filepath.Glob("core/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, error %v", len(files), err)
+	}
+	allowed := []string{"balance.Ticker"}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range assertedTypes(f) {
+			if name := qualified(typ); name != "" && !slices.Contains(allowed, name) {
+				t.Errorf("%s: core looks for %s", fset.Position(typ.Pos()), name)
 			}
 		}
 	}
+	// The test would see one.
+	f, err := parser.ParseFile(token.NewFileSet(), "", `package p
+		func f(x any) { _ = x.(*balance.A); switch x.(type) { case balance.B[int]: case *balance.C, D, interface{ M() }: } }`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, typ := range assertedTypes(f) {
+		if name := qualified(typ); name != "" {
+			seen = append(seen, name)
+		}
+	}
+	if want := []string{"balance.A", "balance.B", "balance.C"}; !slices.Equal(seen, want) {
+		t.Errorf("the test sees %q of %q", seen, want)
+	}
+}
+
+// assertedTypes returns the types that type assertions and type switches name.
+func assertedTypes(f *ast.File) (types []ast.Expr) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.TypeAssertExpr:
+			if n.Type != nil { // else it is that of a switch
+				types = append(types, n.Type)
+			}
+		case *ast.TypeSwitchStmt:
+			for _, c := range n.Body.List {
+				if c, ok := c.(*ast.CaseClause); ok {
+					types = append(types, c.List...)
+				}
+			}
+		}
+		return true
+	})
+	return types
+}
+
+// qualified returns the name of a type of another package, or "".
+func qualified(typ ast.Expr) string {
+	switch typ := typ.(type) {
+	case *ast.StarExpr:
+		return qualified(typ.X)
+	case *ast.IndexExpr:
+		return qualified(typ.X)
+	case *ast.SelectorExpr:
+		if pkg, ok := typ.X.(*ast.Ident); ok {
+			return pkg.Name + "." + typ.Sel.Name
+		}
+	}
+	return ""
 }
 
 func TestEveryModuleIsInTheWorkspaceExceptToolsAndBench(t *testing.T) {
@@ -95,13 +185,14 @@ type pkg struct {
 	imports []imported
 }
 
-func (p *pkg) layer() string { return layer(p.path) }
-
-// layer returns the top folder of a package of this module, or "".
+// layer returns the layer of a package of this module: the longest of the table
+// that it is in, or its top folder.
 func layer(path string) string {
 	rest, _ := strings.CutPrefix(path, module+"/")
-	if rest == path {
-		return ""
+	for at := rest; at != "."; at = filepath.ToSlash(filepath.Dir(at)) {
+		if _, ok := layers[at]; ok {
+			return at
+		}
 	}
 	first, _, _ := strings.Cut(rest, "/")
 	return first

@@ -4,13 +4,15 @@
 //
 // This package holds no code. Start with
 //
-//   - core: the pool, its leases, and the contracts Watcher, Dialer, Balancer
-//     and Observer. It imports the standard library and nothing else;
-//   - discovery: where the set of servers comes from;
+//   - core: the pool, its leases, and the contract Dialer;
+//   - discovery: the contracts Watcher and Registrar, and the registries;
+//   - balance: the contract Balancer, and the balancers;
+//   - outlier, retry: outlier detection; repeated and hedged calls;
 //   - protocol: connections of a protocol, and clients that call through a pool;
-//   - examples: programs to run, the shortest being examples/quickstart;
+//   - config: a pool from a file and the environment;
+//   - examples: programs to run, the shortest being examples/readme;
 //   - bench: the comparison with other pools.
 //
-// Whatever has a dependency of its own is a module of its own, so that this
-// module has none. DESIGN.md tells how the parts work together.
+// A package with a dependency is in a module of its own, so that this module has
+// none. DESIGN.md describes how the parts work together.
 package multipool

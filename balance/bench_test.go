@@ -5,29 +5,30 @@ import (
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance/balancetest"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // fleetOf returns n endpoints with some calls in flight.
-func fleetOf(n int) core.Snapshot {
-	var set core.Snapshot
+func fleetOf(n int) []balance.Member {
+	var members []balance.Member
 	for i := range n {
-		m, load := core.NewMember(core.Endpoint{Addr: fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)})
+		m, load := balancetest.NewMember(discovery.Endpoint{Addr: fmt.Sprintf("10.0.%d.%d:1", i/256, i%256)})
 		for range i % 3 {
 			load.Begin()
 		}
-		set.Members = append(set.Members, m)
+		members = append(members, m)
 	}
-	return set
+	return members
 }
 
 // BenchmarkPick is the choice for a call without a key, in a fleet that was never measured.
 func BenchmarkPick(b *testing.B) {
 	for _, c := range []struct {
 		name     string
-		balancer core.Balancer
+		balancer balance.Balancer
 	}{
-		{"Default", core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{})},
+		{"Default", balance.LeastLatency(balance.LeastLatencyConfig{})},
 		{"RoundRobin", balance.RoundRobin()},
 		{"WeightedRoundRobin", balance.WeightedRoundRobin()},
 		{"Random", balance.Random()},
@@ -39,7 +40,7 @@ func BenchmarkPick(b *testing.B) {
 				p := c.balancer.Build(nil, fleetOf(n))
 				b.ReportAllocs()
 				for b.Loop() {
-					p.Pick(core.Hint{})
+					p.Pick(balance.PickInfo{})
 				}
 			})
 		}
@@ -47,8 +48,8 @@ func BenchmarkPick(b *testing.B) {
 }
 
 // hashing are the balancers that answer keyed calls each in its own way.
-func hashing() map[string]core.Balancer {
-	return map[string]core.Balancer{
+func hashing() map[string]balance.Balancer {
+	return map[string]balance.Balancer{
 		"Maglev": balance.Maglev(), "RingHash": balance.RingHash(), "Rendezvous": balance.Rendezvous(),
 	}
 }
@@ -62,7 +63,7 @@ func BenchmarkKey(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				key += 0x9e3779b97f4a7c15
-				p.Pick(core.Hint{Key: key, Keyed: true})
+				p.Pick(balance.PickInfo{Hash: key, Keyed: true})
 			}
 		})
 	}

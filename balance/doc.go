@@ -1,47 +1,49 @@
-// Package balance has balancers beside the default one of a pool, and two that
-// narrow down what another one chooses from.
+// Package balance has the contract of balancers, which choose the endpoint of each
+// call, and the balancers themselves: the default of a pool, its alternatives, and
+// two that narrow down what another one chooses from.
 //
 //	pool, err := core.New(watcher, dialer,
-//		core.WithBalancer(core.Ejecting(balance.RoundRobin(), core.Ejection{})))
+//		core.WithBalancer(balance.RoundRobin()))
 //
-// Which one to take? Most likely none of them: the default, see
-// [core.LeastLatency], weighs latency and calls in flight and is the best at
-// slow, new, uneven and failing servers. It answers keyed calls too, as
-// [Rendezvous] does. Take another one for a reason:
+// Most pools need none of the alternatives: [LeastLatency], the default, weighs
+// latency, calls in flight and the servers' own load, and copes best with slow,
+// new, uneven and failing servers. It answers keyed calls as well, as [Rendezvous]
+// does. Choose another one for a reason:
 //
-//   - [RoundRobin]: each server is to get the same number of calls, whatever
-//     happens, as for tests, for warming caches, or to compare servers.
-//   - [WeightedRoundRobin]: the shares of the calls are laid down in weights,
-//     as for one canary in a hundred; even over short stretches.
-//   - [Random]: as that, only even in the long run, and for very many callers
-//     on very many cores, which here share no counter.
-//   - [LeastInFlight]: answers take so unequally long, by the nature of the
-//     calls, that an average of them says nothing: streams, queries, uploads.
-//   - [PeakEWMA]: one slow answer is to be reason enough to go elsewhere; what
-//     users of Finagle and Linkerd know.
-//   - [Maglev]: most calls have a key (see [core.WithKey]) and there are more
-//     than about twenty servers: caches, sessions, shards. Constant time, even.
-//   - [RingHash]: as that, where as few keys as possible are to move when
-//     servers come and go.
-//   - [Rendezvous]: as that, for few servers: it is exact, needs no table, and
-//     its time grows with the servers.
+//   - [RoundRobin]: every server must get the same number of calls, as in tests,
+//     to warm caches, or to compare servers.
+//   - [WeightedRoundRobin]: the shares of the calls are fixed by weights, also over
+//     short stretches, as for one canary in a hundred servers.
+//   - [Random]: as WeightedRoundRobin in the long run, without a counter that
+//     all callers share, for very many callers on very many cores.
+//   - [LeastInFlight]: the calls take so unequally long that an average says
+//     nothing: streams, queries, uploads.
+//   - [PeakEWMA]: one slow answer must be reason enough to go elsewhere; it is the
+//     balancer that users of Finagle and Linkerd know.
+//   - [Maglev]: most calls have a key (see core.WithKey) and there are more than
+//     about twenty servers: caches, sessions, shards. It takes constant time and
+//     spreads keys evenly.
+//   - [RingHash]: as Maglev, where as few keys as possible must move when servers
+//     come and go.
+//   - [Rendezvous]: as RingHash, for few servers: it is exact and needs no table, but
+//     its time grows with the number of servers.
 //   - [ZoneAware] around any of them: calls between zones cost money or time.
-//   - [Subset] around any of them: hundreds of servers and hundreds of clients,
-//     and connections between all of them are too many.
+//   - [Subset] around any of them: hundreds of servers and hundreds of clients, where
+//     connections between all of them are too many.
 //
-// A balancer given to [core.WithBalancer] replaces the default with all that it
-// does: to have bad servers taken out of service as well, wrap it in
-// [core.Ejecting].
+// Outlier detection (package outlier) works over all of them.
 //
-// What all have in common: a pick takes no lock, allocates nothing and never
-// blocks. An endpoint that is out (see [core.Member.Out]) is picked only if all
-// are. Weights may be as different as they like, down to a billionth of the
-// heaviest, which is what less counts as. A pick takes constant time, or
-// logarithmic, but for keyed calls where [Rendezvous] answers them, and for
-// fleets most of which are out: these look at all endpoints, which takes some
-// nanoseconds each. A key is the 64-bit hash in [core.Hint]; it belongs to the
-// same endpoint in all processes that know the same endpoints and balance in
-// the same way.
+// All of them have this in common: A pick takes no lock, allocates nothing and
+// never blocks. An unavailable endpoint (see [Member.Unavailable]) is picked only if
+// all are unavailable. Weights may differ by up to a factor of a billion; a lighter
+// endpoint counts as a billionth of the heaviest. A pick takes constant or
+// logarithmic time, with two exceptions that look at all endpoints, at some
+// nanoseconds each: keyed calls that are answered as by [Rendezvous], and fleets
+// most of which are unavailable. A key is the 64-bit hash in [PickInfo]; it belongs
+// to the same endpoint in all processes that know the same endpoints and use the
+// same balancer.
 //
-// Package balancetest is the suite that all of them pass, and the default.
+// Parameters that make no sense are errors of core.New, by the method Validate.
+//
+// Package balancetest is the conformance suite that all of them pass.
 package balance

@@ -1,56 +1,77 @@
 package balance
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
-	// lightest is the least weight there is, in weights of the heaviest, so
-	// that sums and quotients of weights stay what they are on paper.
+	// lightest is the least weight there is, as a part of the heaviest, so that
+	// rounding does not spoil sums and quotients of weights.
 	lightest = 1e-9
-	// draws is how often a draw is repeated that came upon endpoints that are
-	// out, before all endpoints are looked at.
-	draws = 16
+	// maxDraws is how many endpoints are drawn to find one that is available,
+	// before all of them are looked at.
+	maxDraws = 16
 )
 
-// build is a Balancer without parameters of its own.
-type build func(previous core.Picker, set core.Snapshot) core.Picker
+// builder is a Balancer made of a function.
+type builder struct {
+	build func(previous Picker, members []Member) Picker
+	err   error // of its parameters
+}
 
-func (b build) Build(previous core.Picker, set core.Snapshot) core.Picker { return b(previous, set) }
+// Build implements [Balancer].
+func (b builder) Build(previous Picker, members []Member) Picker { return b.build(previous, members) }
 
-// fleet is the endpoints of one picker and what all balancers ask of them.
+// Validate reports the parameters that make no sense. core.New calls it.
+func (b builder) Validate() error { return b.err }
+
+// validateInner returns the error of the balancer that another one wraps.
+func validateInner(name string, inner Balancer) error {
+	if inner == nil {
+		return fmt.Errorf("balance: %s: the inner balancer is nil", name)
+	}
+	if v, ok := inner.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// fleet is the endpoints of one picker, with what all balancers ask of them.
 type fleet struct {
-	members []core.Member
+	members []Member
 	// share is each one's part of the weight; they add up to 1.
 	share []float64
-	// equal: all weights are the same.
+	// equal means that all weights are the same.
 	equal bool
-	// hash is that of the address: the same in all clients.
+	// hash is that of the address, the same in all clients.
 	hash []uint64
 }
 
-func newFleet(set core.Snapshot) fleet {
-	f := fleet{
-		members: set.Members,
-		share:   make([]float64, len(set.Members)),
-		hash:    make([]uint64, len(set.Members)),
-		equal:   true,
+// newFleet returns the fleet of members.
+func newFleet(members []Member) fleet {
+	f := weigh(members)
+	for i, m := range members {
+		f.hash[i] = Hash(m.Endpoint.Addr)
 	}
+	return f
+}
+
+// weigh returns the fleet of members without their hashes.
+func weigh(members []Member) fleet {
+	f := fleet{members: members, share: make([]float64, len(members)), hash: make([]uint64, len(members)), equal: true}
 	heaviest, total := 0.0, 0.0
-	for i, m := range f.members {
+	for _, m := range f.members {
 		heaviest = max(heaviest, m.Weight())
 		f.equal = f.equal && m.Weight() == f.members[0].Weight()
-		f.hash[i] = hash(m.Endpoint.Addr)
 	}
 	for i, m := range f.members {
 		f.share[i] = max(m.Weight()/heaviest, lightest)
 	}
-	// The sum must not depend on the order, which is another one in each
-	// client: where keys belong is computed from it.
+	// The sum must not depend on the order, which differs between clients: the
+	// owners of keys are computed from it.
 	parts := f.share
 	if !f.equal {
 		parts = slices.Sorted(slices.Values(f.share))
@@ -64,22 +85,22 @@ func newFleet(set core.Snapshot) fleet {
 	return f
 }
 
-// Report is that of pickers which do not learn.
-func (f *fleet) Report(int, core.Report) {}
+// Report implements [Picker] for pickers that do not learn.
+func (f *fleet) Report(int, Report) {}
 
-// live returns a random endpoint that is not out, each as often as its weight
-// says, or -1 if all are out. It looks at all endpoints.
-func (f *fleet) live() int {
+// available returns a random endpoint that is available, in proportion to its
+// weight, or -1 if none is. It looks at all endpoints.
+func (f *fleet) available() int {
 	total := 0.0
 	for i := range f.members {
-		if !f.members[i].Out() {
+		if !f.members[i].Unavailable() {
 			total += f.share[i]
 		}
 	}
 	last := -1
 	x := rand.Float64() * total
 	for i := range f.members {
-		if f.members[i].Out() {
+		if f.members[i].Unavailable() {
 			continue
 		}
 		last = i
@@ -90,17 +111,20 @@ func (f *fleet) live() int {
 	return last
 }
 
-// keyed returns the endpoint that key belongs to, or -1 if there is none: the
-// one with the highest weighted random number of its own for the key. Those
-// that b calls full come after all others, then those that are out; b may be
-// nil. It looks at all endpoints.
+// keyed returns the endpoint that key belongs to, or -1 if there is none: the one
+// with the highest weighted random number for the key. Endpoints that are full by
+// b, which may be nil, come after all others, and unavailable ones come last. It
+// looks at all endpoints.
 func (f *fleet) keyed(key uint64, b *bound) int {
+	if f.equal && b == nil {
+		return f.keyedEqual(key)
+	}
 	var best [3]int
 	var least [3]float64
 	for i := range f.members {
 		class := 0
 		switch m := &f.members[i]; {
-		case m.Out():
+		case m.Unavailable():
 			class = 2
 		case b != nil && b.full(f, i):
 			class = 1
@@ -124,8 +148,30 @@ func (f *fleet) keyed(key uint64, b *bound) int {
 	return -1
 }
 
-// hash is FNV-1a, mixed.
-func hash(s string) uint64 {
+// keyedEqual is keyed for equal weights and no bound, which is the usual case
+// and takes a third of the time: the highest hash wins, without logarithms.
+func (f *fleet) keyedEqual(key uint64) int {
+	best, unavailable := -1, -1
+	var top, topUnavailable uint64
+	for i := range f.members {
+		switch h := mix(key ^ f.hash[i]); {
+		case f.members[i].Unavailable():
+			if unavailable < 0 || h > topUnavailable {
+				unavailable, topUnavailable = i, h
+			}
+		case best < 0 || h > top:
+			best, top = i, h
+		}
+	}
+	if best < 0 {
+		return unavailable
+	}
+	return best
+}
+
+// Hash returns the hash of a key for [PickInfo], as the pool computes it: FNV-1a,
+// then the finalizer of splitmix64.
+func Hash(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211
@@ -140,5 +186,6 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// golden is 2^64 over the golden ratio: its multiples are spread most evenly.
+// golden is 2^64 over the golden ratio. Its multiples, modulo 2^64, are spread as
+// evenly as possible.
 const golden = 0x9e3779b97f4a7c15

@@ -1,60 +1,74 @@
 package balance
 
 import (
-	"math"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
-	// few is up to how many endpoints all are compared.
-	few = 8
-	// outCost is what being out adds to a score: more than anything else can.
-	outCost = 1e30
+	// compareAll is up to how many endpoints a pick compares all of them.
+	compareAll = 8
+	// defaultChoices is Choices when that is not given.
+	defaultChoices = 4
+	// unavailableCost is what an unavailable endpoint scores more: above any
+	// other score.
+	unavailableCost = 1e30
 )
 
-// LeastInFlight returns a balancer that takes the least busy of some random
+// LeastInFlight returns a balancer that chooses the least busy of some random
 // endpoints: the one with the fewest calls in flight per weight. Endpoints are
-// drawn as often as their weights say, so an idle fleet is used by weight as
-// well. Eight and fewer are all compared. A keyed call goes as with
+// drawn in proportion to their weights, so an idle fleet is used by weight as
+// well. Of eight endpoints or fewer, all are compared. A keyed call goes as with
 // [Rendezvous], without its bound.
 //
 // A few choices are nearly as good as all of them (Mitzenmacher, "The Power of
 // Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001), and do
 // not send all clients to the same server.
-func LeastInFlight(opts ...InFlightOption) core.Balancer {
-	c := inFlight{choices: 4}
+func LeastInFlight(opts ...InFlightOption) Balancer {
+	c := inFlightConfig{choices: defaultChoices}
 	for _, o := range opts {
 		o(&c)
 	}
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		return newLeast(set, c.choices)
-	})
+	return builder{err: c.err, build: func(_ Picker, members []Member) Picker {
+		return newLeast(members, c.choices)
+	}}
 }
 
 // InFlightOption is a parameter of [LeastInFlight].
-type InFlightOption func(*inFlight)
+type InFlightOption func(*inFlightConfig)
 
-type inFlight struct{ choices int }
+type inFlightConfig struct {
+	choices int
+	err     error
+}
 
-// Choices sets how many endpoints a call chooses from. The default is 4; less
-// than 2 counts as 2.
-func Choices(n int) InFlightOption { return func(c *inFlight) { c.choices = max(n, 2) } }
+// Choices sets how many random endpoints a call compares, at most as many as there
+// are. The default, which 0 means too, is 4. It is at least 2; 1 and negative values
+// are errors of core.New.
+func Choices(n int) InFlightOption {
+	return func(c *inFlightConfig) {
+		switch {
+		case n >= 2:
+			c.choices = n
+		case n != 0:
+			c.err = fmt.Errorf("balance: Choices(%d): must be at least 2, or 0 for the default", n)
+		}
+	}
+}
 
 // least picks the endpoint with the least cost times calls in flight.
 type least struct {
 	random
 	choices int
-	// inverse is the mean weight over that of the endpoint.
+	// inverse is the mean weight over the endpoint's.
 	inverse []float64
-	// cost of one call, float64 bits; nil: the same everywhere.
+	// cost is that of one call, float64 bits; nil: the same everywhere.
 	cost []*atomic.Uint64
 }
 
-func newLeast(set core.Snapshot, choices int) *least {
-	p := &least{random: random{fleet: newFleet(set)}, choices: choices}
+func newLeast(members []Member, choices int) *least {
+	p := &least{random: random{fleet: newFleet(members)}, choices: min(choices, len(members))}
 	p.init()
 	p.inverse = make([]float64, len(p.share))
 	for i, s := range p.share {
@@ -67,31 +81,31 @@ func (p *least) score(i int) float64 {
 	m := &p.members[i]
 	s := float64(m.InFlight())*p.inverse[i] + 1
 	if p.cost != nil {
-		s *= math.Float64frombits(p.cost[i].Load())
+		s *= float(p.cost[i])
 	}
-	if m.Out() {
-		s += outCost
+	if m.Unavailable() {
+		s += unavailableCost
 	}
 	return s
 }
 
-// Pick implements core.Picker.
-func (p *least) Pick(h core.Hint) int {
-	if h.Keyed {
-		return p.keyed(h.Key, nil)
+// Pick implements [Picker].
+func (p *least) Pick(info PickInfo) int {
+	if info.Keyed {
+		return p.keyed(info.Hash, nil)
 	}
 	return p.pick()
 }
 
-// pick compares the endpoint drawn first with others; of equals it wins.
+// pick compares the endpoint drawn first with others; of equals the first wins.
 func (p *least) pick() int {
 	n := len(p.members)
 	if n < 2 {
 		return n - 1
 	}
-	best := p.drawLive()
+	best := p.drawAvailable()
 	top := p.score(best)
-	if n <= few {
+	if n <= compareAll {
 		i := rand.IntN(n)
 		for range n {
 			if s := p.score(i); s < top {

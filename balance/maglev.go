@@ -4,37 +4,35 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
-	// table is the size of the look-up table, a prime, and wide that for more
-	// than narrow endpoints: the two sizes in section 5.3 of the paper.
-	table  = 65537
-	wide   = 655373
-	narrow = 8192
+	// tableSize is the size of the look-up table, a prime, and largeTableSize that
+	// for more than manyEndpoints: the two sizes in section 5.3 of the paper.
+	tableSize      = 65537
+	largeTableSize = 655373
+	manyEndpoints  = 8192
 )
 
-// Maglev returns a balancer that sends the calls with a key to the endpoint
-// that a table of 65537 entries has for it (Eisenbud et al., "Maglev: A Fast
-// and Reliable Software Network Load Balancer", NSDI 2016, section 3.4). Calls
-// without a key go as with [LeastInFlight].
+// Maglev returns a balancer that looks up the endpoint of a key in a table of
+// 65537 entries (Eisenbud et al., "Maglev: A Fast and Reliable Software Network
+// Load Balancer", NSDI 2016, section 3.4). Calls without a key go as with
+// [LeastInFlight].
 //
-// Of the hashing balancers it is the fastest and the most even: shares are
-// exact to an entry of the table. In return a few keys more than needed move
-// when an endpoint comes or leaves. An endpoint that is out or full (see
-// [LoadBound]) changes nothing in the table: its keys are hashed again, and go
-// to all others until it is back. Each set of endpoints costs the time of a new
-// table, a few milliseconds off the path of calls, and 256 KiB. Above 8192
-// endpoints the table has 655373 entries.
-func Maglev(opts ...HashOption) core.Balancer {
-	h := newHashing(opts)
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		p := &maglev{hashed: newHashed(set, h)}
+// Maglev is the fastest and the most even of the hashing balancers: shares are
+// exact to one entry of the table. In return a few more keys than necessary move
+// when an endpoint comes or leaves. An endpoint that is unavailable or full (see
+// [LoadBound]) changes nothing in the table: its keys are hashed again, and go to
+// all others until it is back. A new set of endpoints costs a new table: a few
+// milliseconds, off the path of calls, and 256 KiB. Above 8192 endpoints the table
+// has 655373 entries.
+func Maglev(opts ...HashOption) Balancer {
+	c := newHashConfig(opts)
+	return builder{err: c.err, build: func(_ Picker, members []Member) Picker {
+		p := &maglev{hashed: newHashed(members, c)}
 		p.fill()
 		return p
-	})
+	}}
 }
 
 type maglev struct {
@@ -42,17 +40,17 @@ type maglev struct {
 	table []int32
 }
 
-// fill makes the table. Each endpoint in turn takes the next entry of its own
-// permutation that is free. In the paper all take turns alike; here an endpoint
-// has as many turns as its weight says, at even distances.
+// fill makes the table. Each endpoint in turn takes the next free entry of its own
+// permutation. In the paper all have the same number of turns; here an endpoint
+// has turns in proportion to its weight, at even distances.
 func (p *maglev) fill() {
 	n := len(p.members)
 	if n == 0 {
 		return
 	}
-	size := table
-	if n > narrow {
-		size = wide
+	size := tableSize
+	if n > manyEndpoints {
+		size = largeTableSize
 	}
 	p.table = make([]int32, size)
 	for i := range p.table {
@@ -75,7 +73,8 @@ func (p *maglev) fill() {
 	}
 }
 
-// turns returns who takes an entry when, the same in all clients.
+// turns returns the endpoint that takes each entry in turn, the same in all
+// clients.
 func (p *maglev) turns(size int) []int32 {
 	n := len(p.members)
 	order := make([]int32, n) // by hash: the members have another order in each client
@@ -83,8 +82,8 @@ func (p *maglev) turns(size int) []int32 {
 		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int { return cmp.Compare(p.hash[a], p.hash[b]) })
-	// How many: the whole part of the share, and what is left one by one to
-	// those with the largest remainders.
+	// The number of turns is the whole part of the share; the turns left go one
+	// by one to the endpoints with the largest remainders.
 	quota, left := make([]int, n), size
 	for _, i := range order {
 		quota[i] = min(left, int(p.share[i]*float64(size)))
@@ -98,7 +97,7 @@ func (p *maglev) turns(size int) []int32 {
 			quota[byRest[k%n]]++
 		}
 	}
-	// When: the k-th of q turns in round k/q of the longest.
+	// The k-th of q turns is in round k/q of the largest number of turns.
 	rounds := slices.Max(quota)
 	start := make([]int, rounds+1)
 	for _, i := range order {
@@ -120,15 +119,15 @@ func (p *maglev) turns(size int) []int32 {
 	return turns
 }
 
-// Pick implements core.Picker.
-func (p *maglev) Pick(h core.Hint) int {
-	if !h.Keyed {
+// Pick implements [Picker].
+func (p *maglev) Pick(info PickInfo) int {
+	if !info.Keyed {
 		return p.pick()
 	}
 	if len(p.table) == 0 {
 		return -1
 	}
-	key := mix(h.Key)
+	key := mix(info.Hash)
 	owner := int(p.table[reduce(key, len(p.table))])
 	if p.bound.fits(&p.fleet, owner) {
 		return owner
@@ -136,19 +135,19 @@ func (p *maglev) Pick(h core.Hint) int {
 	return p.again(key, owner)
 }
 
-// again finds another endpoint for a key whose owner cannot have it.
+// again finds another endpoint for a key whose owner does not fit.
 func (p *maglev) again(key uint64, owner int) int {
 	if p.bound.reconsider(&p.fleet, owner) {
 		return owner
 	}
 	x := key
-	for range hops {
+	for range maxHops {
 		x = mix(x + golden)
 		if i := int(p.table[reduce(x, len(p.table))]); p.bound.fits(&p.fleet, i) {
 			return i
 		}
 	}
-	return p.last(key, owner)
+	return p.fallback(key, owner)
 }
 
 // reduce maps x, a hash, to 0..n-1.

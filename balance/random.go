@@ -3,23 +3,21 @@ package balance
 import (
 	"math/bits"
 	"math/rand/v2"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// Random returns a balancer that draws the endpoint of each call at random, as
-// often as its weight says. A keyed call goes as with [Rendezvous], without
-// its bound.
+// Random returns a balancer that draws the endpoint of each call at random, in
+// proportion to its weight. A keyed call goes as with [Rendezvous], without its
+// bound.
 //
-// Draws are made from an alias table (Walker, "An Efficient Method for
+// Random draws from an alias table (Walker, "An Efficient Method for
 // Generating Discrete Random Variables with General Distributions", ACM TOMS
 // 3(3), 1977; built as in Vose, IEEE TSE 17(9), 1991).
-func Random() core.Balancer {
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		p := &random{fleet: newFleet(set)}
+func Random() Balancer {
+	return builder{build: func(_ Picker, members []Member) Picker {
+		p := &random{fleet: newFleet(members)}
 		p.init()
 		return p
-	})
+	}}
 }
 
 // random is a fleet that can be drawn from in constant time.
@@ -53,10 +51,10 @@ func (p *random) init() {
 			small = append(small, l)
 		}
 	}
-	// Rounding may leave some of either; they are as good as 1.
+	// Rounding may leave some of either; they count as 1.
 }
 
-// draw returns a random endpoint, out or not. There must be one.
+// draw returns a random endpoint, available or not. There must be one.
 func (p *random) draw() int {
 	i, below := bits.Mul64(rand.Uint64(), uint64(len(p.members)))
 	if below > p.limit[i] {
@@ -65,28 +63,28 @@ func (p *random) draw() int {
 	return int(i)
 }
 
-// drawLive returns a random endpoint that is not out, or any if all are.
-func (p *random) drawLive() int {
-	for range draws {
-		if i := p.draw(); !p.members[i].Out() {
+// drawAvailable returns a random endpoint that is available, or any if none is.
+func (p *random) drawAvailable() int {
+	for range maxDraws {
+		if i := p.draw(); !p.members[i].Unavailable() {
 			return i
 		}
 	}
-	if i := p.live(); i >= 0 {
+	if i := p.available(); i >= 0 {
 		return i
 	}
 	return p.draw()
 }
 
-// Pick implements core.Picker.
-func (p *random) Pick(h core.Hint) int {
+// Pick implements [Picker].
+func (p *random) Pick(info PickInfo) int {
 	switch {
-	case h.Keyed:
-		return p.keyed(h.Key, nil)
+	case info.Keyed:
+		return p.keyed(info.Hash, nil)
 	case len(p.members) == 0:
 		return -1
 	default:
-		return p.drawLive()
+		return p.drawAvailable()
 	}
 }
 

@@ -3,44 +3,41 @@ package balance
 import (
 	"math"
 	"slices"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
-	// points is how many points of the ring an average endpoint has, as in
-	// libketama, and most how many all have together, or else as many as there
-	// are endpoints.
-	points = 160
-	most   = 1 << 20
-	// hops is how often a key that cannot go where it belongs is sent on,
-	// before all endpoints are looked at.
-	hops = 64
+	// meanPoints is how many points of the ring an endpoint has on average, as in
+	// libketama, and maxPoints how many all have together, unless there are more
+	// endpoints.
+	meanPoints = 160
+	maxPoints  = 1 << 20
+	// maxHops is how many other endpoints are tried for a key whose owner does
+	// not fit, before all of them are compared.
+	maxHops = 64
 )
 
-// RingHash returns a balancer that sends the calls with a key to the endpoint
-// that owns the next point on a ring of hashes (Karger et al., "Consistent
-// Hashing and Random Trees", STOC 1997). Calls without a key go as with
-// [LeastInFlight].
+// RingHash returns a balancer that sends a keyed call to the endpoint that owns
+// the next point on a ring of hashes (Karger et al., "Consistent Hashing and
+// Random Trees", STOC 1997). Calls without a key go as with [LeastInFlight].
 //
-// The least that can move does: an endpoint that leaves, is out, or is full
-// (see [LoadBound]) leaves its keys to the owners of the points after its own,
-// and one that comes takes only what becomes its own. With 160 points each,
-// the parts of the ring that equal endpoints own differ by about 8 %. Where
-// that is too uneven, and for the speed of it, there is [Maglev].
-func RingHash(opts ...HashOption) core.Balancer {
-	h := newHashing(opts)
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		p := &ring{hashed: newHashed(set, h)}
+// As few keys as possible move: an endpoint that leaves, is unavailable, or is full
+// (see [LoadBound]) passes its keys to the owners of the points after its own, and
+// one that comes takes only keys that it owns. With 160 points each, the parts of
+// the ring that endpoints of equal weight own differ by about 8 %. [Maglev] is
+// more even, and faster.
+func RingHash(opts ...HashOption) Balancer {
+	c := newHashConfig(opts)
+	return builder{err: c.err, build: func(_ Picker, members []Member) Picker {
+		p := &ring{hashed: newHashed(members, c)}
 		p.fill()
 		return p
-	})
+	}}
 }
 
 type ring struct {
 	*hashed
-	// points are sorted. start has where each of equal parts of the ring
-	// begins in them.
+	// points are sorted. start has the index of the first point in each of the
+	// equal parts of the ring.
 	points []point
 	start  []int32
 	shift  int
@@ -51,14 +48,14 @@ type point struct {
 	member int32
 }
 
-// fill makes the ring: points into the parts of the ring they are in, which
-// hold about one each, then each part sorted.
+// fill makes the ring: it puts the points into parts that hold about one each,
+// then sorts each part.
 func (p *ring) fill() {
 	n := len(p.members)
 	if n == 0 {
 		return
 	}
-	mean := float64(min(points, max(1, most/n)) * n)
+	mean := float64(min(meanPoints, max(1, maxPoints/n)) * n)
 	count, total := make([]int, n), 0
 	for i, s := range p.share {
 		count[i] = max(1, int(math.Round(s*mean)))
@@ -95,15 +92,15 @@ func (p *ring) fill() {
 	}
 }
 
-// Pick implements core.Picker.
-func (p *ring) Pick(h core.Hint) int {
-	if !h.Keyed {
+// Pick implements [Picker].
+func (p *ring) Pick(info PickInfo) int {
+	if !info.Keyed {
 		return p.pick()
 	}
 	if len(p.points) == 0 {
 		return -1
 	}
-	key := mix(h.Key)
+	key := mix(info.Hash)
 	at := int(p.start[key>>p.shift])
 	for at < len(p.points) && p.points[at].at < key {
 		at++
@@ -115,7 +112,7 @@ func (p *ring) Pick(h core.Hint) int {
 	if p.bound.fits(&p.fleet, owner) || p.bound.reconsider(&p.fleet, owner) {
 		return owner
 	}
-	for range hops {
+	for range maxHops {
 		if at++; at == len(p.points) {
 			at = 0
 		}
@@ -123,5 +120,5 @@ func (p *ring) Pick(h core.Hint) int {
 			return i
 		}
 	}
-	return p.last(key, owner)
+	return p.fallback(key, owner)
 }

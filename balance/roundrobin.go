@@ -3,24 +3,22 @@ package balance
 import (
 	"math/rand/v2"
 	"sync/atomic"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// RoundRobin returns a balancer that takes the endpoints in turn, whatever
-// they weigh. A keyed call goes as with [Rendezvous], without its bound.
+// RoundRobin returns a balancer that takes the endpoints in turn, whatever their
+// weights. A keyed call goes as with [Rendezvous], without its bound.
 //
-// An endpoint that is out loses its turns; no other one gets two of them in a
-// row for it.
-func RoundRobin() core.Balancer {
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		p := &roundRobin{fleet: newFleet(set)}
-		// Nothing is carried over from the picker before: the order is a new
-		// one anyway. The start is random, so that sets which change often do
-		// not favour those that come first.
+// An unavailable endpoint loses its turns; no other endpoint gets two turns in a
+// row instead.
+func RoundRobin() Balancer {
+	return builder{build: func(_ Picker, members []Member) Picker {
+		p := &roundRobin{fleet: newFleet(members)}
+		// The order is another one than that of the picker before, so there is
+		// nothing to carry over. The start is random, so that sets that change
+		// often do not favor the first endpoints.
 		p.turn.Store(rand.Uint64() >> 1)
 		return p
-	})
+	}}
 }
 
 type roundRobin struct {
@@ -28,10 +26,10 @@ type roundRobin struct {
 	turn atomic.Uint64
 }
 
-// Pick implements core.Picker.
-func (p *roundRobin) Pick(h core.Hint) int {
-	if h.Keyed {
-		return p.keyed(h.Key, nil)
+// Pick implements [Picker].
+func (p *roundRobin) Pick(info PickInfo) int {
+	if info.Keyed {
+		return p.keyed(info.Hash, nil)
 	}
 	n := uint64(len(p.members))
 	if n == 0 {
@@ -40,9 +38,9 @@ func (p *roundRobin) Pick(h core.Hint) int {
 	first := int(p.turn.Add(1) % n)
 	i := first
 	for skipped := range n {
-		if !p.members[i].Out() {
+		if !p.members[i].Unavailable() {
 			if skipped > 0 {
-				p.turn.Add(skipped) // the turns of those that are out are over
+				p.turn.Add(skipped) // the turns of unavailable endpoints are over
 			}
 			return i
 		}

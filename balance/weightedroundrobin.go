@@ -4,41 +4,38 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
-
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// WeightedRoundRobin returns a balancer that takes the endpoints in turn, each
-// as often as its weight says and at even distances: smooth, as the schedules
-// by earliest deadline or of nginx are. In any run of calls each endpoint gets
-// its share to within a few calls. A keyed call goes as with [Rendezvous],
-// without its bound.
+// WeightedRoundRobin returns a balancer that takes the endpoints in turn, each in
+// proportion to its weight and at even distances: in any run of calls each
+// endpoint gets its share to within a few calls. A keyed call goes as with
+// [Rendezvous], without its bound.
 //
-// Where those keep a deadline or a current weight per endpoint under a lock
-// (Tijms et al.'s EDF as in Envoy; nginx, commit 52327e0627f4, 2012), this one
-// keeps a counter: multiples of the golden ratio, modulo 1, are spread over
-// [0, 1) as evenly as can be at any moment (Knuth, TAOCP 3, section 6.4,
-// theorem S), hence also over intervals as long as the endpoints' shares.
-func WeightedRoundRobin() core.Balancer {
-	return build(func(_ core.Picker, set core.Snapshot) core.Picker {
-		return newWeighted(set)
-	})
+// Envoy (earliest deadline first) and nginx (commit 52327e0627f4, 2012) have the
+// same smoothness by a deadline or a current weight per endpoint, under a lock.
+// WeightedRoundRobin has one counter: multiples of the golden ratio, modulo 1, are
+// at any moment spread over [0, 1) as evenly as possible (Knuth, TAOCP 3, section
+// 6.4, theorem S), hence also over intervals as long as the endpoints' shares.
+func WeightedRoundRobin() Balancer {
+	return builder{build: func(_ Picker, members []Member) Picker {
+		return newWeighted(members)
+	}}
 }
 
 type weighted struct {
 	fleet
 	turn atomic.Uint64
-	// end is where the interval of each endpoint ends, in units of 2^-64.
+	// end is the end of each endpoint's interval, in units of 2^-64.
 	end []uint64
-	// guide has the first endpoint that each of equal parts of [0, 1) meets
+	// guide has the first endpoint in each of the equal parts of [0, 1)
 	// (Chen and Asau, "On Generating Random Variates from an Empirical
 	// Distribution", AIIE Transactions 6(2), 1974).
 	guide []int32
 	shift int
 }
 
-func newWeighted(set core.Snapshot) *weighted {
-	p := &weighted{fleet: newFleet(set)}
+func newWeighted(members []Member) *weighted {
+	p := &weighted{fleet: newFleet(members)}
 	n := len(p.members)
 	p.turn.Store(rand.Uint64())
 	p.end = make([]uint64, n)
@@ -78,29 +75,29 @@ func (p *weighted) at(x uint64) int {
 	return i
 }
 
-// Pick implements core.Picker.
-func (p *weighted) Pick(h core.Hint) int {
-	if h.Keyed {
-		return p.keyed(h.Key, nil)
+// Pick implements [Picker].
+func (p *weighted) Pick(info PickInfo) int {
+	if info.Keyed {
+		return p.keyed(info.Hash, nil)
 	}
 	if len(p.members) == 0 {
 		return -1
 	}
 	i := p.at(p.turn.Add(1) * golden)
-	for range draws {
-		if !p.members[i].Out() {
+	for range maxDraws {
+		if !p.members[i].Unavailable() {
 			return i
 		}
 		i = p.at(p.turn.Add(1) * golden)
 	}
-	if l := p.live(); l >= 0 {
-		return l
+	if a := p.available(); a >= 0 {
+		return a
 	}
 	return i
 }
 
-// buckets returns the power of two that is at least n and 2, and by how much
-// to shift a 64-bit fraction to get one of so many buckets.
+// buckets returns the least power of two that is at least n and 2, and the shift
+// that maps a 64-bit fraction to one of so many buckets.
 func buckets(n int) (size, shift int) {
 	size, shift = 2, 63
 	for size < n {

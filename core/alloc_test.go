@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -29,16 +30,16 @@ func TestLeaseOfAnIdleConnectionAllocatesNothing(t *testing.T) {
 		{"one endpoint", []string{"a:1"}, nil},
 		{"five endpoints", []string{"a:1", "b:1", "c:1", "d:1", "e:1"}, nil},
 		{"with all checks on", []string{"a:1", "b:1"}, []core.Option{
-			core.MaxIdle(4), core.MaxTotal(100), core.MaxLifetime(1 << 60), core.CheckAfter(0), core.WithObserver(new(journal)),
+			core.MaxIdle(4), core.MaxTotal(100), core.MaxLifetime(1 << 60), core.ValidateAfterIdle(0), core.WithObserver(new(journal).Observe),
 		}},
-		{"shared", []string{"a:1"}, []core.Option{core.Share(100)}},
+		{"shared", []string{"a:1"}, []core.Option{core.MaxConcurrentCalls(100)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFleet(t, c.servers...)
 			p := f.pool(c.opts...)
 			ctx := t.Context()
 			for _, a := range c.servers {
-				warm(t, p, 1, core.On(a))
+				warm(t, p, 1, core.WithEndpoint(a))
 			}
 			use := func(opts ...core.CallOption) {
 				l, err := p.Get(ctx, opts...)
@@ -51,12 +52,19 @@ func TestLeaseOfAnIdleConnectionAllocatesNothing(t *testing.T) {
 				}
 			}
 			allocFree(t, "Get and Release", func() { use() })
-			allocFree(t, "On", func() { use(core.On("a:1")) })
-			allocFree(t, "Avoid", func() { use(core.Avoid("a:1"), core.Avoid("b:1")) })
+			allocFree(t, "On", func() { use(core.WithEndpoint("a:1")) })
+			allocFree(t, "Avoid", func() { use(core.WithoutEndpoint("a:1"), core.WithoutEndpoint("b:1")) })
 			allocFree(t, "WithKey", func() { use(core.WithKey("some key")) })
 			fn := func(context.Context, *link) error { return nil }
 			allocFree(t, "Do", func() {
 				if err := p.Do(ctx, fn); err != nil {
+					t.Error(err)
+				}
+			})
+			sum, key := 0, "some key"
+			allocFree(t, "Do with a function that refers to variables", func() {
+				n := len(key)
+				if err := p.Do(ctx, func(context.Context, *link) error { sum += n; return nil }, core.WithKey(key)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -74,7 +82,7 @@ func TestStaleReleaseAndReportAllocateNothing(t *testing.T) {
 	release(t, old)
 	allocFree(t, "a stale release", func() { _ = old.Release() })
 	l := get(t, p)
-	allocFree(t, "a report", func() { l.Report(core.Report{Latency: 1}) })
+	allocFree(t, "a report", func() { l.Report(balance.Report{Latency: 1}) })
 	allocFree(t, "the endpoint", func() { _ = l.Endpoint() })
 	release(t, l)
 }

@@ -11,15 +11,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 // script is a Balancer whose parts the test writes; those left out do the
 // obvious.
 type scripted struct {
-	build  func(previous core.Picker, set core.Snapshot) core.Picker
-	pick   func(p *scriptedPicker, h core.Hint) int
-	report func(p *scriptedPicker, i int, r core.Report)
+	build  func(previous balance.Picker, members []balance.Member) balance.Picker
+	pick   func(p *scriptedPicker, h balance.PickInfo) int
+	report func(p *scriptedPicker, i int, r balance.Report)
 	tick   func(now time.Duration)
 
 	building atomic.Int32
@@ -29,23 +30,23 @@ type scripted struct {
 
 type scriptedPicker struct {
 	by       *scripted
-	previous core.Picker
-	set      core.Snapshot
+	previous balance.Picker
+	set      []balance.Member
 	at       atomic.Int64 // what Pick returns by default
 }
 
-func (b *scripted) Build(previous core.Picker, set core.Snapshot) core.Picker {
+func (b *scripted) Build(previous balance.Picker, members []balance.Member) balance.Picker {
 	if b.building.Add(1) != 1 {
 		panic("Build is called concurrently with itself")
 	}
 	defer b.building.Add(-1)
 	if b.build != nil {
-		if p := b.build(previous, set); p != nil {
+		if p := b.build(previous, members); p != nil {
 			return p
 		}
 		return nil
 	}
-	p := &scriptedPicker{by: b, previous: previous, set: set}
+	p := &scriptedPicker{by: b, previous: previous, set: members}
 	b.mu.Lock()
 	b.built = append(b.built, p)
 	b.mu.Unlock()
@@ -59,14 +60,14 @@ func (b *scripted) all() []*scriptedPicker {
 	return slices.Clone(b.built)
 }
 
-func (p *scriptedPicker) Pick(h core.Hint) int {
+func (p *scriptedPicker) Pick(h balance.PickInfo) int {
 	if p.by.pick != nil {
 		return p.by.pick(p, h)
 	}
 	return int(p.at.Load())
 }
 
-func (p *scriptedPicker) Report(i int, r core.Report) {
+func (p *scriptedPicker) Report(i int, r balance.Report) {
 	if p.by.report != nil {
 		p.by.report(p, i, r)
 	}
@@ -81,7 +82,7 @@ func (p *scriptedPicker) Tick(now time.Duration) {
 // members are the addresses that the picker may choose from, in its order.
 func (p *scriptedPicker) members() []string {
 	var all []string
-	for _, m := range p.set.Members {
+	for _, m := range p.set {
 		all = append(all, m.Endpoint.Addr)
 	}
 	return all
@@ -90,7 +91,7 @@ func (p *scriptedPicker) members() []string {
 func TestPickerIsBuiltOnceForEachSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, b := newRegistry(t), &scripted{}
-		open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0))
+		open(t, r, newFleet(t), core.WithBalancer(b), core.RemovalGrace(0))
 		n := 0
 		want := func(more bool, what string) {
 			t.Helper()
@@ -102,7 +103,7 @@ func TestPickerIsBuiltOnceForEachSet(t *testing.T) {
 				t.Fatalf("%s: %d pickers built, want %d", what, len(all), n)
 			}
 			for i, p := range all {
-				if i == 0 && p.previous != nil || i > 0 && p.previous != core.Picker(all[i-1]) {
+				if i == 0 && p.previous != nil || i > 0 && p.previous != balance.Picker(all[i-1]) {
 					t.Errorf("%s: picker %d was built after %v", what, i, p.previous)
 				}
 			}
@@ -139,7 +140,7 @@ func TestPickerIsBuiltOnceForEachSet(t *testing.T) {
 func TestPickerChoosesByTheIndexOfItsSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, b := newRegistry(t), &scripted{}
-		p := open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0))
+		p := open(t, r, newFleet(t), core.WithBalancer(b), core.RemovalGrace(0))
 		for _, set := range [][]core.Endpoint{
 			endpoints("a:1", "b:1", "c:1", "d:1", "e:1"),
 			endpoints("e:1", "a:1", "c:1"),
@@ -148,10 +149,10 @@ func TestPickerChoosesByTheIndexOfItsSnapshot(t *testing.T) {
 			r.say(set...)
 			all := b.all()
 			picker := all[len(all)-1]
-			if len(picker.set.Members) != len(set) {
-				t.Fatalf("the picker has %d members of %d", len(picker.set.Members), len(set))
+			if len(picker.set) != len(set) {
+				t.Fatalf("the picker has %d members of %d", len(picker.set), len(set))
 			}
-			for i, m := range picker.set.Members {
+			for i, m := range picker.set {
 				if !slices.ContainsFunc(set, m.Endpoint.Equal) {
 					t.Errorf("member %+v is not in the set", m.Endpoint)
 				}
@@ -181,15 +182,15 @@ func TestMemberKnowsThatItsServerIsDown(t *testing.T) {
 		r.say(endpoints("a:1", "b:1")...)
 		want := func(down string) {
 			t.Helper()
-			for _, m := range b.all()[0].set.Members {
-				if m.Out() != (m.Endpoint.Addr == down) {
-					t.Errorf("%s is out: %v", m.Endpoint.Addr, m.Out())
+			for _, m := range b.all()[0].set {
+				if m.Unavailable() != (m.Endpoint.Addr == down) {
+					t.Errorf("%s is out: %v", m.Endpoint.Addr, m.Unavailable())
 				}
 			}
 		}
 		want("")
 		f.server("a:1").dialed(refuse)
-		if _, err := p.Get(t.Context(), core.On("a:1")); !errors.Is(err, core.ErrUnavailable) {
+		if _, err := p.Get(t.Context(), core.WithEndpoint("a:1")); !errors.Is(err, core.ErrUnavailable) {
 			t.Errorf("a call to a server that refuses: %v", err)
 		}
 		want("a:1")
@@ -220,12 +221,12 @@ func TestReportsGoToTheMemberTheyAreOf(t *testing.T) {
 		r, b := newRegistry(t), &scripted{}
 		var mu sync.Mutex
 		var told []string
-		b.report = func(p *scriptedPicker, i int, rep core.Report) {
+		b.report = func(p *scriptedPicker, i int, rep balance.Report) {
 			mu.Lock()
 			defer mu.Unlock()
-			told = append(told, fmt.Sprintf("%s %v %v", p.members()[i], rep.Class, rep.Latency))
+			told = append(told, fmt.Sprintf("%s %v %v", p.members()[i], rep.Outcome, rep.Latency))
 		}
-		p := open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0))
+		p := open(t, r, newFleet(t), core.WithBalancer(b), core.RemovalGrace(0))
 		want := func(w ...string) {
 			t.Helper()
 			mu.Lock()
@@ -238,22 +239,22 @@ func TestReportsGoToTheMemberTheyAreOf(t *testing.T) {
 		r.say(endpoints("a:1", "b:1", "c:1", "d:1")...)
 		leases := map[string]core.Lease[*link]{}
 		for _, a := range []string{"a:1", "b:1", "c:1", "d:1"} {
-			leases[a] = get(t, p, core.On(a))
-			leases[a].Report(core.Report{Class: core.Overload, Latency: time.Second})
+			leases[a] = get(t, p, core.WithEndpoint(a))
+			leases[a].Report(balance.Report{Outcome: balance.OutcomeOverload, Latency: time.Second})
 			want(a + " overload 1s")
 		}
 		r.say(endpoints("d:1", "x:1", "b:1", "y:1")...) // other indices
 		for _, a := range []string{"b:1", "d:1"} {
-			leases[a].Report(core.Report{Latency: time.Minute})
+			leases[a].Report(balance.Report{Latency: time.Minute})
 			want(a + " ok 1m0s")
 		}
-		leases["a:1"].Report(core.Report{}) // it left
+		leases["a:1"].Report(balance.Report{}) // it left
 		want()
 		r.say(endpoints("a:1")...) // and returned, as another one
-		leases["a:1"].Report(core.Report{})
+		leases["a:1"].Report(balance.Report{})
 		want()
 		r.say()
-		leases["b:1"].Report(core.Report{})
+		leases["b:1"].Report(balance.Report{})
 		want()
 		for _, l := range leases {
 			release(t, l)
@@ -261,24 +262,36 @@ func TestReportsGoToTheMemberTheyAreOf(t *testing.T) {
 	})
 }
 
-func TestHintCarriesTheKeyOfTheCall(t *testing.T) {
+func TestPickInfoCarriesTheKeyOfTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, b := newRegistry(t), &scripted{}
-		var hints []core.Hint
-		b.pick = func(_ *scriptedPicker, h core.Hint) int {
+		var hints []balance.PickInfo
+		b.pick = func(_ *scriptedPicker, h balance.PickInfo) int {
 			hints = append(hints, h)
 			return 0
 		}
 		p := open(t, r, newFleet(t), core.WithBalancer(b))
-		r.say(endpoints("a:1")...)
-		warm(t, p, 1)
+		r.say(endpoints("a:1", "b:1")...)
+		for _, a := range []string{"a:1", "b:1"} {
+			warm(t, p, 1, core.WithEndpoint(a))
+		}
 		hints = nil
 		release(t, get(t, p))
 		release(t, get(t, p, core.WithKey("k")))
 		release(t, get(t, p, core.WithKey("k")))
 		release(t, get(t, p, core.WithKey("l")))
-		if len(hints) != 4 || hints[0].Keyed || !hints[1].Keyed || hints[1] != hints[2] || hints[2] == hints[3] {
-			t.Errorf("hints %+v", hints)
+		release(t, get(t, p, core.WithKeyHash(7)))
+		release(t, get(t, p, core.WithoutEndpoint("x:1")))
+		want := []balance.PickInfo{
+			{},
+			{Key: "k", Hash: balance.Hash("k"), Keyed: true},
+			{Key: "k", Hash: balance.Hash("k"), Keyed: true},
+			{Key: "l", Hash: balance.Hash("l"), Keyed: true},
+			{Hash: 7, Keyed: true},
+			{Retry: true},
+		}
+		if !slices.Equal(hints, want) {
+			t.Errorf("the picker was asked %+v, want %+v", hints, want)
 		}
 	})
 }
@@ -287,7 +300,7 @@ func TestIndexOutOfRangeMeansAny(t *testing.T) {
 	for _, i := range []int{-1, -1 << 62, 3, 1 << 32, 1<<63 - 1} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, b := newRegistry(t), &scripted{pick: func(*scriptedPicker, core.Hint) int { return i }}
+				r, b := newRegistry(t), &scripted{pick: func(*scriptedPicker, balance.PickInfo) int { return i }}
 				p := open(t, r, newFleet(t), core.WithBalancer(b))
 				r.say(endpoints("a:1", "b:1", "c:1")...)
 				seen := map[string]int{}
@@ -307,13 +320,13 @@ func TestIndexOutOfRangeMeansAny(t *testing.T) {
 func TestPickerOfAnEmptySetIsNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(t)
-		b := &scripted{pick: func(p *scriptedPicker, h core.Hint) int {
-			if len(p.set.Members) == 0 {
+		b := &scripted{pick: func(p *scriptedPicker, h balance.PickInfo) int {
+			if len(p.set) == 0 {
 				t.Error("a picker without members was asked")
 			}
-			return int(h.Key) % len(p.set.Members) // would divide by zero
+			return int(h.Hash) % len(p.set) // would divide by zero
 		}}
-		p := open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0))
+		p := open(t, r, newFleet(t), core.WithBalancer(b), core.RemovalGrace(0))
 		for _, set := range [][]core.Endpoint{nil, endpoints("a:1"), nil} {
 			r.say(set...)
 			l, err := p.Get(t.Context())
@@ -328,18 +341,18 @@ func TestPickerOfAnEmptySetIsNotAsked(t *testing.T) {
 func TestBalancerThatFailsIsReplacedUntilTheSetChanges(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		build func(core.Picker, core.Snapshot) core.Picker
+		build func(balance.Picker, []balance.Member) balance.Picker
 		want  string
 	}{
-		{"it panics", func(core.Picker, core.Snapshot) core.Picker { panic("no table") }, "Build panicked: no table"},
-		{"it returns nil", func(core.Picker, core.Snapshot) core.Picker { return nil }, "Build returned nil"},
+		{"it panics", func(balance.Picker, []balance.Member) balance.Picker { panic("no table") }, "Build panicked: no table"},
+		{"it returns nil", func(balance.Picker, []balance.Member) balance.Picker { return nil }, "Build returned nil"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, f, b, j := newRegistry(t), newFleet(t), &scripted{build: c.build}, &journal{}
-				p := open(t, r, f, core.WithBalancer(b), core.WithObserver(j), core.ShrinkGrace(0))
+				p := open(t, r, f, core.WithBalancer(b), core.WithObserver(j.Observe), core.RemovalGrace(0))
 				r.say(endpoints("a:1", "b:1")...)
-				if failed := j.of(core.BalancerFailed); len(failed) != 1 || failed[0].Err == nil {
+				if failed := j.of(core.EventBalancerFailed); len(failed) != 1 || failed[0].Err == nil {
 					t.Errorf("events %v", failed)
 				} else if want := "core: the balancer failed: " + c.want; failed[0].Err.Error() != want {
 					t.Errorf("error %q, want %q", failed[0].Err, want)
@@ -380,15 +393,15 @@ func TestPanicOfAPickerHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
 		b := &scripted{
-			pick:   func(*scriptedPicker, core.Hint) int { panic("pick") },
-			report: func(*scriptedPicker, int, core.Report) { panic("report") },
+			pick:   func(*scriptedPicker, balance.PickInfo) int { panic("pick") },
+			report: func(*scriptedPicker, int, balance.Report) { panic("report") },
 			tick:   func(time.Duration) { panic("tick") },
 		}
 		p := open(t, r, f, core.WithBalancer(b), core.MaxActive(1))
 		r.say(endpoints("a:1", "b:1")...)
 		for k := range 20 {
 			l := get(t, p, [][]core.CallOption{nil, {core.WithKey("k")}}[k%2]...)
-			l.Report(core.Report{})
+			l.Report(balance.Report{})
 			waiting := getMany(t, p, 1) // the other one
 			third := background(t.Context(), p)
 			synctest.Wait()

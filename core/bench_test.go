@@ -26,7 +26,7 @@ func benchPool(b *testing.B, n int, opts ...core.Option) *core.Pool[nothing] {
 		}
 	})
 	for _, e := range f.first {
-		l, err := p.Get(b.Context(), core.On(e.Addr))
+		l, err := p.Get(b.Context(), core.WithEndpoint(e.Addr))
 		if err != nil {
 			b.Fatal(err)
 		}

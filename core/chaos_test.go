@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -56,7 +59,9 @@ type chaos struct {
 	reports chan []core.Endpoint
 	all     []core.Endpoint
 	// flaps: endpoints leave and return. deaf: dials ignore their context.
-	flaps, deaf                           bool
+	flaps, deaf bool
+	// sets: the limits change while the pool runs.
+	sets                                  bool
 	maxActive, maxTotal, minIdle, sharing int
 	settings                              string
 
@@ -64,6 +69,7 @@ type chaos struct {
 	dice    *rand.Rand // of the servers
 	good    bool       // the servers are
 	open    int
+	often   int // calls by Call under way
 	held    []core.Lease[*chaosConn]
 	waiting map[*wish]bool
 }
@@ -90,7 +96,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		c.all = append(c.all, core.Endpoint{Addr: fmt.Sprintf("10.0.0.%d:1", i+1)})
 	}
 	c.maxActive = 1 + c.r.IntN(3)
-	c.flaps, c.deaf = c.r.IntN(3) == 0, c.r.IntN(3) == 0
+	c.flaps, c.deaf, c.sets = c.r.IntN(3) == 0, c.r.IntN(3) == 0, c.r.IntN(2) == 0
 	if c.r.IntN(4) == 0 {
 		c.sharing = 2
 	}
@@ -105,11 +111,11 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	health := oneOf(c.r, 0, 3*time.Second)
 	lifetime := oneOf(c.r, 0, 0, 2*time.Second)
 	dialing := 1 + c.r.IntN(3)
-	c.settings = fmt.Sprintf("active %d, total %d, share %d, idle %d..%d, check after %v, health every %v, lifetime %v, dialing %d, flaps %v, deaf %v",
-		c.maxActive, c.maxTotal, c.sharing, c.minIdle, maxIdle, checkAfter, health, lifetime, dialing, c.flaps, c.deaf)
-	p, err := core.New(c, c, core.MaxActive(c.maxActive), core.MaxTotal(c.maxTotal), core.Share(c.sharing), core.MinIdle(c.minIdle),
-		core.MaxIdle(maxIdle), core.CheckAfter(checkAfter), core.HealthInterval(health), core.MaxLifetime(lifetime), core.MaxDialing(dialing),
-		core.DialTimeout(time.Second), core.ShrinkGrace(0), core.DrainTimeout(2*time.Second))
+	c.settings = fmt.Sprintf("active %d, total %d, share %d, idle %d..%d, check after %v, health every %v, lifetime %v, dialing %d, flaps %v, deaf %v, sets %v",
+		c.maxActive, c.maxTotal, c.sharing, c.minIdle, maxIdle, checkAfter, health, lifetime, dialing, c.flaps, c.deaf, c.sets)
+	p, err := core.New(c, c, core.MaxActive(c.maxActive), core.MaxTotal(c.maxTotal), core.MaxConcurrentCalls(c.sharing), core.MinIdle(c.minIdle),
+		core.MaxIdle(maxIdle), core.ValidateAfterIdle(checkAfter), core.HealthCheckInterval(health), core.MaxLifetime(lifetime), core.MaxConcurrentDials(dialing),
+		core.DialTimeout(time.Second), core.RemovalGrace(0), core.DrainTimeout(2*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,12 +224,16 @@ func (c *chaos) step(ctx context.Context) {
 	case k < 12:
 		if l, ok := c.take(); ok {
 			for range c.r.IntN(4) { // three failures eject its server
-				l.Report(core.Report{Class: oneOf(c.r, core.OK, core.Failure), Latency: time.Millisecond})
+				l.Report(balance.Report{Outcome: oneOf(c.r, balance.OutcomeOK, balance.OutcomeFailure), Latency: time.Millisecond})
 			}
 			_ = l.Release() // stale if its endpoint left and was cut
 		}
 	case k < 15:
 		if l, ok := c.take(); ok {
+			if c.r.IntN(2) == 0 {
+				_ = l.End(oneOf[error](c.r, nil, nil, context.Canceled, io.EOF, syscall.ECONNRESET, errors.New("own"), core.Answered(errors.New("no such user"))))
+				break
+			}
 			_ = l.Discard(oneOf(c.r, nil, errors.New("broken"), context.Canceled))
 		}
 	case k == 15:
@@ -236,9 +246,65 @@ func (c *chaos) step(ctx context.Context) {
 			}
 		}
 		c.reports <- set
+	case k == 17 && c.sets:
+		c.set()
+	case k == 18 && c.sets:
+		c.callOften(ctx)
 	default:
 		time.Sleep(time.Duration(1+c.r.IntN(oneOf(c.r, 1, 30, 300, 1500))) * time.Millisecond)
 	}
+}
+
+// set changes limits, or tries to.
+func (c *chaos) set() {
+	active, total, idle := 1+c.r.IntN(4), c.r.IntN(2)*(1+c.r.IntN(len(c.all)*3)), c.r.IntN(2)
+	maxIdle, dialing := max(0, c.r.IntN(4)-2), 1+c.r.IntN(3)
+	opts := []core.Option{
+		core.MaxActive(active), core.MaxTotal(total), core.MinIdle(idle), core.MaxIdle(maxIdle), core.MaxConcurrentDials(dialing),
+		core.ValidateAfterIdle(oneOf(c.r, -1, 0, time.Second)), core.MaxLifetime(oneOf(c.r, 0, 0, 2*time.Second)), core.IdleTimeout(oneOf(c.r, 0, time.Second)),
+	}
+	if c.r.IntN(4) == 0 {
+		if err := c.pool.Set(append(opts, core.MaxActive(-1))...); err == nil {
+			c.errorf("an illegal Set is no error")
+		}
+		return
+	}
+	if err := c.pool.Set(opts...); err != nil {
+		c.errorf("Set: %v", err)
+	}
+	c.maxActive, c.maxTotal, c.minIdle = active, total, idle
+}
+
+// callOften makes a call by Do or Call, of several attempts or hedged.
+func (c *chaos) callOften(ctx context.Context) {
+	takes, fails := time.Duration(c.r.IntN(100))*time.Millisecond, oneOf[error](c.r, nil, nil, io.EOF, errors.New("own"))
+	hedged, n := c.r.IntN(2) == 0, 1+c.r.IntN(3)
+	cancel := func() {}
+	if c.r.IntN(3) == 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(c.r.IntN(500))*time.Millisecond)
+	}
+	c.mu.Lock()
+	c.often++
+	c.mu.Unlock()
+	go func() { // the bubble waits for it
+		defer cancel()
+		opts := []core.CallOption{core.Attempts(n)}
+		if hedged {
+			opts = append(opts, core.Hedged())
+		}
+		_, _ = core.Call(ctx, c.pool, func(ctx context.Context, conn *chaosConn) (bool, error) {
+			if conn.closed && !c.flaps {
+				c.errorf("a closed connection was leased")
+			}
+			if err := sleep(ctx, takes); err != nil {
+				return false, err
+			}
+			return true, fails
+		}, opts...)
+		c.mu.Lock()
+		c.often--
+		c.mu.Unlock()
+	}()
 }
 
 func (c *chaos) call(ctx context.Context) {
@@ -247,13 +313,17 @@ func (c *chaos) call(ctx context.Context) {
 	switch c.r.IntN(6) {
 	case 0:
 		w.on = oneOf(c.r, c.all...).Addr
-		opts = append(opts, core.On(w.on))
+		opts = append(opts, core.WithEndpoint(w.on))
 	case 1:
 		w.avoid = oneOf(c.r, c.all...).Addr
-		opts = append(opts, core.Avoid(w.avoid))
+		opts = append(opts, core.WithoutEndpoint(w.avoid))
 	case 2:
 		w.keyed = true
-		opts = append(opts, core.WithKey(fmt.Sprint(c.r.IntN(10))))
+		if k := c.r.IntN(20); k < 10 {
+			opts = append(opts, core.WithKey(fmt.Sprint(k)))
+		} else {
+			opts = append(opts, core.WithKeyHash(c.r.Uint64()))
+		}
 	}
 	cancel := func() {}
 	if c.r.IntN(3) == 0 {
@@ -297,7 +367,7 @@ func (c *chaos) wantNobodyWaitsInVain() {
 		}
 		time.Sleep(70 * time.Millisecond)
 	}
-	c.errorf("%q with %+v", wrong, c.pool.Stats())
+	c.errorf("%q with %+v, now active %d, total %d", wrong, c.pool.Stats(), c.maxActive, c.maxTotal)
 }
 
 func (c *chaos) wrong() (all []string) {
@@ -336,7 +406,7 @@ func (c *chaos) wrong() (all []string) {
 			wrong("too few idle: %+v", e)
 		}
 	}
-	if used != len(c.held) && !c.flaps {
+	if used != len(c.held) && !c.flaps && c.often == 0 {
 		wrong("%d slots are in use by %d leases", used, len(c.held))
 	}
 	return all
@@ -354,10 +424,35 @@ func (c *chaos) wantAllServed() {
 				c.errorf("releasing: %v", err)
 			}
 		}
-		if n == 0 && len(held) == 0 {
+		if n == 0 && len(held) == 0 && c.often == 0 {
+			c.wantLimits()
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	c.errorf("%d calls wait although nothing is leased: %+v", len(c.waiting), c.pool.Stats())
+}
+
+// wantLimits looks at a pool of which nothing is leased.
+func (c *chaos) wantLimits() {
+	time.Sleep(5 * time.Second) // what was retired in the instant of its release is closed by a sweep
+	var st core.Stats
+	for range 40 {
+		synctest.Wait()
+		st = c.pool.Stats()
+		open, closing, bad := 0, 0, false
+		for _, e := range st.Endpoints {
+			open += e.Open
+			closing += e.Closing + e.Dialing
+			bad = bad || e.Open > c.maxActive || e.InUse != 0 || e.Idle != e.Open*c.sharing
+		}
+		c.mu.Lock()
+		bad = bad || c.open != open || c.maxTotal > 0 && open > c.maxTotal
+		c.mu.Unlock()
+		if !bad && closing == 0 {
+			return
+		}
+		time.Sleep(70 * time.Millisecond)
+	}
+	c.errorf("at rest, now active %d, total %d, %d are open: %+v", c.maxActive, c.maxTotal, c.open, st)
 }

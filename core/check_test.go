@@ -68,7 +68,7 @@ func (p checkedPool) lease(t *testing.T) (*link, int32) {
 
 func TestConnectionIsCheckedBeforeALeaseOnceItHasRested(t *testing.T) {
 	checked(t, func(t *testing.T, _ *fleet, pool func(...core.Option) checkedPool) {
-		p := pool(core.CheckAfter(10*time.Second), core.HealthInterval(0), core.IdleTimeout(0))
+		p := pool(core.ValidateAfterIdle(10*time.Second), core.HealthCheckInterval(0), core.IdleTimeout(0))
 		time.Sleep(time.Second / 2) // between two sweeps
 		l, n := p.lease(t)
 		if n != 0 {
@@ -92,7 +92,7 @@ func TestConnectionIsCheckedBeforeALeaseOnceItHasRested(t *testing.T) {
 
 func TestCheckAfterZeroChecksEveryTimeAndNegativeNever(t *testing.T) {
 	checked(t, func(t *testing.T, _ *fleet, pool func(...core.Option) checkedPool) {
-		p := pool(core.CheckAfter(0), core.MaxActive(1))
+		p := pool(core.ValidateAfterIdle(0), core.MaxActive(1))
 		for want := int32(1); want < 5; want++ {
 			if _, n := p.lease(t); n != want {
 				t.Errorf("%d checks before lease %d", n, want)
@@ -117,7 +117,7 @@ func TestCheckAfterZeroChecksEveryTimeAndNegativeNever(t *testing.T) {
 		}
 	})
 	checked(t, func(t *testing.T, _ *fleet, pool func(...core.Option) checkedPool) {
-		p := pool(core.CheckAfter(-1), core.HealthInterval(0), core.IdleTimeout(0))
+		p := pool(core.ValidateAfterIdle(-1), core.HealthCheckInterval(0), core.IdleTimeout(0))
 		time.Sleep(time.Second / 2) // between two sweeps
 		l, _ := p.lease(t)
 		time.Sleep(time.Hour)
@@ -135,7 +135,7 @@ func TestConnectionThatFailsItsCheckIsReplacedBeforeTheCallerSeesIt(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			checked(t, func(t *testing.T, f *fleet, pool func(...core.Option) checkedPool) {
-				p := pool(core.CheckAfter(0), core.MaxActive(2))
+				p := pool(core.ValidateAfterIdle(0), core.MaxActive(2))
 				old, _ := p.lease(t)
 				old.fails(outcome)
 				l, _ := p.lease(t)
@@ -158,7 +158,7 @@ func TestCallWhoseConnectionFailedItsCheckKeepsItsTurn(t *testing.T) {
 	for range 500 {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, "a:1")
-			p := f.peekPool(core.CheckAfter(0), core.MaxActive(1))
+			p := f.peekPool(core.ValidateAfterIdle(0), core.MaxActive(1))
 			l := get(t, p)
 			first := background(t.Context(), p)
 			synctest.Wait()
@@ -181,7 +181,7 @@ func TestCallWhoseConnectionFailedItsCheckKeepsItsTurn(t *testing.T) {
 func TestCheckBeforeALeaseLastsAsLongAsTheCallersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.CheckAfter(0), core.MaxActive(1), core.HealthInterval(0), core.DialTimeout(2*time.Second))
+		p := f.healthPool(core.ValidateAfterIdle(0), core.MaxActive(1), core.HealthCheckInterval(0), core.DialTimeout(2*time.Second))
 		warm(t, p, 1)
 		f.conns()[0].fails(hang)
 		begun := time.Now()
@@ -211,7 +211,7 @@ func TestIdleConnectionsAreCheckedInTheBackground(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			checked(t, func(t *testing.T, f *fleet, pool func(...core.Option) checkedPool) {
-				p := pool(core.HealthInterval(10*time.Second), core.IdleTimeout(0))
+				p := pool(core.HealthCheckInterval(10*time.Second), core.IdleTimeout(0))
 				l, _ := p.lease(t)
 				time.Sleep(9500 * time.Millisecond)
 				every := int32(0)
@@ -232,7 +232,7 @@ func TestIdleConnectionsAreCheckedInTheBackground(t *testing.T) {
 func TestHealthIntervalOfZeroIsNever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.HealthInterval(0), core.IdleTimeout(0))
+		p := f.healthPool(core.HealthCheckInterval(0), core.IdleTimeout(0))
 		warm(t, p, 1)
 		time.Sleep(time.Hour)
 		if n := f.conns()[0].checks.Load(); n != 0 {
@@ -244,7 +244,7 @@ func TestHealthIntervalOfZeroIsNever(t *testing.T) {
 func TestSlowHealthChecksHoldOneConnectionAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.MaxActive(4), core.CheckAfter(-1), core.HealthInterval(10*time.Second), core.DialTimeout(2*time.Second))
+		p := f.healthPool(core.MaxActive(4), core.ValidateAfterIdle(-1), core.HealthCheckInterval(10*time.Second), core.DialTimeout(2*time.Second))
 		warm(t, p, 4)
 		for _, l := range f.conns() {
 			l.fails(hang)
@@ -265,7 +265,7 @@ func TestSlowHealthChecksHoldOneConnectionAtATime(t *testing.T) {
 
 func TestCheckThatNeverReturnsHoldsUpNothingElse(t *testing.T) {
 	checked(t, func(t *testing.T, f *fleet, pool func(...core.Option) checkedPool) {
-		p := pool(core.HealthInterval(time.Second), core.CheckAfter(-1), core.IdleTimeout(time.Minute), core.MaxActive(2))
+		p := pool(core.HealthCheckInterval(time.Second), core.ValidateAfterIdle(-1), core.IdleTimeout(time.Minute), core.MaxActive(2))
 		l, _ := p.lease(t)
 		over := make(chan struct{})
 		l.fails(stuck(over))
@@ -285,7 +285,7 @@ func TestCheckThatNeverReturnsHoldsUpNothingElse(t *testing.T) {
 func TestCheckThatEndsItsGoroutineLosesNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.HealthInterval(time.Second), core.CheckAfter(-1), core.MaxActive(1))
+		p := f.healthPool(core.HealthCheckInterval(time.Second), core.ValidateAfterIdle(-1), core.MaxActive(1))
 		warm(t, p, 1)
 		var ended atomic.Bool
 		f.conns()[0].fails(func(context.Context) error {

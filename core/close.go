@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
 )
 
 func (p *pool) close(ctx context.Context) error {
@@ -15,7 +13,7 @@ func (p *pool) close(ctx context.Context) error {
 	p.closing = true
 	p.mu.Unlock()
 	if first {
-		// Ends when all has ended; done tells.
+		// It ends when all has ended, and closes done.
 		go p.teardown()
 	}
 	select {
@@ -45,7 +43,7 @@ func (p *pool) close(ctx context.Context) error {
 func (p *pool) teardown() {
 	p.stop()
 	last := p.closeView()
-	p.queue.KickAll()
+	p.queue.wakeAll()
 	p.announce()
 	for _, s := range last.subs {
 		p.drain(s, 0)
@@ -56,28 +54,28 @@ func (p *pool) teardown() {
 	close(p.done)
 }
 
-// drain empties a sub-pool that no view has any more. After timeout, if it is
+// drain empties a sub-pool that no snapshot has any more. After timeout, if it is
 // not zero, or when the pool's own time is over, what is left is cut.
-func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
+func (p *pool) drain(s *subpool, timeout time.Duration) {
 	// Up until the sub-pool is empty: a release that saw its connection as
 	// usable just before must look again.
-	p.queue.Attention.Add(1)
-	s.Drain()
+	p.queue.awaited.Add(1)
+	s.drain()
 	select {
-	case <-s.Empty:
-		p.queue.Attention.Add(-1)
+	case <-s.empty:
+		p.queue.awaited.Add(-1)
 		return
 	default:
 	}
 	p.mu.Lock()
 	p.leaving[s] = struct{}{}
 	p.mu.Unlock()
-	p.Go(func() {
+	p.tasks.Go(func() {
 		defer func() {
 			p.mu.Lock()
 			delete(p.leaving, s)
 			p.mu.Unlock()
-			p.queue.Attention.Add(-1)
+			p.queue.awaited.Add(-1)
 		}()
 		var over <-chan time.Time
 		if timeout > 0 {
@@ -86,13 +84,13 @@ func (p *pool) drain(s *subpool.Sub, timeout time.Duration) {
 			over = t.C
 		}
 		select {
-		case <-s.Empty:
+		case <-s.empty:
 			return
 		case <-over:
 		case <-p.cut:
 		}
-		s.Cut(errDrained)
-		<-s.Empty
+		s.cut(errDrained)
+		<-s.empty
 	})
 }
 

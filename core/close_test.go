@@ -19,12 +19,12 @@ func TestCloseWakesThoseWhoWaitAndWaitsForLeasesAndDials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
 		p := f.pool(core.MaxActive(1))
-		l := get(t, p, core.On("a:1"))
+		l := get(t, p, core.WithEndpoint("a:1"))
 		f.server("b:1").dialed(func(context.Context) error { // slow to notice
 			time.Sleep(3 * time.Second)
 			return nil
 		})
-		waiting := []<-chan result[*link]{background(t.Context(), p), background(t.Context(), p, core.On("a:1")), background(t.Context(), p)}
+		waiting := []<-chan result[*link]{background(t.Context(), p), background(t.Context(), p, core.WithEndpoint("a:1")), background(t.Context(), p)}
 		synctest.Wait()
 
 		closed := make(chan error, 1)
@@ -36,7 +36,7 @@ func TestCloseWakesThoseWhoWaitAndWaitsForLeasesAndDials(t *testing.T) {
 				t.Errorf("error %v, want ErrClosed", e)
 			}
 		}
-		for _, opts := range [][]core.CallOption{nil, {core.On("a:1")}, {core.On("nowhere:1")}, {core.WithKey("k")}} {
+		for _, opts := range [][]core.CallOption{nil, {core.WithEndpoint("a:1")}, {core.WithEndpoint("nowhere:1")}, {core.WithKey("k")}} {
 			if _, err := p.Get(t.Context(), opts...); !errors.Is(err, core.ErrClosed) {
 				t.Errorf("error %v, want ErrClosed", err)
 			}
@@ -93,7 +93,7 @@ func TestCloseMayBeCalledAgainAndAtTheSameTime(t *testing.T) {
 func TestCloseBoundedByItsContextCutsWhatIsStillLeased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.pool(core.Share(2))
+		p := f.pool(core.MaxConcurrentCalls(2))
 		two := make([]core.Lease[*link], 2)
 		for i := range two {
 			two[i], _ = p.Get(t.Context())
@@ -178,12 +178,12 @@ func TestClosedPoolLeavesNoGoroutine(t *testing.T) {
 	pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(ctx context.Context) {
 		f := newFleet(t, "a:1", "b:1", "down:1")
 		f.server("down:1").dialed(refuse)
-		p, err := core.New(f, f, core.MinIdle(2), core.LeakAfter(time.Second))
+		p, err := core.New(f, f, core.MinIdle(2), core.LeakDetectionThreshold(time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, a := range []string{"a:1", "b:1", "down:1"} {
-			if l, err := p.Get(ctx, core.On(a)); err == nil {
+			if l, err := p.Get(ctx, core.WithEndpoint(a)); err == nil {
 				defer l.Release()
 			}
 		}
@@ -285,7 +285,7 @@ func TestIdleConnectionsThatAreSlowToCloseHoldUpNoCall(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
 		p := f.pool(core.MaxActive(3), core.IdleTimeout(10*time.Second))
 		for _, a := range []string{"a:1", "b:1"} {
-			two := getMany(t, p, 2, core.On(a))
+			two := getMany(t, p, 2, core.WithEndpoint(a))
 			for _, l := range two {
 				l.Conn().onClose = func() { time.Sleep(time.Hour) }
 			}
@@ -296,7 +296,7 @@ func TestIdleConnectionsThatAreSlowToCloseHoldUpNoCall(t *testing.T) {
 			t.Fatalf("%+v and %+v: want 2 being closed at each", a, b)
 		}
 		begun := time.Now()
-		release(t, get(t, p, core.On("a:1")), get(t, p, core.On("b:1")))
+		release(t, get(t, p, core.WithEndpoint("a:1")), get(t, p, core.WithEndpoint("b:1")))
 		if d := time.Since(begun); d != 0 {
 			t.Errorf("the calls took %v", d)
 		}
@@ -355,7 +355,7 @@ func TestWaitReadyWaitsForAServerThatCanBeDialed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
 		f.server("a:1").dialed(refuse)
-		p := f.pool(core.ShrinkGrace(0))
+		p := f.pool(core.RemovalGrace(0))
 		begun := time.Now()
 		if err := p.WaitReady(within(t, time.Second)); !errors.Is(err, core.ErrNoEndpoint) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("no set is known: %v", err)
@@ -409,8 +409,8 @@ func TestWaitReadyEndsWhenThePoolIsClosed(t *testing.T) {
 func TestCloseCountsConnectionsOfEndpointsThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.ShrinkGrace(0), core.DrainTimeout(time.Hour))
-		onA, onB := get(t, p, core.On("a:1")), get(t, p, core.On("b:1"))
+		p := f.pool(core.RemovalGrace(0), core.DrainTimeout(time.Hour))
+		onA, onB := get(t, p, core.WithEndpoint("a:1")), get(t, p, core.WithEndpoint("b:1"))
 		f.report("b:1")
 		over, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -428,13 +428,13 @@ func TestCloseWaitsForAnObserverThatIsToldOfAnOverdueDial(t *testing.T) {
 		f := newFleet(t, "a:1")
 		var busy, first atomic.Bool
 		first.Store(true)
-		p := f.pool(core.DialTimeout(time.Second), core.WithObserver(observe(func(ev core.Event) {
-			if ev.Kind == core.DialFailed && first.Swap(false) {
+		p := f.pool(core.DialTimeout(time.Second), core.WithObserver(func(ev core.Event) {
+			if ev.Kind == core.EventDialFailed && first.Swap(false) {
 				busy.Store(true)
 				time.Sleep(time.Second)
 				busy.Store(false)
 			}
-		})))
+		}))
 		f.server("a:1").dialed(func(context.Context) error {
 			if first.Load() {
 				time.Sleep(1500 * time.Millisecond) // in the midst of that
@@ -450,7 +450,3 @@ func TestCloseWaitsForAnObserverThatIsToldOfAnOverdueDial(t *testing.T) {
 		}
 	})
 }
-
-type observe func(core.Event)
-
-func (o observe) Observe(ev core.Event) { o(ev) }

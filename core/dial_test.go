@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -91,9 +92,6 @@ func TestDialKnowsTheServerAndItsTimeoutAndNothingOfTheCall(t *testing.T) {
 	})
 }
 
-// In another pool each call that timed out left a dial behind, and the next
-// began one more.
-// A burst that ends while the dials run needs no connection for each call.
 func TestDialThatFailsSendsAllThatWaitedForItElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
@@ -161,7 +159,7 @@ func TestPlaceThatBecomesFreeIsDialedForTheCallThatHasNoDial(t *testing.T) {
 		for range 20 {
 			f := newFleet(t, "a:1", "b:1")
 			p := f.pool(core.MaxActive(2))
-			onA := getMany(t, p, 2, core.On("a:1"))
+			onA := getMany(t, p, 2, core.WithEndpoint("a:1"))
 			f.server("b:1").dialed(slow(200 * time.Millisecond))
 			begun := time.Now()
 			var waiting []<-chan result[*link]
@@ -213,7 +211,7 @@ func TestServerThatIsDownIsDialedRarelyAndFoundSoonWhenItIsBack(t *testing.T) {
 				f := newFleet(t, "a:1")
 				f.server("a:1").dialed(refuse)
 				j := new(journal)
-				p := f.pool(core.WithObserver(j))
+				p := f.pool(core.WithObserver(j.Observe))
 				begun := time.Now()
 				for time.Since(begun) < outage {
 					_, err := p.Get(t.Context())
@@ -232,7 +230,7 @@ func TestServerThatIsDownIsDialedRarelyAndFoundSoonWhenItIsBack(t *testing.T) {
 				if st := endpointStats(t, p, "a:1"); st.Down || st.Idle != 1 || st.LastDial != nil {
 					t.Errorf("%+v, want it up with a connection", st)
 				}
-				if down, up := j.of(core.EndpointDown), j.of(core.EndpointUp); len(down) != 1 || len(up) != 1 || !errors.Is(down[0].Err, errRefused) {
+				if down, up := j.of(core.EventEndpointDown), j.of(core.EventEndpointUp); len(down) != 1 || len(up) != 1 || !errors.Is(down[0].Err, errRefused) {
 					t.Errorf("events %+v and %+v, want one of each", down, up)
 				}
 			})
@@ -316,7 +314,7 @@ func TestDialerThatMisbehavesLosesNoPlaceAndIsNamed(t *testing.T) {
 						return f.Dial(ctx, e)
 					}
 					return c.dial()
-				}), core.MaxActive(1), core.MaxTotal(1), core.MaxDialing(1))
+				}), core.MaxActive(1), core.MaxTotal(1), core.MaxConcurrentDials(1))
 				for range 5 {
 					_, err := p.Get(t.Context())
 					if !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), "a:1") || !strings.Contains(err.Error(), c.want) {
@@ -350,7 +348,7 @@ func TestDialerThatIgnoresItsContextHoldsUpNoCallAndNoOtherDial(t *testing.T) {
 		f := newFleet(t, "a:1")
 		over := make(chan struct{})
 		f.server("a:1").dialed(stuck(over))
-		p := f.pool(core.DialTimeout(time.Second), core.MaxDialing(3))
+		p := f.pool(core.DialTimeout(time.Second), core.MaxConcurrentDials(3))
 		begun := time.Now()
 		_, err := p.Get(t.Context())
 		if d := time.Since(begun); d > 1100*time.Millisecond {
@@ -384,5 +382,17 @@ func TestDialerThatIgnoresItsContextHoldsUpNoCallAndNoOtherDial(t *testing.T) {
 		f.server("a:1").dialed(nil)
 		time.Sleep(time.Minute)
 		release(t, get(t, p))
+	})
+}
+
+func TestLongestDialTimeoutIsNotOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		f.server("a:1").dialed(slow(time.Second))
+		p := f.pool(core.DialTimeout(math.MaxInt64))
+		release(t, get(t, p))
+		if st := endpointStats(t, p, "a:1"); st.DialFailures != 0 {
+			t.Errorf("%+v", st)
+		}
 	})
 }

@@ -11,7 +11,17 @@ import (
 // concurrent use. A panic is recovered and becomes the dial's error, as does a
 // nil connection without an error.
 //
-// A connection may also implement [Peeker] and [HealthChecker].
+// A connection may also implement [Peeker] and [HealthChecker]. A Dialer may also
+// implement any of
+//
+//	Validate() error
+//	Classify(err error) balance.Outcome
+//	MaxConcurrentCalls() int
+//
+// [New] calls Validate once, and fails if it returns an error. Classify is the
+// pool's classifier unless [WithClassifier] sets another one. It must be safe for
+// concurrent use. MaxConcurrentCalls is the default of the option
+// [MaxConcurrentCalls].
 type Dialer[C io.Closer] interface {
 	Dial(ctx context.Context, e Endpoint) (C, error)
 }
@@ -23,9 +33,9 @@ type DialFunc[C io.Closer] func(ctx context.Context, e Endpoint) (C, error)
 func (f DialFunc[C]) Dial(ctx context.Context, e Endpoint) (C, error) { return f(ctx, e) }
 
 // Peeker is implemented by connections that can tell without waiting whether
-// they are still usable: whether the peer closed, or sent bytes nobody asked
-// for. A non-nil error closes the connection. The pool peeks at a connection
-// that was idle for [CheckAfter] before it is leased, and at idle connections
+// they are still usable: whether the peer closed, or sent bytes that no call
+// asked for. A non-nil error closes the connection. The pool peeks at a connection
+// that was idle for [ValidateAfterIdle] before it is leased, and at idle connections
 // about once a second. Nobody else uses the connection during Peek.
 type Peeker interface {
 	Peek() error
@@ -33,9 +43,9 @@ type Peeker interface {
 
 // HealthChecker is implemented by connections that can ask their server
 // whether it still answers. A non-nil error closes the connection. The pool
-// checks idle connections every [HealthInterval] in the background, which also
+// checks idle connections every [HealthCheckInterval] in the background, which also
 // keeps them alive, and, when the connection is no [Peeker], one that was idle
-// for [CheckAfter] before it is leased, with the caller's context. Nobody else
+// for [ValidateAfterIdle] before it is leased, with the caller's context. Nobody else
 // uses the connection during Health.
 type HealthChecker interface {
 	Health(ctx context.Context) error

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -19,8 +20,8 @@ func TestAnySequenceOfSetsEndsInTheLastOne(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			r, b := newRegistry(t), &scripted{}
 			reported := -1
-			b.report = func(_ *scriptedPicker, i int, _ core.Report) { reported = i }
-			p := open(t, r, newFleet(t), core.WithBalancer(b), core.ShrinkGrace(0), core.MaxActive(1))
+			b.report = func(_ *scriptedPicker, i int, _ balance.Report) { reported = i }
+			p := open(t, r, newFleet(t), core.WithBalancer(b), core.RemovalGrace(0), core.MaxActive(1))
 			r.say()
 			var set []core.Endpoint
 			for step := range 120 {
@@ -66,10 +67,10 @@ func wantSet(t *testing.T, p *core.Pool[*link], b *scripted, reported *int, set 
 	}
 	pickers := b.all()
 	picker := pickers[len(pickers)-1]
-	if len(picker.set.Members) != len(set) {
-		t.Errorf("%d members, want %d", len(picker.set.Members), len(set))
+	if len(picker.set) != len(set) {
+		t.Errorf("%d members, want %d", len(picker.set), len(set))
 	}
-	for i, m := range picker.set.Members {
+	for i, m := range picker.set {
 		if !slices.ContainsFunc(set, m.Endpoint.Equal) {
 			t.Errorf("member %d is %+v, which is not in the set", i, m.Endpoint)
 		}
@@ -78,7 +79,7 @@ func wantSet(t *testing.T, p *core.Pool[*link], b *scripted, reported *int, set 
 		if !l.Endpoint().Equal(m.Endpoint) {
 			t.Errorf("member %d is %+v, the call went to %+v", i, m.Endpoint, l.Endpoint())
 		}
-		if l.Report(core.Report{}); *reported != i {
+		if l.Report(balance.Report{}); *reported != i {
 			t.Errorf("the report of a call to member %d is told of %d", i, *reported)
 		}
 		release(t, l)
@@ -87,12 +88,12 @@ func wantSet(t *testing.T, p *core.Pool[*link], b *scripted, reported *int, set 
 		a := fmt.Sprintf("10.0.0.%d:1", k)
 		i := slices.IndexFunc(set, func(e core.Endpoint) bool { return e.Addr == a })
 		if i < 0 {
-			if _, err := p.Get(t.Context(), core.On(a)); !errors.Is(err, core.ErrNoEndpoint) {
+			if _, err := p.Get(t.Context(), core.WithEndpoint(a)); !errors.Is(err, core.ErrNoEndpoint) {
 				t.Errorf("a call to %s, which is not in the set, ended with %v", a, err)
 			}
 			continue
 		}
-		l := get(t, p, core.On(a))
+		l := get(t, p, core.WithEndpoint(a))
 		if !l.Endpoint().Equal(set[i]) {
 			t.Errorf("a call to %+v went to %+v", set[i], l.Endpoint())
 		}

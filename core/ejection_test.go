@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
-var errBroken = errors.New("internal server error")
+// errBroken is an error as connections return it.
+var errBroken error = &net.OpError{Op: "read", Err: errors.New("internal server error")}
 
 // traffic makes a hundred calls a second for d and returns how many each server
 // got; those to bad fail.
@@ -44,7 +48,7 @@ func fail(l core.Lease[*link], n int) {
 		if k > 0 {
 			time.Sleep(patience)
 		}
-		l.Report(core.Report{Class: core.Failure, Latency: time.Millisecond})
+		l.Report(balance.Report{Outcome: balance.OutcomeFailure, Latency: time.Millisecond})
 	}
 }
 
@@ -52,7 +56,7 @@ func fail(l core.Lease[*link], n int) {
 // connection.
 func eject(t *testing.T, p *core.Pool[*link], addr string) {
 	t.Helper()
-	l := get(t, p, core.On(addr))
+	l := get(t, p, core.WithEndpoint(addr))
 	fail(l, 3)
 	release(t, l)
 	if !endpointStats(t, p, addr).Ejected {
@@ -64,13 +68,13 @@ func TestServerWhoseCallsFailGetsSingleCallsUntilItIsWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
 		j := new(journal)
-		p := f.pool(core.WithObserver(j))
+		p := f.pool(core.WithObserver(j.Observe))
 		traffic(t, p, 10*time.Second, "")
 		if n := traffic(t, p, 10*time.Second, "a:1")["a:1"]; n > 3+25 {
 			t.Errorf("a server that fails got %d calls in 10 s", n)
 		}
-		if !endpointStats(t, p, "a:1").Ejected || len(j.of(core.EndpointEjected)) != 1 {
-			t.Errorf("it is not ejected, or often: %+v", j.of(core.EndpointEjected))
+		if !endpointStats(t, p, "a:1").Ejected || len(j.of(core.EventEndpointEjected)) != 1 {
+			t.Errorf("it is not ejected, or often: %+v", j.of(core.EventEndpointEjected))
 		}
 		well := time.Now()
 		for endpointStats(t, p, "a:1").Ejected {
@@ -78,7 +82,7 @@ func TestServerWhoseCallsFailGetsSingleCallsUntilItIsWell(t *testing.T) {
 				t.Fatal("it does not return")
 			}
 		}
-		if back := j.of(core.EndpointReadmitted); len(back) != 1 || back[0].Endpoint != "a:1" {
+		if back := j.of(core.EventEndpointReadmitted); len(back) != 1 || back[0].Endpoint != "a:1" {
 			t.Errorf("events %+v", back)
 		}
 		if n := traffic(t, p, 10*time.Second, "")["a:1"]; n < 200 {
@@ -92,13 +96,13 @@ func TestLeaseTellsThatItsServerIsOnTrial(t *testing.T) {
 		p := newFleet(t, "a:1", "b:1", "c:1").pool()
 		eject(t, p, "b:1")
 		for addr, want := range map[string]bool{"a:1": false, "b:1": true} {
-			l := get(t, p, core.On(addr))
-			if l.Trial() != want {
-				t.Errorf("%s is on trial: %v", addr, l.Trial())
+			l := get(t, p, core.WithEndpoint(addr))
+			if l.Probe() != want {
+				t.Errorf("%s is on trial: %v", addr, l.Probe())
 			}
 			release(t, l)
 		}
-		if (core.Lease[*link]{}).Trial() {
+		if (core.Lease[*link]{}).Probe() {
 			t.Error("the zero lease is on trial")
 		}
 	})
@@ -109,9 +113,9 @@ func TestCallThatWaitsIsNotServedByAnEjectedServer(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
 		p := f.pool(core.MaxActive(1))
 		eject(t, p, "a:1") // it has a connection, which is idle
-		onB, onC := get(t, p, core.On("b:1")), get(t, p, core.On("c:1"))
+		onB, onC := get(t, p, core.WithEndpoint("b:1")), get(t, p, core.WithEndpoint("c:1"))
 		waiting := background(t.Context(), p)
-		named := background(t.Context(), p, core.On("a:1"))
+		named := background(t.Context(), p, core.WithEndpoint("a:1"))
 		synctest.Wait()
 		waits(t, waiting)
 		release(t, served(t, named)) // one that wants just it can have it
@@ -174,7 +178,7 @@ func TestFewChoicesCallNoEjectedServer(t *testing.T) {
 	for _, choices := range []int{1, 2, 8} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, "a:1", "b:1", "c:1", "d:1", "e:1", "f:1")
-			p := f.pool(core.WithBalancer(core.Ejecting(core.LeastLatency(core.Latency{Choices: choices}), core.Ejection{})))
+			p := f.pool(core.WithBalancer(balance.LeastLatency(balance.LeastLatencyConfig{Choices: choices})))
 			traffic(t, p, 5*time.Second, "a:1")
 			if n := traffic(t, p, time.Minute, "a:1")["a:1"]; n > 20 {
 				t.Errorf("%d choices: %d calls to a server that fails all", choices, n)
@@ -203,48 +207,37 @@ func TestServerThatIsTriedAgainKeepsNoCallWaiting(t *testing.T) {
 	})
 }
 
-// TestCallThatFailedIsNoExperiment: neither an ejected server nor one that fails
-// gets a call that has failed elsewhere.
-func TestCallThatFailedIsNoExperiment(t *testing.T) {
-	members := membersOf("a:1", "b:1", "c:1", "d:1")
-	p := core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}).Build(nil, core.Snapshot{Members: members})
-	tick := p.(core.Ticker)
-	now := time.Duration(0)
-	report := func(i int, c core.Class) { p.Report(i, core.Report{Class: c, Latency: time.Millisecond, At: now}) }
-	round := func(first core.Class) {
-		report(0, first)
-		for i := 1; i < 4; i++ {
-			report(i, core.OK)
+// TestCallThatFailedIsNoProbe: neither an ejected server nor, as a rule, one that
+// fails gets a call that has failed elsewhere.
+func TestCallThatFailedIsNoProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1", "c:1", "d:1").pool()
+		traffic(t, p, 2*time.Second, "")
+		eject(t, p, "a:1")
+		b := get(t, p, core.WithEndpoint("b:1"))
+		fail(b, 1)
+		release(t, b)
+		time.Sleep(time.Second) // a is due for a probe
+		probed, failing := 0, 0
+		for range 1000 {
+			l := get(t, p, core.WithoutEndpoint("d:1"))
+			switch l.Endpoint().Addr {
+			case "a:1":
+				probed++
+			case "b:1":
+				failing++
+			}
+			release(t, l)
 		}
-		now += time.Millisecond
-	}
-	for range 100 {
-		round(core.OK)
-	}
-	for range 3 {
-		round(core.Failure)
-	}
-	if !members[0].Out() {
-		t.Fatal("a server that failed three calls is not ejected")
-	}
-	report(1, core.Failure) // once
-	now += time.Second
-	tick.Tick(now)
-	tried, failing := 0, 0
-	for range 1000 {
-		switch p.Pick(core.Hint{Again: true}) {
-		case 0:
-			tried++
-		case 1:
-			failing++
+		if probed > 0 || failing > 300 { // its looks are random
+			t.Errorf("of 1000 calls that had failed an ejected server got %d, one that fails %d", probed, failing)
 		}
-	}
-	if tried > 0 || failing > 100 { // its looks are random
-		t.Errorf("of 1000 calls that had failed an ejected server got %d, one that fails %d", tried, failing)
-	}
-	if i := p.Pick(core.Hint{}); i != 0 {
-		t.Errorf("the next call goes to %d and not to the server that is to be tried", i)
-	}
+		l := get(t, p)
+		if l.Endpoint().Addr != "a:1" || !l.Probe() {
+			t.Errorf("the next call goes to %s and not to the server that is due for a probe", l.Endpoint().Addr)
+		}
+		release(t, l)
+	})
 }
 
 // A server that hung is killed and begun again: its connections have ended.
@@ -252,7 +245,7 @@ func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
 		p := f.peekPool()
-		l, err := p.Get(t.Context(), core.On("b:1"))
+		l, err := p.Get(t.Context(), core.WithEndpoint("b:1"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +253,7 @@ func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
 			if k > 0 {
 				time.Sleep(patience)
 			}
-			l.Report(core.Report{Class: core.Failure, Latency: time.Millisecond})
+			l.Report(balance.Report{Outcome: balance.OutcomeFailure, Latency: time.Millisecond})
 		}
 		if err := l.Release(); err != nil || !endpointStats(t, p, "b:1").Ejected {
 			t.Fatalf("error %v; or it is not ejected", err)
@@ -274,13 +267,13 @@ func TestEjectedServerHasAConnectionReadyThatIsGood(t *testing.T) {
 	})
 }
 
-func TestNothingIsEjectedWithoutEjecting(t *testing.T) {
+func TestNothingIsEjectedWithoutOutlierDetection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
-		l := get(t, p, core.On("a:1"))
+		p := f.pool(core.WithoutOutlierDetection())
+		l := get(t, p, core.WithEndpoint("a:1"))
 		for range 100 {
-			l.Report(core.Report{Class: core.Failure})
+			l.Report(balance.Report{Outcome: balance.OutcomeFailure})
 		}
 		if endpointStats(t, p, "a:1").Ejected {
 			t.Error("it is ejected")
@@ -292,24 +285,23 @@ func TestNothingIsEjectedWithoutEjecting(t *testing.T) {
 func TestEjectionGoesByItsParameters(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		e    core.Ejection
+		e    outlier.Config
 		want int // failures that eject
 	}{
-		{"the defaults", core.Ejection{}, 3},
-		{"nonsense", core.Ejection{Odds: -1, MaxShare: 7, Shortest: -1, Longest: -1}, 3},
-		{"quick", core.Ejection{Odds: 2}, 2}, // none at the first,
-		{"slow", core.Ejection{Odds: 1e18}, 8},
-		{"never", core.Ejection{MaxShare: 0.1}, 0},
+		{"the defaults", outlier.Config{}, 3},
+		{"quick", outlier.Config{EvidenceThreshold: 2}, 2}, // none at the first,
+		{"slow", outlier.Config{EvidenceThreshold: 1e18}, 8},
+		{"never", outlier.Config{MaxEjectionPercent: 10}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1", "b:1", "c:1")
-				p := f.pool(core.WithBalancer(core.Ejecting(core.LeastLatency(core.Latency{}), c.e)))
-				l := get(t, p, core.On("a:1"))
+				p := f.pool(core.WithOutlierDetection(c.e))
+				l := get(t, p, core.WithEndpoint("a:1"))
 				n := 0
 				for !endpointStats(t, p, "a:1").Ejected && n < 100 {
 					n++
-					l.Report(core.Report{Class: core.Failure})
+					l.Report(balance.Report{Outcome: balance.OutcomeFailure})
 					time.Sleep(patience)
 				}
 				if n != c.want && c.want != 0 || c.want == 0 && n < 100 {

@@ -12,18 +12,16 @@ import (
 // of Get and Do carry an [*Error] with the details, and match the context's
 // error too where the context ended the wait.
 var (
-	// ErrClosed: the pool is closed.
+	// ErrClosed means that the pool is closed.
 	ErrClosed = errors.New("core: pool is closed")
-	// ErrNoEndpoint: the set of endpoints is empty, was not known in time, or
+	// ErrNoEndpoint means that the set of endpoints is empty, was not known in time, or
 	// does not hold the endpoint that the call named.
 	ErrNoEndpoint = errors.New("core: no endpoint")
-	// ErrExhausted: every connection was leased and no more may be opened.
+	// ErrExhausted means that every connection was leased and no more may be opened.
 	ErrExhausted = errors.New("core: every connection is in use")
-	// ErrUnavailable: there are endpoints, and none of them could be dialed.
+	// ErrUnavailable means that there are endpoints, and none of them could be dialed.
 	ErrUnavailable = errors.New("core: no endpoint could be dialed")
-	// errEnded: a function given to Hedged has ended its goroutine.
-	errEnded = errors.New("core: the call ended its goroutine")
-	// ErrStaleLease: the lease was ended before. The connection is untouched.
+	// ErrStaleLease means that the lease was ended before. The connection is untouched.
 	ErrStaleLease = errors.New("core: the lease has ended already")
 )
 
@@ -43,12 +41,13 @@ type Error struct {
 	State State
 	// Waited is how long the call had waited for a connection.
 	Waited time.Duration
-	// Endpoints, Open, Idle, Dialing and Waiting count endpoints, their
-	// connections, and the calls that were waiting, this one included.
-	Endpoints, Open, Idle, Dialing, Waiting int
+	// counts are of endpoints, their connections, and the calls that were
+	// waiting, this one included.
+	counts struct{ endpoints, open, idle, dialing, waiting int }
 }
 
-// Error tells the kind, the cause, the counts and the last errors.
+// Error says the kind, the cause, how many endpoints, connections and waiting
+// calls there were, and the last errors.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Kind.Error())
@@ -59,7 +58,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": %v after %v", e.Cause, e.Waited.Round(time.Microsecond))
 	}
 	fmt.Fprintf(&b, "; %s, %d endpoints, %d connections open, %d idle, %d dialing, %d calls waiting",
-		e.State, e.Endpoints, e.Open, e.Idle, e.Dialing, e.Waiting)
+		e.State, e.counts.endpoints, e.counts.open, e.counts.idle, e.counts.dialing, e.counts.waiting)
 	if e.LastDial != nil {
 		fmt.Fprintf(&b, "; last dial: %v", e.LastDial)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -20,26 +21,26 @@ func TestErrorTellsKindCauseStateAndCounts(t *testing.T) {
 	}{
 		{
 			"closed",
-			core.Error{Kind: core.ErrClosed, State: core.Ready},
+			core.Error{Kind: core.ErrClosed, State: core.StateReady},
 			"core: pool is closed; ready, 0 endpoints, 0 connections open, 0 idle, 0 dialing, 0 calls waiting",
 		},
 		{
 			"out of time",
 			core.Error{
-				Kind: core.ErrExhausted, Cause: context.DeadlineExceeded, State: core.Ready,
-				Waited: 1500*time.Millisecond + 7, Endpoints: 1, Open: 2, Idle: 3, Dialing: 4, Waiting: 5,
+				Kind: core.ErrExhausted, Cause: context.DeadlineExceeded, State: core.StateReady,
+				Waited: 1500*time.Millisecond + 7,
 			},
 			"core: every connection is in use: context deadline exceeded after 1.5s; " +
-				"ready, 1 endpoints, 2 connections open, 3 idle, 4 dialing, 5 calls waiting",
+				"ready, 0 endpoints, 0 connections open, 0 idle, 0 dialing, 0 calls waiting",
 		},
 		{
 			"all at once",
 			core.Error{
 				Kind: core.ErrUnavailable, Cause: context.Canceled, LastDial: refused, LastWatch: expired,
-				Endpoint: "a:1", State: core.Stale, Endpoints: 1, Waiting: 1,
+				Endpoint: "a:1", State: core.StateStale,
 			},
 			"core: no endpoint could be dialed (wanted a:1): context canceled after 0s; " +
-				"stale, 1 endpoints, 0 connections open, 0 idle, 0 dialing, 1 calls waiting; " +
+				"stale, 0 endpoints, 0 connections open, 0 idle, 0 dialing, 0 calls waiting; " +
 				"last dial: connection refused; last watch: session expired",
 		},
 		{
@@ -92,39 +93,39 @@ func TestNamesOfStatesClassesAndEvents(t *testing.T) {
 	for _, c := range []struct {
 		got, want string
 	}{
-		{core.Pending.String(), "pending"},
-		{core.Ready.String(), "ready"},
-		{core.Empty.String(), "empty"},
-		{core.Stale.String(), "stale"},
+		{core.StatePending.String(), "pending"},
+		{core.StateReady.String(), "ready"},
+		{core.StateEmpty.String(), "empty"},
+		{core.StateStale.String(), "stale"},
 		{core.State(4).String(), "unknown state"},
 		{core.State(255).String(), "unknown state"},
 
-		{core.OK.String(), "ok"},
-		{core.Failure.String(), "failure"},
-		{core.Overload.String(), "overload"},
-		{core.Ignored.String(), "ignored"},
-		{core.Cancelled.String(), "cancelled"},
-		{core.DialFailure.String(), "dial failure"},
-		{core.Class(6).String(), "unknown class"},
-		{core.Class(255).String(), "unknown class"},
+		{balance.OutcomeOK.String(), "ok"},
+		{balance.OutcomeFailure.String(), "failure"},
+		{balance.OutcomeOverload.String(), "overload"},
+		{balance.OutcomeNeutral.String(), "neutral"},
+		{balance.OutcomeCanceled.String(), "canceled"},
+		{balance.OutcomeDialFailure.String(), "dial failure"},
+		{balance.Outcome(6).String(), "unknown outcome"},
+		{balance.Outcome(255).String(), "unknown outcome"},
 
 		{core.EventKind(0).String(), "unknown event"},
-		{core.EndpointAdded.String(), "endpoint added"},
-		{core.EndpointRemoved.String(), "endpoint removed"},
-		{core.EndpointRejected.String(), "endpoint rejected"},
-		{core.EndpointDown.String(), "endpoint down"},
-		{core.EndpointUp.String(), "endpoint up"},
-		{core.Dialed.String(), "dialed"},
-		{core.DialFailed.String(), "dial failed"},
-		{core.ConnClosed.String(), "connection closed"},
-		{core.LeaseLeaked.String(), "lease leaked"},
-		{core.StateChanged.String(), "state changed"},
-		{core.WatchLost.String(), "watch lost"},
-		{core.BalancerFailed.String(), "balancer failed"},
-		{core.EndpointEjected.String(), "endpoint ejected"},
-		{core.EndpointReadmitted.String(), "endpoint readmitted"},
-		{core.EndpointSpared.String(), "endpoint spared"},
-		{(core.BalancerFailed + 1).String(), "unknown event"},
+		{core.EventEndpointAdded.String(), "endpoint added"},
+		{core.EventEndpointRemoved.String(), "endpoint removed"},
+		{core.EventEndpointRejected.String(), "endpoint rejected"},
+		{core.EventEndpointDown.String(), "endpoint down"},
+		{core.EventEndpointUp.String(), "endpoint up"},
+		{core.EventDialed.String(), "dialed"},
+		{core.EventDialFailed.String(), "dial failed"},
+		{core.EventConnClosed.String(), "connection closed"},
+		{core.EventLeaseLeaked.String(), "lease leaked"},
+		{core.EventStateChanged.String(), "state changed"},
+		{core.EventWatchLost.String(), "watch lost"},
+		{core.EventBalancerFailed.String(), "balancer failed"},
+		{core.EventEndpointEjected.String(), "endpoint ejected"},
+		{core.EventEndpointReadmitted.String(), "endpoint readmitted"},
+		{core.EventEjectionSuppressed.String(), "ejection suppressed"},
+		{(core.EventBalancerFailed + 1).String(), "unknown event"},
 		{core.EventKind(255).String(), "unknown event"},
 	} {
 		if c.got != c.want {

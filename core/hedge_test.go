@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
 // hedger makes hedged calls, which take 10 ms unless one is told otherwise.
@@ -37,7 +38,7 @@ func newHedger(t *testing.T, opts ...core.Option) *hedger {
 }
 
 func (h *hedger) call(ctx context.Context, opts ...core.CallOption) (string, error) {
-	return core.Hedged(ctx, h.pool, func(ctx context.Context, l *link) (string, error) {
+	return core.Call(ctx, h.pool, func(ctx context.Context, l *link) (string, error) {
 		h.calls.Add(1)
 		l.use()
 		defer l.unuse()
@@ -49,7 +50,7 @@ func (h *hedger) call(ctx context.Context, opts ...core.CallOption) (string, err
 			return "", err
 		}
 		return l.server.addr, nil
-	}, opts...)
+	}, append(opts, core.Hedged())...)
 }
 
 func TestCallThatIsLateIsMadeASecondTimeOnAnotherServer(t *testing.T) {
@@ -87,7 +88,7 @@ func TestCallThatIsInTimeIsMadeOnce(t *testing.T) {
 			t.Errorf("%d calls, want 100", n)
 		}
 		h.slow.Store(int64(time.Second)) // a late one that only this server may have
-		if addr, err := h.call(t.Context(), core.On("b:1")); addr != "b:1" || err != nil || h.calls.Load() != 101 {
+		if addr, err := h.call(t.Context(), core.WithEndpoint("b:1")); addr != "b:1" || err != nil || h.calls.Load() != 101 {
 			t.Errorf("answered by %q, error %v, after %d calls", addr, err, h.calls.Load()-100)
 		}
 	})
@@ -113,10 +114,10 @@ func TestHedgedCallFailsWhenBothHave(t *testing.T) {
 		h := newHedger(t)
 		var n atomic.Int64
 		begun := time.Now()
-		_, err := core.Hedged(t.Context(), h.pool, func(ctx context.Context, _ *link) (int, error) {
+		_, err := core.Call(t.Context(), h.pool, func(ctx context.Context, _ *link) (int, error) {
 			_ = sleep(ctx, time.Duration(n.Add(1))*time.Second)
 			return 0, errBroken
-		})
+		}, core.Hedged())
 		if d := time.Since(begun); !errors.Is(err, errBroken) || n.Load() != 2 || d < 2*time.Second {
 			t.Errorf("error %v after %d calls and %v, want that of the second", err, n.Load(), d)
 		}
@@ -128,10 +129,10 @@ func TestHedgedCallEndsWithItsContext(t *testing.T) {
 		h := newHedger(t)
 		ctx := within(t, time.Second)
 		over := make(chan struct{})
-		_, err := core.Hedged(ctx, h.pool, func(context.Context, *link) (int, error) {
+		_, err := core.Call(ctx, h.pool, func(context.Context, *link) (int, error) {
 			<-over // and does not look at its context
 			return 0, nil
-		})
+		}, core.Hedged())
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
@@ -150,7 +151,7 @@ func TestPanicOfAHedgedCallIsItsCallers(t *testing.T) {
 				t.Errorf("recovered %q", v)
 			}
 		}()
-		_, _ = core.Hedged(t.Context(), h.pool, func(context.Context, *link) (int, error) { panic("in the call") })
+		_, _ = core.Call(t.Context(), h.pool, func(context.Context, *link) (int, error) { panic("in the call") }, core.Hedged())
 		t.Error("it returned")
 	})
 }
@@ -158,10 +159,10 @@ func TestPanicOfAHedgedCallIsItsCallers(t *testing.T) {
 func TestHedgedCallThatEndsItsGoroutineFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHedger(t)
-		_, err := core.Hedged(t.Context(), h.pool, func(context.Context, *link) (int, error) {
+		_, err := core.Call(t.Context(), h.pool, func(context.Context, *link) (int, error) {
 			runtime.Goexit()
 			return 0, nil
-		})
+		}, core.Hedged())
 		if err == nil {
 			t.Error("no error")
 		}
@@ -187,22 +188,26 @@ func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
 		var mu sync.Mutex
 		var asked []string
 		begun := time.Now()
-		addr, err := core.HedgedCall(t.Context(), h.pool, func(ctx context.Context, leased func(string), opts ...core.CallOption) (string, error) {
+		addr, err := retry.RunHedged(t.Context(), h.pool.Retrier(), retry.Call{}, func(ctx context.Context, a retry.Attempt) (string, retry.Result, error) {
+			var opts []core.CallOption
+			for _, addr := range a.Excluded {
+				opts = append(opts, core.WithoutEndpoint(addr))
+			}
 			l, err := h.pool.Get(ctx, opts...)
 			if err != nil {
-				return "", err
+				return "", retry.Result{Verdict: retry.VerdictNoServer}, err
 			}
 			defer func() { _ = l.Release() }()
 			addr := l.Endpoint().Addr
-			leased(addr)
+			a.Leased(addr)
 			mu.Lock()
 			asked = append(asked, addr)
 			first := len(asked) == 1
 			mu.Unlock()
 			if first {
-				return "", sleep(ctx, time.Minute)
+				return "", retry.Result{Endpoint: addr}, sleep(ctx, time.Minute)
 			}
-			return addr, nil
+			return addr, retry.Result{Endpoint: addr}, nil
 		})
 		if d := time.Since(begun); err != nil || d > 40*time.Millisecond {
 			t.Errorf("error %v, after %v", err, d)
@@ -213,4 +218,13 @@ func TestCallOfAnAdapterIsHedgedToo(t *testing.T) {
 			t.Errorf("answered by %q, asked were %q", addr, asked)
 		}
 	})
+}
+
+func TestDoCannotBeHedged(t *testing.T) {
+	p := newFleet(t, "a:1", "b:1").pool()
+	called := false
+	err := p.Do(t.Context(), func(context.Context, *link) error { called = true; return nil }, core.Hedged())
+	if err == nil || !strings.Contains(err.Error(), "use Call") || called {
+		t.Errorf("error %v, called %v", err, called)
+	}
 }

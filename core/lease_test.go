@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -92,7 +93,7 @@ func TestZeroLeaseHasEnded(t *testing.T) {
 	if l.Conn() != nil || l.Endpoint().Addr != "" {
 		t.Error("the zero lease has a connection or an endpoint")
 	}
-	l.Report(core.Report{})
+	l.Report(balance.Report{})
 	if err := l.Release(); !errors.Is(err, core.ErrStaleLease) {
 		t.Errorf("release: %v", err)
 	}
@@ -122,11 +123,11 @@ func TestReportReachesThePickerWhileTheLeaseLasts(t *testing.T) {
 		p := f.pool(core.WithBalancer(b))
 		l := get(t, p)
 		time.Sleep(time.Second)
-		l.Report(core.Report{Class: core.Overload, Latency: 3, Load: 0.5, At: 99})
+		l.Report(balance.Report{Outcome: balance.OutcomeOverload, Latency: 3, Load: 0.5, At: 99})
 		release(t, l)
-		l.Report(core.Report{Class: core.Failure})
+		l.Report(balance.Report{Outcome: balance.OutcomeFailure})
 		got := b.told()
-		want := core.Report{Class: core.Overload, Latency: 3, Load: 0.5, At: time.Second}
+		want := balance.Report{Outcome: balance.OutcomeOverload, Latency: 3, Load: 0.5, At: time.Second}
 		if len(got) != 1 || got[0] != want {
 			t.Errorf("reports %+v, want %+v alone", got, want)
 		}
@@ -154,7 +155,7 @@ func TestDiscardedConnectionIsClosedAndNotLeasedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		j := new(journal)
-		p := f.pool(core.WithObserver(j))
+		p := f.pool(core.WithObserver(j.Observe))
 		l := get(t, p)
 		broken := l.Conn()
 		broken.unuse()
@@ -164,7 +165,7 @@ func TestDiscardedConnectionIsClosedAndNotLeasedAgain(t *testing.T) {
 		}
 		synctest.Wait()
 		f.wantCounts(1, 1)
-		if ev := j.of(core.ConnClosed); len(ev) != 1 || !errors.Is(ev[0].Err, cause) || ev[0].Endpoint != "a:1" {
+		if ev := j.of(core.EventConnClosed); len(ev) != 1 || !errors.Is(ev[0].Err, cause) || ev[0].Endpoint != "a:1" {
 			t.Errorf("events %+v, want one with the cause and the endpoint", ev)
 		}
 		l = get(t, p)
@@ -195,9 +196,9 @@ func TestConnectionBrokenByItsServerTakesTheIdleOnesWithIt(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1", "b:1")
 				p := f.pool()
-				warm(t, p, 4, core.On("a:1"))
-				warm(t, p, 4, core.On("b:1"))
-				two := getMany(t, p, 2, core.On("a:1"))
+				warm(t, p, 4, core.WithEndpoint("a:1"))
+				warm(t, p, 4, core.WithEndpoint("b:1"))
+				two := getMany(t, p, 2, core.WithEndpoint("a:1"))
 				two[0].Conn().unuse()
 				if err := two[0].Discard(c.cause); err != nil {
 					t.Fatal(err)
@@ -223,7 +224,7 @@ func TestSharedConnectionServesSoManyCallersAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		f.most = 2
-		p := f.pool(core.MaxActive(2), core.Share(3))
+		p := f.pool(core.MaxActive(2), core.MaxConcurrentCalls(3))
 		var all []core.Lease[*link]
 		per := map[*link]int{}
 		for range 6 {
@@ -269,7 +270,7 @@ func TestSharedConnectionIsClosedWhenItsLastLeaseEnds(t *testing.T) {
 		t.Run(cause.Error(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1")
-				p := f.pool(core.MaxActive(2), core.Share(4))
+				p := f.pool(core.MaxActive(2), core.MaxConcurrentCalls(4))
 				var l [3]core.Lease[*link]
 				for i := range l {
 					var err error

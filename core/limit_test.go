@@ -12,6 +12,8 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
+// In another pool each call that timed out left a dial behind, and the next
+// began one more.
 func TestCallsThatGiveUpDoNotSnowballIntoConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
@@ -60,7 +62,7 @@ func TestOneCallOpensOneConnection(t *testing.T) {
 func TestCallThatLooksAgainWhileItsConnectionLandsOpensNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.pool(core.WithObserver(slowToSeeDials{}))
+		p := f.pool(core.WithObserver(slowToSeeDials{}.Observe))
 		waiting := background(t.Context(), p)
 		time.Sleep(50 * time.Millisecond)
 		f.report("a:1", "b:1") // makes all calls look again
@@ -75,7 +77,7 @@ func TestCallThatLooksAgainWhileItsConnectionLandsOpensNoOther(t *testing.T) {
 type slowToSeeDials struct{}
 
 func (slowToSeeDials) Observe(ev core.Event) {
-	if ev.Kind == core.Dialed {
+	if ev.Kind == core.EventDialed {
 		time.Sleep(200 * time.Millisecond)
 	}
 }
@@ -84,7 +86,7 @@ func TestBurstOpensNoMoreConnectionsThanItHasCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		f.server("a:1").dialed(slow(100 * time.Millisecond))
-		p := f.pool(core.MaxDialing(4))
+		p := f.pool(core.MaxConcurrentDials(4))
 		begun := time.Now()
 		var wg sync.WaitGroup
 		for range 10 {
@@ -102,11 +104,12 @@ func TestBurstOpensNoMoreConnectionsThanItHasCalls(t *testing.T) {
 	})
 }
 
+// A burst that ends while the dials run needs no connection for each call.
 func TestBurstReusesWhatComesBackMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		f.server("a:1").dialed(slow(100 * time.Millisecond))
-		p := f.pool(core.MaxActive(50), core.MaxDialing(2))
+		p := f.pool(core.MaxActive(50), core.MaxConcurrentDials(2))
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { use(t, p, time.Millisecond) })
@@ -122,11 +125,11 @@ func TestBurstReusesWhatComesBackMeanwhile(t *testing.T) {
 func TestMaxDialingIsPerEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.MaxDialing(3))
+		p := f.pool(core.MaxConcurrentDials(3))
 		for _, e := range f.first {
 			f.server(e.Addr).dialed(slow(time.Second))
 			for range 20 {
-				background(within(t, 10*time.Millisecond), p, core.On(e.Addr))
+				background(within(t, 10*time.Millisecond), p, core.WithEndpoint(e.Addr))
 			}
 		}
 		synctest.Wait()
@@ -223,11 +226,11 @@ func TestIdleConnectionMakesRoomForACallElsewhereWhenTheTotalIsUsedUp(t *testing
 				f := newFleet(t, "a:1", "b:1")
 				f.mostTotal = 1
 				p := f.pool(append(opts, core.MaxTotal(1))...)
-				l := get(t, p, core.On("a:1"))
+				l := get(t, p, core.WithEndpoint("a:1"))
 				if idle {
 					release(t, l)
 				}
-				onB := background(t.Context(), p, core.On("b:1"))
+				onB := background(t.Context(), p, core.WithEndpoint("b:1"))
 				synctest.Wait()
 				if !idle {
 					waits(t, onB)
@@ -251,9 +254,9 @@ func TestMinIdleGivesWayToTheTotal(t *testing.T) {
 		p := f.pool(core.MinIdle(2), core.MaxTotal(4))
 		time.Sleep(time.Minute)
 		f.wantCounts(4, 0)
-		release(t, getMany(t, p, 2, core.On("a:1"))...)
-		release(t, getMany(t, p, 2, core.On("b:1"))...)
-		release(t, getMany(t, p, 2, core.On("c:1"))...)
+		release(t, getMany(t, p, 2, core.WithEndpoint("a:1"))...)
+		release(t, getMany(t, p, 2, core.WithEndpoint("b:1"))...)
+		release(t, getMany(t, p, 2, core.WithEndpoint("c:1"))...)
 	})
 }
 
@@ -262,7 +265,7 @@ func TestConnectionReleasedBeyondMaxIdleIsClosed(t *testing.T) {
 		t.Run(fmt.Sprint(share), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1")
-				p := f.pool(core.MaxIdle(2), core.MaxActive(6), core.Share(share))
+				p := f.pool(core.MaxIdle(2), core.MaxActive(6), core.MaxConcurrentCalls(share))
 				var all []core.Lease[*link]
 				for range 6 * share {
 					l, err := p.Get(t.Context())
@@ -292,7 +295,7 @@ func TestConnectionReleasedBeyondMaxIdleIsClosed(t *testing.T) {
 func TestSharedConnectionInUseIsNotSurplus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.pool(core.MaxIdle(1), core.MaxActive(3), core.Share(2))
+		p := f.pool(core.MaxIdle(1), core.MaxActive(3), core.MaxConcurrentCalls(2))
 		kept, others := map[*link]core.Lease[*link]{}, []core.Lease[*link]{}
 		for range 6 {
 			l, err := p.Get(t.Context())
@@ -337,15 +340,15 @@ func TestSharedConnectionInUseIsNotSurplus(t *testing.T) {
 func TestSharedConnectionInUseIsNotClosedToMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.MaxTotal(1), core.Share(2))
-		onA, err := p.Get(t.Context(), core.On("a:1"))
+		p := f.pool(core.MaxTotal(1), core.MaxConcurrentCalls(2))
+		onA, err := p.Get(t.Context(), core.WithEndpoint("a:1"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		onA.Conn().shared = true
-		onB := background(t.Context(), p, core.On("b:1"))
+		onB := background(t.Context(), p, core.WithEndpoint("b:1"))
 		synctest.Wait()
-		another := background(t.Context(), p, core.On("a:1"))
+		another := background(t.Context(), p, core.WithEndpoint("a:1"))
 		synctest.Wait()
 		release(t, served(t, another)) // it is shared still
 		synctest.Wait()

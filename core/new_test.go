@@ -26,8 +26,8 @@ func mistakes() []mistake {
 		one(core.MaxActive(0), "MaxActive(0): must be at least 1"),
 		one(core.MaxActive(-1), "MaxActive(-1): must be at least 1"),
 		one(core.MaxActive(math.MinInt), "MaxActive(-9223372036854775808): must be at least 1"),
-		one(core.MaxActive(16384), "MaxActive(16384) times Share(1): more than 16383 callers at once"),
-		one(core.MaxActive(math.MaxInt), "MaxActive(9223372036854775807) times Share(1): more than 16383"),
+		one(core.MaxActive(16384), "MaxActive(16384) times MaxConcurrentCalls(1): more than 16383 callers at once"),
+		one(core.MaxActive(math.MaxInt), "MaxActive(9223372036854775807) times MaxConcurrentCalls(1): more than 16383"),
 		one(core.MaxTotal(-1), "MaxTotal(-1): must not be negative"),
 		one(core.MaxTotal(math.MinInt), "MaxTotal(-9223372036854775808): must not be negative"),
 		one(core.MinIdle(-1), "MinIdle(-1): must not be negative"),
@@ -38,24 +38,23 @@ func mistakes() []mistake {
 		one(core.IdleTimeout(-1), "IdleTimeout(-1ns): must not be negative"),
 		one(core.IdleTimeout(math.MinInt64), "IdleTimeout(-2562047h47m16.854775808s): must not be negative"),
 		one(core.MaxLifetime(-time.Second), "MaxLifetime(-1s): must not be negative"),
-		one(core.HealthInterval(-time.Second), "HealthInterval(-1s): must not be negative"),
+		one(core.HealthCheckInterval(-time.Second), "HealthCheckInterval(-1s): must not be negative"),
 		one(core.DrainTimeout(-time.Second), "DrainTimeout(-1s): must not be negative"),
-		one(core.ShrinkGrace(-time.Second), "ShrinkGrace(-1s): must not be negative"),
-		one(core.LeakAfter(-time.Second), "LeakAfter(-1s): must not be negative"),
+		one(core.RemovalGrace(-time.Second), "RemovalGrace(-1s): must not be negative"),
+		one(core.LeakDetectionThreshold(-time.Second), "LeakDetectionThreshold(-1s): must not be negative"),
 		one(core.DialTimeout(0), "DialTimeout(0s): must be above zero"),
 		one(core.DialTimeout(-1), "DialTimeout(-1ns): must be above zero"),
-		one(core.MaxDialing(0), "MaxDialing(0): must be at least 1"),
-		one(core.MaxDialing(-1), "MaxDialing(-1): must be at least 1"),
-		one(core.Share(0), "Share(0): must be at least 1"),
-		one(core.Share(-1), "Share(-1): must be at least 1"),
-		one(core.Share(512), "MaxActive(64) times Share(512): more than 16383"),
-		one(core.Share(math.MaxInt), "MaxActive(64) times Share(9223372036854775807): more than 16383"),
+		one(core.MaxConcurrentDials(0), "MaxConcurrentDials(0): must be at least 1"),
+		one(core.MaxConcurrentDials(-1), "MaxConcurrentDials(-1): must be at least 1"),
+		one(core.MaxConcurrentCalls(0), "MaxConcurrentCalls(0): must be at least 1"),
+		one(core.MaxConcurrentCalls(-1), "MaxConcurrentCalls(-1): must be at least 1"),
+		one(core.MaxConcurrentCalls(512), "MaxActive(64) times MaxConcurrentCalls(512): more than 16383"),
+		one(core.MaxConcurrentCalls(math.MaxInt), "MaxActive(64) times MaxConcurrentCalls(9223372036854775807): more than 16383"),
 		// A product that overflows to zero, and one to a negative number.
-		{[]core.Option{core.MaxActive(1 << 32), core.Share(1 << 32)}, "times Share(4294967296): more than 16383"},
-		{[]core.Option{core.MaxActive(1 << 62), core.Share(2)}, "times Share(2): more than 16383"},
+		{[]core.Option{core.MaxActive(1 << 32), core.MaxConcurrentCalls(1 << 32)}, "times MaxConcurrentCalls(4294967296): more than 16383"},
+		{[]core.Option{core.MaxActive(1 << 62), core.MaxConcurrentCalls(2)}, "times MaxConcurrentCalls(2): more than 16383"},
 		one(core.WithBalancer(nil), "WithBalancer(nil): a balancer is needed"),
 		one(core.WithBalancer((*pointerBalancer)(nil)), "WithBalancer(nil): a balancer is needed"),
-		one(core.WithObserver((*journal)(nil)), "WithObserver: the observer is a nil pointer"),
 		one(core.WithClassifier(nil), "WithClassifier(nil): a classifier is needed"),
 		one(nil, "option 1 is nil"),
 	}
@@ -76,13 +75,13 @@ func TestNewNamesEachWrongOption(t *testing.T) {
 func TestNewNamesEveryMistakeAtOnce(t *testing.T) {
 	opts := []core.Option{
 		nil, core.MaxActive(0), core.MaxTotal(-2), core.MinIdle(-3), core.MaxIdle(-4), core.IdleTimeout(-5),
-		core.MaxLifetime(-6), core.HealthInterval(-7), core.DialTimeout(-8), core.MaxDialing(-9), core.DrainTimeout(-10),
-		core.ShrinkGrace(-11), core.Share(-12), core.LeakAfter(-13), core.WithBalancer(nil), core.WithClassifier(nil), nil,
+		core.MaxLifetime(-6), core.HealthCheckInterval(-7), core.DialTimeout(-8), core.MaxConcurrentDials(-9), core.DrainTimeout(-10),
+		core.RemovalGrace(-11), core.MaxConcurrentCalls(-12), core.LeakDetectionThreshold(-13), core.WithBalancer(nil), core.WithClassifier(nil), nil,
 	}
 	wantRefusal(t, nil, core.DialFunc[*link](nil), opts,
 		"option 1 is nil", "MaxActive(0)", "MaxTotal(-2)", "MinIdle(-3)", "MaxIdle(-4)", "IdleTimeout(-5ns)",
-		"MaxLifetime(-6ns)", "HealthInterval(-7ns)", "DialTimeout(-8ns)", "MaxDialing(-9)", "DrainTimeout(-10ns)",
-		"ShrinkGrace(-11ns)", "Share(-12)", "LeakAfter(-13ns)", "WithBalancer(nil)", "WithClassifier(nil)", "option 17 is nil",
+		"MaxLifetime(-6ns)", "HealthCheckInterval(-7ns)", "DialTimeout(-8ns)", "MaxConcurrentDials(-9)", "DrainTimeout(-10ns)",
+		"RemovalGrace(-11ns)", "MaxConcurrentCalls(-12)", "LeakDetectionThreshold(-13ns)", "WithBalancer(nil)", "WithClassifier(nil)", "option 17 is nil",
 		"the watcher is nil", "the dialer is nil")
 }
 
@@ -205,7 +204,7 @@ func TestNewReturnsAtOnceWhateverTheWatcherDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if st := p.Stats(); st.State != core.Pending || len(st.Endpoints) != 0 {
+		if st := p.Stats(); st.State != core.StatePending || len(st.Endpoints) != 0 {
 			t.Errorf("a new pool is %v with %d endpoints", st.State, len(st.Endpoints))
 		}
 		f.wantCounts(0, 0)
@@ -227,21 +226,21 @@ func TestLargestValuesOfTheOptionsAreValuesLikeOthers(t *testing.T) {
 		{"MaxTotal", []core.Option{core.MaxTotal(math.MaxInt)}},
 		{"MinIdle", []core.Option{core.MaxActive(100), core.MinIdle(100), core.MaxIdle(100)}},
 		{"MaxIdle", []core.Option{core.MaxIdle(math.MaxInt)}},
-		{"MaxIdle of shared connections", []core.Option{core.MaxIdle(math.MaxInt), core.Share(2)}},
-		{"MaxIdle of much shared connections", []core.Option{core.MaxIdle(math.MaxInt/4 + 1), core.Share(4)}},
-		{"MaxDialing", []core.Option{core.MaxDialing(math.MaxInt)}},
-		{"Share", []core.Option{core.MaxActive(1), core.Share(16383)}},
+		{"MaxIdle of shared connections", []core.Option{core.MaxIdle(math.MaxInt), core.MaxConcurrentCalls(2)}},
+		{"MaxIdle of much shared connections", []core.Option{core.MaxIdle(math.MaxInt/4 + 1), core.MaxConcurrentCalls(4)}},
+		{"MaxConcurrentDials", []core.Option{core.MaxConcurrentDials(math.MaxInt)}},
+		{"MaxConcurrentCalls", []core.Option{core.MaxActive(1), core.MaxConcurrentCalls(16383)}},
 		{"IdleTimeout", []core.Option{core.IdleTimeout(forever)}},
 		{"MaxLifetime", []core.Option{core.MaxLifetime(forever)}},
-		{"CheckAfter", []core.Option{core.CheckAfter(forever)}},
-		{"CheckAfter never", []core.Option{core.CheckAfter(math.MinInt64)}},
-		{"HealthInterval", []core.Option{core.HealthInterval(forever)}},
+		{"ValidateAfterIdle", []core.Option{core.ValidateAfterIdle(forever)}},
+		{"CheckAfter never", []core.Option{core.ValidateAfterIdle(math.MinInt64)}},
+		{"HealthCheckInterval", []core.Option{core.HealthCheckInterval(forever)}},
 		{"DialTimeout", []core.Option{core.DialTimeout(forever)}},
 		{"DrainTimeout", []core.Option{core.DrainTimeout(forever)}},
-		{"ShrinkGrace", []core.Option{core.ShrinkGrace(forever)}},
-		{"LeakAfter", []core.Option{core.LeakAfter(forever)}},
+		{"RemovalGrace", []core.Option{core.RemovalGrace(forever)}},
+		{"LeakDetectionThreshold", []core.Option{core.LeakDetectionThreshold(forever)}},
 		{"no observer", []core.Option{core.WithObserver(nil)}},
-		{"none, but by name", []core.Option{core.MaxTotal(0), core.MinIdle(0), core.MaxIdle(0), core.MaxLifetime(0), core.LeakAfter(0)}},
+		{"none, but by name", []core.Option{core.MaxTotal(0), core.MinIdle(0), core.MaxIdle(0), core.MaxLifetime(0), core.LeakDetectionThreshold(0)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -274,11 +273,11 @@ func TestSmallestTimesOfTheOptionsAreTimesLikeOthers(t *testing.T) {
 	}{
 		{"IdleTimeout", core.IdleTimeout(1)},
 		{"MaxLifetime", core.MaxLifetime(1)},
-		{"CheckAfter", core.CheckAfter(1)},
-		{"HealthInterval", core.HealthInterval(1)},
+		{"ValidateAfterIdle", core.ValidateAfterIdle(1)},
+		{"HealthCheckInterval", core.HealthCheckInterval(1)},
 		{"DrainTimeout", core.DrainTimeout(1)},
-		{"ShrinkGrace", core.ShrinkGrace(1)},
-		{"LeakAfter", core.LeakAfter(1)},
+		{"RemovalGrace", core.RemovalGrace(1)},
+		{"LeakDetectionThreshold", core.LeakDetectionThreshold(1)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -3,195 +3,287 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
-	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
+	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
-// Option sets one parameter of a pool. All of them are checked by [New].
+// Option sets one parameter of a pool. [New] checks all of them. Those that say
+// so can also change while the pool runs, by [Pool.Set].
 type Option func(*config)
 
+// settings are the parameters that can change while the pool runs. Zero
+// durations are off.
+type settings struct {
+	maxActive, maxTotal, minIdle, maxIdle int
+	maxDials                              int
+	share                                 int // callers per connection; does not change
+	dialTimeout, idleTimeout, maxLifetime time.Duration
+	validateAfterIdle                     time.Duration // negative: never
+	healthInterval, leakThreshold         time.Duration
+	drainTimeout                          time.Duration
+}
+
+// config is all parameters.
 type config struct {
-	sub          subpool.Config
-	maxTotal     int
-	drainTimeout time.Duration
-	shrinkGrace  time.Duration
-	balancer     Balancer
-	observer     Observer
-	classify     Classifier
+	settings
+	removalGrace time.Duration
+	balancer     balance.Balancer // nil: the default
+	outliers     *outlier.Config  // nil: none
+	observers    []func(Event)
+	classify     func(error) balance.Outcome
+	// fixed names the options given that cannot change while the pool runs.
+	fixed []string
+	// wrong are options that make no sense by themselves.
+	wrong []error
 }
 
 func defaults() config {
 	return config{
-		sub: subpool.Config{
-			MaxActive:      64,
-			Share:          1,
-			MaxDialing:     4,
-			DialTimeout:    5 * time.Second,
-			IdleTimeout:    5 * time.Minute,
-			CheckAfter:     time.Second,
-			HealthInterval: 30 * time.Second,
+		settings: settings{
+			maxActive: 64, maxDials: 4, dialTimeout: 5 * time.Second, idleTimeout: 5 * time.Minute,
+			validateAfterIdle: time.Second, healthInterval: 30 * time.Second, drainTimeout: 30 * time.Second,
 		},
-		drainTimeout: 30 * time.Second,
-		shrinkGrace:  30 * time.Second,
-		balancer:     Ejecting(LeastLatency(Latency{}), Ejection{}),
-		classify:     classify,
+		removalGrace: 30 * time.Second,
+		outliers:     &outlier.Config{},
 	}
 }
 
 // MaxActive bounds the connections per endpoint, whether leased, idle, being
-// dialed or being closed. The default is 64.
-func MaxActive(n int) Option { return func(c *config) { c.sub.MaxActive = n } }
+// dialed or being closed. The default is 64. It can change while the pool runs.
+func MaxActive(n int) Option { return func(c *config) { c.maxActive = n } }
 
 // MaxTotal bounds the connections of the whole pool. The default, 0, is no
-// bound besides MaxActive.
+// bound besides MaxActive. It can change while the pool runs.
 func MaxTotal(n int) Option { return func(c *config) { c.maxTotal = n } }
 
 // MinIdle connections per endpoint are opened ahead of demand and replaced at
 // once when they are leased or lost, within the other bounds. The default is 0.
-func MinIdle(n int) Option { return func(c *config) { c.sub.MinIdle = n } }
+// It can change while the pool runs.
+func MinIdle(n int) Option { return func(c *config) { c.minIdle = n } }
 
 // MaxIdle bounds the idle connections per endpoint: one more that is released
-// is closed instead; with [Share] above 1, within a second or so. The default,
-// 0, is no bound.
-func MaxIdle(n int) Option { return func(c *config) { c.sub.MaxIdle = n } }
+// is closed instead; with [MaxConcurrentCalls] above 1, within a second or so.
+// The default, 0, is no bound. It can change while the pool runs.
+func MaxIdle(n int) Option { return func(c *config) { c.maxIdle = n } }
 
 // IdleTimeout closes connections that were idle for d, to within a second and
-// never too early, down to MinIdle. The default is 5 minutes; 0 is never.
-func IdleTimeout(d time.Duration) Option { return func(c *config) { c.sub.IdleTimeout = d } }
+// never too early, down to MinIdle. The default is 5 minutes; 0 is never. It
+// can change while the pool runs.
+func IdleTimeout(d time.Duration) Option { return func(c *config) { c.idleTimeout = d } }
 
 // MaxLifetime closes connections d after they were opened, less a jitter of up
 // to a tenth drawn once per connection; a leased one when its lease ends. The
-// default, 0, is never.
-func MaxLifetime(d time.Duration) Option { return func(c *config) { c.sub.MaxLifetime = d } }
+// default, 0, is never. It can change while the pool runs, for connections that
+// are opened from then on.
+func MaxLifetime(d time.Duration) Option { return func(c *config) { c.maxLifetime = d } }
 
-// CheckAfter is the idle time, to within a second, after which a connection
-// that is a [Peeker] or [HealthChecker] is checked before it is leased. The
-// default is one second; 0 is every time; negative is never.
-func CheckAfter(d time.Duration) Option { return func(c *config) { c.sub.CheckAfter = d } }
+// ValidateAfterIdle is the idle time, to within a second, after which a
+// connection that is a [Peeker] or [HealthChecker] is checked before it is
+// leased. The default is one second; 0 is every time; negative is never. It can
+// change while the pool runs.
+func ValidateAfterIdle(d time.Duration) Option { return func(c *config) { c.validateAfterIdle = d } }
 
-// HealthInterval is the time between two background checks of an idle
+// HealthCheckInterval is the time between two background checks of an idle
 // connection that is a [HealthChecker]; each may take as long as a dial. The
-// default is 30 seconds; 0 is never.
-func HealthInterval(d time.Duration) Option { return func(c *config) { c.sub.HealthInterval = d } }
+// default is 30 seconds; 0 is never. It can change while the pool runs.
+func HealthCheckInterval(d time.Duration) Option { return func(c *config) { c.healthInterval = d } }
 
 // DialTimeout bounds one attempt to open a connection. The default is 5
-// seconds. It must be above zero.
-func DialTimeout(d time.Duration) Option { return func(c *config) { c.sub.DialTimeout = d } }
+// seconds. It must be above zero. It can change while the pool runs.
+func DialTimeout(d time.Duration) Option { return func(c *config) { c.dialTimeout = d } }
 
-// MaxDialing bounds the dials under way at once per endpoint. The default is 4.
-func MaxDialing(n int) Option { return func(c *config) { c.sub.MaxDialing = n } }
+// MaxConcurrentDials bounds the dials under way at once per endpoint. The
+// default is 4. It can change while the pool runs.
+func MaxConcurrentDials(n int) Option { return func(c *config) { c.maxDials = n } }
 
 // DrainTimeout is how long connections of an endpoint that left the set may
 // stay leased; then they are closed while in use. The default is 30 seconds; 0
-// is at once.
+// is at once. It can change while the pool runs, for endpoints that leave from
+// then on.
 func DrainTimeout(d time.Duration) Option { return func(c *config) { c.drainTimeout = d } }
 
-// ShrinkGrace is how long endpoints are kept that vanish when more than half
-// of the set vanishes at once, an empty report included: the registry is
-// doubted, and servers that are really gone fail to be dialed. The default is
-// 30 seconds; 0 is not at all.
-func ShrinkGrace(d time.Duration) Option { return func(c *config) { c.shrinkGrace = d } }
+// LeakDetectionThreshold makes the pool record where each lease is taken, which
+// costs about a microsecond, and report those older than d as
+// [EventLeaseLeaked], to within a second and once each. The default, 0, is off.
+// It can change while the pool runs.
+func LeakDetectionThreshold(d time.Duration) Option { return func(c *config) { c.leakThreshold = d } }
 
-// Share lets up to n callers lease one connection at the same time, for
-// multiplexed protocols. Peek and Health of such connections must be safe to
-// call beside calls. The default is 1.
-func Share(n int) Option { return func(c *config) { c.sub.Share = n } }
+// RemovalGrace is how long endpoints are kept that vanish when more than half
+// of the set vanishes at once, an empty report included: the pool doubts the
+// registry, and servers that are really gone fail to be dialed. A set that the
+// program itself has set, as static.List.Set does, counts at once. The default
+// is 30 seconds; 0 is not at all.
+func RemovalGrace(d time.Duration) Option {
+	return fixed("RemovalGrace", func(c *config) { c.removalGrace = d })
+}
 
-// LeakAfter makes the pool record where each lease is taken, which costs about
-// a microsecond, and report those older than d as [LeaseLeaked], to within a
-// second and once each. The default, 0, is off.
-func LeakAfter(d time.Duration) Option { return func(c *config) { c.sub.LeakAfter = d } }
+// MaxConcurrentCalls lets up to n callers lease one connection at the same time,
+// for multiplexed protocols. Peek and Health of such connections must be safe to
+// call beside calls. The default is what the dialer says, see [Dialer], and else
+// 1.
+func MaxConcurrentCalls(n int) Option {
+	return fixed("MaxConcurrentCalls", func(c *config) {
+		if c.share = n; n < 1 {
+			c.wrong = append(c.wrong, fmt.Errorf("core: MaxConcurrentCalls(%d): must be at least 1", n))
+		}
+	})
+}
 
 // WithBalancer sets how the endpoint of a call is chosen. The default is
-// [LeastLatency], with bad servers ejected: Ejecting(LeastLatency(Latency{}),
-// Ejection{}).
-func WithBalancer(b Balancer) Option { return func(c *config) { c.balancer = b } }
+// balance.LeastLatency. Outlier detection works with any balancer.
+func WithBalancer(b balance.Balancer) Option {
+	return fixed("WithBalancer", func(c *config) {
+		if c.balancer = b; isNil(b) {
+			c.wrong = append(c.wrong, errors.New("core: WithBalancer(nil): a balancer is needed"))
+		}
+	})
+}
 
-// WithObserver sets who is told of the pool's events; nil is nobody.
-func WithObserver(o Observer) Option { return func(c *config) { c.observer = o } }
+// WithOutlierDetection sets the parameters of outlier detection, which takes
+// endpoints out of service whose calls fail while those of the others do not.
+// It is on by default, with the zero Config.
+func WithOutlierDetection(o outlier.Config) Option {
+	return fixed("WithOutlierDetection", func(c *config) { c.outliers = &o })
+}
 
-// WithClassifier sets what an error of a call tells about its server. By
-// default nil is [OK], an error that is context.Canceled is [Cancelled], and
-// any other is [Failure].
-func WithClassifier(f Classifier) Option { return func(c *config) { c.classify = f } }
+// WithoutOutlierDetection switches outlier detection off.
+func WithoutOutlierDetection() Option {
+	return fixed("WithoutOutlierDetection", func(c *config) { c.outliers = nil })
+}
+
+// WithObserver adds a receiver of the pool's events; nil is none. f is called
+// synchronously, never under a lock, from the goroutine where the event happened,
+// so it must be quick and safe for concurrent use. A panic in it is recovered and
+// dropped.
+func WithObserver(f func(Event)) Option {
+	return fixed("WithObserver", func(c *config) {
+		if f != nil {
+			c.observers = append(c.observers, f)
+		}
+	})
+}
+
+// WithClassifier sets what the error of a call, which may be nil, says about its
+// server, in place of the dialer's own classifier. f must be safe for concurrent
+// use; a panic in it counts as a failure. The default, where the dialer has none,
+// is [Classify].
+func WithClassifier(f func(error) balance.Outcome) Option {
+	return fixed("WithClassifier", func(c *config) {
+		if c.classify = f; f == nil {
+			c.wrong = append(c.wrong, errors.New("core: WithClassifier(nil): a classifier is needed"))
+		}
+	})
+}
+
+// fixed is an option that cannot change while the pool runs.
+func fixed(name string, set Option) Option {
+	return func(c *config) {
+		c.fixed = append(c.fixed, name)
+		set(c)
+	}
+}
+
+// apply applies the options.
+func (c *config) apply(opts []Option) error {
+	var errs []error
+	for i, o := range opts {
+		if o == nil {
+			errs = append(errs, fmt.Errorf("core: option %d is nil", i+1))
+			continue
+		}
+		o(c)
+	}
+	return errors.Join(errs...)
+}
+
+// adopt takes from a dialer what the options leave open.
+func (c *config) adopt(dialer any) {
+	if d, ok := dialer.(interface{ MaxConcurrentCalls() int }); ok && c.share == 0 && !isNil(d) {
+		c.share = d.MaxConcurrentCalls()
+	}
+	if d, ok := dialer.(interface {
+		Classify(err error) balance.Outcome
+	}); ok && c.classify == nil && !isNil(d) {
+		c.classify = d.Classify
+	}
+	if c.classify == nil {
+		c.classify = Classify
+	}
+	c.share = max(c.share, 1)
+}
 
 // validate reports every mistake at once.
 func (c *config) validate() error {
+	errs := []error{errors.Join(c.wrong...), c.settings.validate()}
+	if c.removalGrace < 0 {
+		errs = append(errs, fmt.Errorf("core: RemovalGrace(%v): must not be negative", c.removalGrace))
+	}
+	if !isNil(c.balancer) {
+		errs = append(errs, usable("balancer", c.balancer))
+	}
+	if c.outliers != nil {
+		if err := c.outliers.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("core: %w", err))
+		}
+	}
+	if slices.Contains(c.fixed, "WithOutlierDetection") && slices.Contains(c.fixed, "WithoutOutlierDetection") {
+		errs = append(errs, errors.New("core: WithOutlierDetection and WithoutOutlierDetection contradict each other"))
+	}
+	return errors.Join(errs...)
+}
+
+// validate reports every mistake at once.
+func (s *settings) validate() error {
 	var errs []error
 	bad := func(wrong bool, format string, args ...any) {
 		if wrong {
 			errs = append(errs, fmt.Errorf("core: "+format, args...))
 		}
 	}
-	s := &c.sub
-	bad(s.MaxActive < 1, "MaxActive(%d): must be at least 1", s.MaxActive)
-	bad(s.Share < 1, "Share(%d): must be at least 1", s.Share)
-	bad(s.MaxActive > slots.Max || s.Share > slots.Max || s.MaxActive*s.Share > slots.Max,
-		"MaxActive(%d) times Share(%d): more than %d callers at once per endpoint", s.MaxActive, s.Share, slots.Max)
-	bad(c.maxTotal < 0, "MaxTotal(%d): must not be negative", c.maxTotal)
-	bad(s.MinIdle < 0, "MinIdle(%d): must not be negative", s.MinIdle)
-	bad(s.MinIdle > s.MaxActive, "MinIdle(%d): more than MaxActive(%d)", s.MinIdle, s.MaxActive)
-	bad(s.MaxIdle < 0, "MaxIdle(%d): must not be negative", s.MaxIdle)
-	bad(s.MaxIdle > 0 && s.MinIdle > s.MaxIdle, "MinIdle(%d): more than MaxIdle(%d)", s.MinIdle, s.MaxIdle)
-	bad(s.MaxDialing < 1, "MaxDialing(%d): must be at least 1", s.MaxDialing)
-	bad(s.DialTimeout <= 0, "DialTimeout(%v): must be above zero", s.DialTimeout)
+	bad(s.maxActive < 1, "MaxActive(%d): must be at least 1", s.maxActive)
+	bad(s.maxActive > slots.Max || s.share > slots.Max || s.maxActive*s.share > slots.Max,
+		"MaxActive(%d) times MaxConcurrentCalls(%d): more than %d callers at once per endpoint", s.maxActive, s.share, slots.Max)
+	bad(s.maxTotal < 0, "MaxTotal(%d): must not be negative", s.maxTotal)
+	bad(s.minIdle < 0, "MinIdle(%d): must not be negative", s.minIdle)
+	bad(s.minIdle > s.maxActive, "MinIdle(%d): more than MaxActive(%d)", s.minIdle, s.maxActive)
+	bad(s.maxIdle < 0, "MaxIdle(%d): must not be negative", s.maxIdle)
+	bad(s.maxIdle > 0 && s.minIdle > s.maxIdle, "MinIdle(%d): more than MaxIdle(%d)", s.minIdle, s.maxIdle)
+	bad(s.maxDials < 1, "MaxConcurrentDials(%d): must be at least 1", s.maxDials)
+	bad(s.dialTimeout <= 0, "DialTimeout(%v): must be above zero", s.dialTimeout)
 	for _, d := range []struct {
 		name string
 		d    time.Duration
 	}{
-		{"IdleTimeout", s.IdleTimeout},
-		{"MaxLifetime", s.MaxLifetime},
-		{"HealthInterval", s.HealthInterval},
-		{"DrainTimeout", c.drainTimeout},
-		{"ShrinkGrace", c.shrinkGrace},
-		{"LeakAfter", s.LeakAfter},
+		{"IdleTimeout", s.idleTimeout},
+		{"MaxLifetime", s.maxLifetime},
+		{"HealthCheckInterval", s.healthInterval},
+		{"DrainTimeout", s.drainTimeout},
+		{"LeakDetectionThreshold", s.leakThreshold},
 	} {
 		bad(d.d < 0, "%s(%v): must not be negative", d.name, d.d)
 	}
-	bad(isNil(c.balancer), "WithBalancer(nil): a balancer is needed")
-	bad(c.observer != nil && isNil(c.observer), "WithObserver: the observer is a nil pointer")
-	bad(c.classify == nil, "WithClassifier(nil): a classifier is needed")
 	return errors.Join(errs...)
 }
 
-// CallOption narrows the choice of one call. It is a value: passing some costs
-// no allocation.
-type CallOption struct {
-	kind callKind
-	s    string
-	n    int
+// idleLimit is the most slots that a release leaves idle; 0: all.
+func (s *settings) idleLimit() int {
+	if s.share > 1 { // of a connection in use some slots may be idle: the sweep bounds those unused
+		return 0
+	}
+	return s.maxIdle
 }
 
-type callKind uint8
-
-const (
-	byKey callKind = iota + 1
-	on
-	avoid
-	retry
-)
-
-// attempts is how often Do may call its function.
-func attempts(opts []CallOption) int {
-	n := 1
-	for _, o := range opts {
-		if o.kind == retry {
-			n = o.n
+// sweepInterval is the time between two sweeps.
+func (s *settings) sweepInterval() time.Duration {
+	every := time.Second
+	for _, d := range []time.Duration{s.idleTimeout, s.maxLifetime, s.healthInterval, s.leakThreshold} {
+		if d > 0 {
+			every = min(every, max(d/4, 10*time.Millisecond))
 		}
 	}
-	return n
+	return every
 }
-
-// WithKey sends calls with the same key to the same endpoint while it is there
-// and up, where they wait their turn even if others are idle; and moves as few
-// keys as possible when it is not.
-func WithKey(key string) CallOption { return CallOption{kind: byKey, s: key} }
-
-// On sends the call to the endpoint with this address and to no other.
-func On(addr string) CallOption { return CallOption{kind: on, s: addr} }
-
-// Avoid sends the call elsewhere than to this address, unless there is no
-// other that is up. It may be given several times; the last four count.
-func Avoid(addr string) CallOption { return CallOption{kind: avoid, s: addr} }

@@ -6,10 +6,13 @@
 //	err = pool.Do(ctx, func(ctx context.Context, c *Conn) error { return c.Call(ctx) })
 //
 // The set of servers streams in through a [Watcher]; connections are opened by
-// a [Dialer]. [Pool.Do] is the way most callers take: it leases, measures,
-// classifies and releases. [Pool.Get] returns the [Lease] itself.
+// a [Dialer]. [Pool.Do] is the way most callers take, and [Call] for a function
+// with a result: they lease, measure, classify and release. [Pool.Get] returns
+// the [Lease] itself, and [Lease.End] does the rest.
 //
-// The package depends on the standard library only.
+// The package depends on the standard library and on the leaf packages of this
+// module: discovery (where servers come from), balance (which one a call goes
+// to), outlier (which ones get no calls) and retry (what is made again).
 package core
 
 import (
@@ -17,59 +20,62 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core/internal/budget"
-	"github.com/minicaptain/multi_connection_pool/core/internal/hedge"
-	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
-	"github.com/minicaptain/multi_connection_pool/core/internal/waitq"
-	"github.com/minicaptain/multi_connection_pool/core/internal/watch"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
-// Pool is a pool of pools. Its methods are safe for concurrent use.
+// Endpoint is one server; see [discovery.Endpoint].
+type Endpoint = discovery.Endpoint
+
+// Watcher streams the set of servers; see [discovery.Watcher].
+type Watcher = discovery.Watcher
+
+// Pool is a pool of pools. Its methods are safe for concurrent use. Make one
+// with [New].
 type Pool[C io.Closer] struct{ p *pool }
 
 // New makes a pool of the servers that w names, with connections from d. It
 // does no I/O: servers and connections come later, and [Pool.WaitReady] waits
 // for them. The error names every mistake in the parameters. The pool must be
 // closed.
-//
-// A dialer, like a watcher, may have a method Validate() error, which New
-// calls once.
 func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) {
 	cfg := defaults()
-	var errs []error
-	for i, o := range opts {
-		if o == nil {
-			errs = append(errs, fmt.Errorf("core: option %d is nil", i+1))
-			continue
-		}
-		o(&cfg)
-	}
-	errs = append(errs, usable("watcher", w), usable("dialer", d), cfg.validate())
+	errs := []error{cfg.apply(opts), usable("watcher", w), usable("dialer", d)}
+	cfg.adopt(d)
+	errs = append(errs, cfg.validate())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	p := &pool{
-		cfg: cfg, epoch: time.Now(), leaving: map[*subpool.Sub]struct{}{}, budget: budget.New(), changed: make(chan struct{}), cut: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), leaving: map[*subpool]struct{}{}, changed: make(chan struct{}),
+		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
 		dial: func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) },
 	}
-	p.careful = cfg.sub.CheckAfter == 0 || cfg.sub.MinIdle > 0 || cfg.sub.LeakAfter > 0
-	p.view.Store(&view{since: p.epoch})
-	if b, ok := p.cfg.balancer.(*ejecting); ok {
-		p.cfg.balancer = &ejecting{inner: b.inner, cfg: b.cfg, tell: p.ejected}
-	}
+	p.retrier = retry.New(retryView{p})
+	p.adjust(cfg.settings)
+	p.view.Store(&snapshot{since: p.epoch})
 	p.start(w)
 	return &Pool[C]{p}, nil
 }
 
-// isNil reports whether v is nil, or a nil pointer or function as an interface.
+// isNil reports whether v is nil, or a nil pointer or the like as an interface.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
-	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
+	switch r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan, reflect.Interface:
+		return r.IsNil()
+	default:
+		return false
+	}
 }
 
 // usable checks a parameter of New that is an interface.
@@ -87,98 +93,75 @@ func usable(what string, v any) error {
 
 // Get leases a connection, and waits for one while ctx lasts. Calls that wait
 // are served in the order they came, by a release or a dial of any endpoint.
-// It fails at once with [ErrNoEndpoint] when the set is known to be empty and
+// Get fails at once with [ErrNoEndpoint] when the set is known to be empty and
 // with [ErrUnavailable] when no endpoint can be dialed and none has a
-// connection that could come back: after a failed dial an endpoint rests for 50
-// ms at least, also if it is the only one. [Pool.WaitReady] waits for the end of
-// that. The error is an [*Error].
+// connection that could come back: after a failed dial an endpoint backs off
+// for 50 ms at least, also if it is the only one. [Pool.WaitReady] waits for
+// the end of that. The error is an [*Error].
 func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error) {
 	sl, gen, err := p.p.get(ctx, opts) // one call, so that Get itself is inlined
 	return Lease[C]{sl, gen}, err
 }
 
-// Do leases a connection, calls fn with it, tells the balancer the outcome and
-// the time fn took, and ends the lease: the connection is kept if the error of
-// fn is classified as [OK] or [Overload], and discarded otherwise, or if fn
-// panics. Do returns the error of fn, or that of the lease. fn must not keep
-// the connection. With [Retry] it may be called several times.
-func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
-	return p.do(ctx, fn, opts, nil)
-}
+// Ready reports whether an endpoint is known that is neither down nor ejected:
+// whether a call made now would find one to go to. It does not wait.
+func (p *Pool[C]) Ready() bool { return p.p.view.Load().available() }
 
-// do is Do that tells leased, if it is not nil, of the first server.
-func (p *Pool[C]) do(ctx context.Context, fn func(context.Context, C) error, opts []CallOption, leased func(addr string)) error {
-	l, err := p.Get(ctx, opts...)
-	if err != nil {
-		return err
-	}
-	var addr string
-	n := attempts(opts)
-	if n > 1 || leased != nil {
-		addr = l.Endpoint().Addr
-	}
-	if leased != nil {
-		leased(addr)
-	}
-	class, err := p.call(ctx, fn, l)
-	if class == Failure && n > 1 {
-		return p.retry(ctx, fn, opts, n, addr, err)
-	}
-	return err
-}
+// Len returns the number of endpoints in the set, including those that are down
+// or ejected.
+func (p *Pool[C]) Len() int { return len(p.p.view.Load().subs) }
 
-// call calls fn with the connection of l, reports the outcome and ends l.
-func (p *Pool[C]) call(ctx context.Context, fn func(context.Context, C) error, l Lease[C]) (Class, error) {
-	ended := false
-	defer func() {
-		if !ended { // fn panicked, or ended its goroutine
-			_ = l.Discard(nil)
+func (v *snapshot) available() bool {
+	for _, s := range v.subs {
+		if !s.Unavailable() {
+			return true
 		}
-	}()
-	begun := p.p.Now()
-	err := fn(ctx, l.Conn())
-	now := p.p.Now()
-	ended = true
-	class := p.p.classify(err)
-	p.p.report(serverOf(l.slot), Report{Class: class, Latency: now - begun, At: now})
-	if class == OK || class == Overload {
-		_ = l.Release() // stale only if fn ended the lease behind our back
-	} else {
-		_ = l.Discard(err)
 	}
-	return class, err
+	return false
 }
 
-// Classify tells what err, the outcome of a call, says of the server, for
-// adapters that lease by themselves.
-func (p *Pool[C]) Classify(err error) Class { return p.p.classify(err) }
-
-// WaitReady waits until a connection could be leased, or ctx is done.
+// WaitReady waits until a connection could be leased, or ctx is done. Then the
+// error is the [*Error] of the last attempt: it matches ctx's own error and
+// says how long WaitReady waited.
 func (p *Pool[C]) WaitReady(ctx context.Context) error {
+	begun := p.p.now()
 	for {
 		changed := p.p.awaitChange()
 		l, err := p.Get(ctx)
 		if err == nil {
-			subpool.Of(l.slot).GiveBack(l.slot) // unused: not a call
+			l.slot.Flag(slots.Timed)           // the next lease has this one's number, not its time
+			subpoolOf(l.slot).giveBack(l.slot) // unused: not a call
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+		if errors.Is(err, ErrClosed) {
 			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			if e, ok := errors.AsType[*Error](err); ok {
+				e.Waited, e.Cause = p.p.now()-begun, ctx.Err()
+			}
 			return err
 		}
 	}
 }
+
+// Set changes options of the running pool, all of them or none. What a lowered
+// limit forbids is drained: idle connections beyond it are closed at once,
+// leased ones when their lease ends, and no call loses its connection. The
+// error names every option that makes no sense or that cannot change while the
+// pool runs.
+func (p *Pool[C]) Set(opts ...Option) error { return p.p.set(opts) }
 
 // Reset closes every connection there is now: idle ones at once, leased ones
 // when their lease ends, and one that is released in this very instant before it
 // is leased again, within about a second. New ones are opened as they are needed.
 func (p *Pool[C]) Reset() {
 	for _, s := range p.p.view.Load().subs {
-		s.Reset()
+		s.shed(math.MaxInt, true)
 	}
 }
 
@@ -189,27 +172,35 @@ func (p *Pool[C]) Reset() {
 // else has not ended. Close may be called again, and then waits again.
 func (p *Pool[C]) Close(ctx context.Context) error { return p.p.close(ctx) }
 
+// Retrier returns the pool's budget of repeated and hedged calls, for adapters
+// that make calls by [retry.Run]; [Pool.Do] and [Call] use it too.
+func (p *Pool[C]) Retrier() *retry.Retrier { return p.p.retrier }
+
 // pool is everything that does not depend on the type of connection.
 type pool struct {
-	view  atomic.Pointer[view]
-	queue waitq.Queue
+	view  atomic.Pointer[snapshot]
+	queue waitQueue
 
-	cfg config
-	// careful: an option asks for more than the bare lease.
-	careful bool
+	// careful means that an option asks for more than the bare lease.
+	careful atomic.Bool
+	current atomic.Pointer[settings]
+	cfg     config // as New has it; settings are those of the beginning
 	epoch   time.Time
 	dial    func(context.Context, Endpoint) (io.Closer, error)
-	total   atomic.Int64 // connections counted against maxTotal
+	total   atomic.Int64 // positions taken, counted against MaxTotal
 
-	budget                  *budget.Budget
-	hedge                   hedge.Gate
+	retrier                 *retry.Retrier
+	latency                 latency // of all endpoints
 	rejected, waits, waited atomic.Int64
 	lastWatch               atomic.Pointer[error]
 
 	mu      sync.Mutex
-	leaving map[*subpool.Sub]struct{} // drained, and not empty yet
-	changed chan struct{}             // closed and replaced when a failed Get may go better
+	leaving map[*subpool]struct{} // drained, and not empty yet
+	changed chan struct{}         // closed and replaced when a failed Get may go better
 	closing bool
+
+	setMu   sync.Mutex // one Set at a time
+	resized chan struct{}
 
 	stop  context.CancelFunc // ends the watch and the janitor
 	loops sync.WaitGroup     // the watch and the janitor
@@ -218,22 +209,25 @@ type pool struct {
 	done  chan struct{}      // closed when all has ended
 }
 
+func (p *pool) settings() *settings { return p.current.Load() }
+
+// retryView is the pool as package retry sees it.
+type retryView struct{ p *pool }
+
+func (v retryView) Now() time.Duration     { return v.p.now() }
+func (v retryView) Latency() time.Duration { return v.p.latency.average() }
+func (v retryView) Len() int               { return len(v.p.view.Load().subs) }
+
 // start begins the watch and the janitor. close stops both and waits for them.
 func (p *pool) start(w Watcher) {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.tasks.Add(1)
-	loop := watch.Loop[Endpoint]{
-		Watch:    w.Watch,
-		Key:      func(e Endpoint) string { return e.Addr },
-		Same:     same,
-		Check:    Endpoint.Validate,
-		Grace:    p.cfg.shrinkGrace,
-		Apply:    p.apply,
-		Rejected: p.reject,
-		Changed:  p.watchChanged,
-	}
-	p.loops.Go(func() { loop.Run(ctx) })
+	p.loops.Go(func() {
+		discovery.Follow(ctx, w, discovery.Follower{
+			RemovalGrace: p.cfg.removalGrace, Changed: p.apply, Rejected: p.reject, Lost: p.watchLost,
+		})
+	})
 	p.loops.Go(func() { p.janitor(ctx) })
 }
 
@@ -241,16 +235,10 @@ func (p *pool) start(w Watcher) {
 const tick = 100 * time.Millisecond
 
 // janitor sweeps the sub-pools about once a second, more often where a time of
-// the configuration is shorter than a few seconds, and lets the picker see
-// time pass. close stops it.
+// the settings is shorter than a few seconds, and lets the picker see time pass.
+// close stops it.
 func (p *pool) janitor(ctx context.Context) {
-	every := time.Second
-	for _, d := range []time.Duration{p.cfg.sub.IdleTimeout, p.cfg.sub.MaxLifetime, p.cfg.sub.HealthInterval, p.cfg.sub.LeakAfter} {
-		if d > 0 {
-			every = min(every, max(d/4, 10*time.Millisecond))
-		}
-	}
-	ticks, sweeps := time.NewTicker(tick), time.NewTicker(every)
+	ticks, sweeps := time.NewTicker(tick), time.NewTicker(p.settings().sweepInterval())
 	defer ticks.Stop()
 	defer sweeps.Stop()
 	for {
@@ -259,13 +247,72 @@ func (p *pool) janitor(ctx context.Context) {
 			return
 		case <-ticks.C:
 			p.tick()
+		case <-p.resized:
+			sweeps.Reset(p.settings().sweepInterval())
 		case <-sweeps.C:
-			now := p.Now()
+			now := p.now()
 			for _, s := range p.view.Load().subs {
-				s.Sweep(now)
+				s.sweep(now)
 			}
 		}
 	}
+}
+
+// set is Set.
+func (p *pool) set(opts []Option) error {
+	idle, err := p.resize(opts)
+	if err != nil {
+		return err
+	}
+	for _, sl := range idle { // observers hear of it, and may call Set
+		subpoolOf(sl).retire(sl, nil)
+	}
+	select {
+	case p.resized <- struct{}{}:
+	default: // the janitor has yet to see the last Set
+	}
+	p.queue.wakeAll() // there may be room
+	return nil
+}
+
+// resize is set without the end: it returns the slots that the caller must
+// retire.
+func (p *pool) resize(opts []Option) (idle []*slots.Slot, _ error) {
+	p.setMu.Lock()
+	defer p.setMu.Unlock()
+	next := config{settings: *p.settings()}
+	err := next.apply(opts)
+	for _, name := range next.fixed {
+		err = errors.Join(err, fmt.Errorf("core: Set: %s cannot change while the pool runs", name))
+	}
+	if err = errors.Join(err, next.settings.validate()); err != nil {
+		return nil, err
+	}
+	p.adjust(next.settings)
+	v := p.view.Load()
+	for _, s := range v.subs {
+		idle = s.resize(idle)
+	}
+	if next.maxTotal > 0 {
+		surplus := -next.maxTotal
+		for _, s := range v.subs {
+			surplus += s.keeps()
+		}
+		for _, leased := range []bool{false, true} {
+			for _, s := range v.subs {
+				var found int
+				idle, found = s.surplus(idle, surplus, leased)
+				surplus -= found
+			}
+		}
+	}
+	return idle, nil
+}
+
+// adjust makes s the settings.
+func (p *pool) adjust(s settings) {
+	p.current.Store(&s)
+	p.careful.Store(s.validateAfterIdle == 0 || s.minIdle > 0 || s.leakThreshold > 0)
 }
 
 // awaitChange returns a channel that is closed when a Get that failed may go

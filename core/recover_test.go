@@ -65,12 +65,12 @@ func TestServerThatWasDownComesBackBesideCallsThatWaitForAnother(t *testing.T) {
 			}
 			return nil
 		}, []string{"a:1", "b:1"}, core.MaxActive(1), core.MaxTotal(100))
-		held := get(t, p, core.On("a:1"))
-		if _, err := p.Get(t.Context(), core.On("b:1")); !errors.Is(err, core.ErrUnavailable) {
+		held := get(t, p, core.WithEndpoint("a:1"))
+		if _, err := p.Get(t.Context(), core.WithEndpoint("b:1")); !errors.Is(err, core.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 		refusing.Store(false)
-		waiting := background(t.Context(), p, core.On("a:1"))
+		waiting := background(t.Context(), p, core.WithEndpoint("a:1"))
 		time.Sleep(10 * time.Second)
 		for _, e := range p.Stats().Endpoints {
 			if e.Down {

@@ -99,13 +99,13 @@ func (j *journal) told() []string {
 	var all []string
 	for _, ev := range j.events {
 		switch ev.Kind {
-		case core.EndpointAdded, core.EndpointRemoved:
+		case core.EventEndpointAdded, core.EventEndpointRemoved:
 			all = append(all, fmt.Sprintf("%v %s", ev.Kind, ev.Endpoint))
-		case core.EndpointRejected:
+		case core.EventEndpointRejected:
 			all = append(all, fmt.Sprintf("%v %q: %v", ev.Kind, ev.Endpoint, ev.Err))
-		case core.StateChanged:
+		case core.EventStateChanged:
 			all = append(all, ev.State.String())
-		case core.WatchLost, core.BalancerFailed:
+		case core.EventWatchLost, core.EventBalancerFailed:
 			all = append(all, fmt.Sprintf("%v: %v", ev.Kind, ev.Err))
 		default: // connections and dials are others' tests
 		}

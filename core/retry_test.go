@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -26,20 +27,20 @@ func always(err error) func(string) error { return func(string) error { return e
 func TestDoRetriesOnOtherServersAsOftenAsItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
+		p := f.pool(core.WithoutOutlierDetection())
 		for n, want := range map[int]int{-1: 1, 0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 100: 3} {
-			servers, err := tries(t.Context(), p, always(errBroken), core.Retry(n))
+			servers, err := tries(t.Context(), p, always(errBroken), core.Attempts(n))
 			if len(servers) != want || !errors.Is(err, errBroken) {
-				t.Errorf("Retry(%d): called %v, error %v", n, servers, err)
+				t.Errorf("Attempts(%d): called %v, error %v", n, servers, err)
 			}
 			if slices.Sort(servers); len(slices.Compact(servers)) != want {
-				t.Errorf("Retry(%d): the same server twice", n)
+				t.Errorf("Attempts(%d): the same server twice", n)
 			}
 		}
 		if servers, _ := tries(t.Context(), p, always(errBroken)); len(servers) != 1 {
-			t.Errorf("without Retry: %v", servers)
+			t.Errorf("without Attempts: %v", servers)
 		}
-		if servers, err := tries(t.Context(), p, always(errBroken), core.On("b:1"), core.Retry(3)); len(servers) != 1 || !errors.Is(err, errBroken) {
+		if servers, err := tries(t.Context(), p, always(errBroken), core.WithEndpoint("b:1"), core.Attempts(3)); !slices.Equal(servers, []string{"b:1", "b:1", "b:1"}) || !errors.Is(err, errBroken) {
 			t.Errorf("on one server: %v, error %v", servers, err)
 		}
 	})
@@ -48,14 +49,14 @@ func TestDoRetriesOnOtherServersAsOftenAsItIsTold(t *testing.T) {
 func TestRetryThatGoesWellIsASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
+		p := f.pool(core.WithoutOutlierDetection())
 		for range 100 {
 			servers, err := tries(t.Context(), p, func(addr string) error {
 				if addr == "a:1" {
 					return errBroken
 				}
 				return nil
-			}, core.Retry(2))
+			}, core.Attempts(2))
 			if err != nil || len(servers) > 2 || (servers[0] == "a:1") != (len(servers) == 2) {
 				t.Fatalf("called %v, error %v", servers, err)
 			}
@@ -64,10 +65,10 @@ func TestRetryThatGoesWellIsASuccess(t *testing.T) {
 }
 
 func TestOnlyFailuresAreRetried(t *testing.T) {
-	for _, c := range []core.Class{core.OK, core.Overload, core.Ignored, core.Cancelled} {
+	for _, c := range []balance.Outcome{balance.OutcomeOK, balance.OutcomeOverload, balance.OutcomeNeutral, balance.OutcomeCanceled} {
 		synctest.Test(t, func(t *testing.T) {
-			p := newFleet(t, "a:1", "b:1").pool(core.WithClassifier(func(error) core.Class { return c }))
-			if servers, err := tries(t.Context(), p, always(errBroken), core.Retry(2)); len(servers) != 1 || !errors.Is(err, errBroken) {
+			p := newFleet(t, "a:1", "b:1").pool(core.WithClassifier(func(error) balance.Outcome { return c }))
+			if servers, err := tries(t.Context(), p, always(errBroken), core.Attempts(2)); len(servers) != 1 || !errors.Is(err, errBroken) {
 				t.Errorf("%v: called %v, error %v", c, servers, err)
 			}
 		})
@@ -77,10 +78,10 @@ func TestOnlyFailuresAreRetried(t *testing.T) {
 func TestRetriesAreAFifthOfTheCallsAndTenASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
+		p := f.pool(core.WithoutOutlierDetection())
 		retries := func() (n int) {
 			for range 1000 {
-				servers, _ := tries(t.Context(), p, always(errBroken), core.Retry(2))
+				servers, _ := tries(t.Context(), p, always(errBroken), core.Attempts(2))
 				n += len(servers) - 1
 				time.Sleep(time.Millisecond)
 			}
@@ -106,7 +107,7 @@ func TestRetriesAreAFifthOfTheCallsAndTenASecond(t *testing.T) {
 				time.Sleep(100 * time.Millisecond)
 			}
 			for range 100 {
-				servers, _ := tries(t.Context(), p, always(errBroken), core.Retry(2))
+				servers, _ := tries(t.Context(), p, always(errBroken), core.Attempts(2))
 				n += len(servers) - 1
 				time.Sleep(time.Millisecond)
 			}
@@ -120,7 +121,7 @@ func TestRetriesAreAFifthOfTheCallsAndTenASecond(t *testing.T) {
 func TestCallIsNotRetriedWithoutTheTimeForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.WithBalancer(core.LeastLatency(core.Latency{})))
+		p := f.pool(core.WithoutOutlierDetection())
 		for range 100 {
 			_ = p.Do(t.Context(), func(context.Context, *link) error {
 				time.Sleep(100 * time.Millisecond)
@@ -135,7 +136,7 @@ func TestCallIsNotRetriedWithoutTheTimeForIt(t *testing.T) {
 					time.Sleep(time.Second - left)
 				}
 				return errBroken
-			}, core.Retry(2))
+			}, core.Attempts(2))
 			if n != want {
 				t.Errorf("with %v left: %d calls, want %d", left, n, want)
 			}
@@ -146,10 +147,10 @@ func TestCallIsNotRetriedWithoutTheTimeForIt(t *testing.T) {
 func TestRetryThatFindsNoConnectionTellsBothErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
-		p := f.pool(core.MaxActive(1), core.WithBalancer(core.LeastLatency(core.Latency{})))
-		l := get(t, p, core.On("b:1"))
+		p := f.pool(core.MaxActive(1), core.WithoutOutlierDetection())
+		l := get(t, p, core.WithEndpoint("b:1"))
 		ctx := within(t, time.Second)
-		servers, err := tries(ctx, p, always(errBroken), core.Retry(2))
+		servers, err := tries(ctx, p, always(errBroken), core.Attempts(2))
 		if len(servers) != 1 || !errors.Is(err, errBroken) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("called %v, error %v", servers, err)
 		}

@@ -146,7 +146,7 @@ func TestCloseOfManyEndpointsLeavesNothing(t *testing.T) {
 		r.say(set...)
 		var leases []core.Lease[*counted]
 		for i := range 100 {
-			l, err := p.Get(t.Context(), core.On(set[i].Addr))
+			l, err := p.Get(t.Context(), core.WithEndpoint(set[i].Addr))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +157,7 @@ func TestCloseOfManyEndpointsLeavesNothing(t *testing.T) {
 		for i := range 100 {
 			wg.Go(func() { // takes the idle one, then waits for a dial
 				for range 3 {
-					l, err := p.Get(t.Context(), core.On(set[200+i].Addr))
+					l, err := p.Get(t.Context(), core.WithEndpoint(set[200+i].Addr))
 					if err == nil {
 						defer l.Release()
 					}
@@ -197,7 +197,7 @@ func TestPoolsLeaveNoGoroutine(t *testing.T) {
 	noGoroutinesLeft(t)
 	for k := range 20 {
 		f := newFleet(t, "a:1", "b:1", "c:1")
-		p, err := core.New[*link](f, f, core.MinIdle(k%3), core.LeakAfter(time.Duration(k%2)*time.Second))
+		p, err := core.New[*link](f, f, core.MinIdle(k%3), core.LeakDetectionThreshold(time.Duration(k%2)*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func BenchmarkChangeOfOneAmongManyEndpoints(b *testing.B) {
 			}
 		}
 	})
-	p, err := core.New[*counted](w, newCounter(), core.WithObserver(&inspector{onRemoved: func() { removed <- struct{}{} }}))
+	p, err := core.New[*counted](w, newCounter(), core.WithObserver((&inspector{onRemoved: func() { removed <- struct{}{} }}).Observe))
 	if err != nil {
 		b.Fatal(err)
 	}

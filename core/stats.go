@@ -6,8 +6,38 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
-	"github.com/minicaptain/multi_connection_pool/core/internal/subpool"
 )
+
+// State is what a pool knows of its set of endpoints.
+type State uint8
+
+const (
+	// StatePending means that no set was reported yet.
+	StatePending State = iota
+	// StateReady means that the set is known and not empty, and the watch is
+	// alive.
+	StateReady
+	// StateEmpty means that the registry says that there is no endpoint.
+	StateEmpty
+	// StateStale means that the watch is lost; the last known set is in use.
+	StateStale
+)
+
+// String returns the name of the state in lower case.
+func (s State) String() string {
+	switch s {
+	case StatePending:
+		return "pending"
+	case StateReady:
+		return "ready"
+	case StateEmpty:
+		return "empty"
+	case StateStale:
+		return "stale"
+	default:
+		return "unknown state"
+	}
+}
 
 // Stats is the state of a pool at about one moment. Counters count since the
 // pool was made.
@@ -31,13 +61,14 @@ type Stats struct {
 // EndpointStats is the state of one endpoint.
 type EndpointStats struct {
 	Endpoint Endpoint
-	// Open connections are InUse or idle; with [Share] above 1, InUse and Idle
-	// count callers, not connections.
+	// Open connections are InUse or Idle; with [MaxConcurrentCalls] above 1,
+	// InUse and Idle count callers, not connections.
 	Open, InUse, Idle int
 	// Dialing and Closing connections count against the limits too.
 	Dialing, Closing int
-	// Down: there is no connection, and the last dial failed with LastDial.
-	// Ejected: its calls fail, and it gets none for a while.
+	// Down means that there is no connection, and the last dial failed with
+	// LastDial; Ejected that the server's calls fail, and it gets none for a
+	// while.
 	Down     bool
 	Ejected  bool
 	LastDial error
@@ -46,9 +77,8 @@ type EndpointStats struct {
 	// Dials counts connections opened, DialFailures failed attempts, Closed
 	// connections closed.
 	Dials, DialFailures, Closed uint64
-	// Latency is the average by which the default balancer chooses, loads that
-	// servers report included; zero if nothing was reported, or with another
-	// balancer.
+	// Latency is the average time that answers took, with a time constant of
+	// about two seconds; 0 if nothing was reported.
 	Latency time.Duration
 }
 
@@ -58,34 +88,27 @@ func (p *Pool[C]) Stats() Stats {
 	v := p.p.view.Load()
 	st := Stats{
 		State: v.state, Since: v.since, Rejected: uint64(p.p.rejected.Load()),
-		Waiting: p.p.queue.Len(), Waits: uint64(p.p.waits.Load()), WaitTime: time.Duration(p.p.waited.Load()),
+		Waiting: p.p.queue.len(), Waits: uint64(p.p.waits.Load()), WaitTime: time.Duration(p.p.waited.Load()),
 		Endpoints: make([]EndpointStats, len(v.subs)),
 	}
 	if err := p.p.lastWatch.Load(); err != nil {
 		st.LastWatch = *err
 	}
 	for i, s := range v.subs {
-		c := s.Counts()
-		srv, _ := s.Tag.(*server)
-		st.Endpoints[i] = EndpointStats{
-			Endpoint: *srv.endpoint.Load(), Open: c.Open, InUse: c.InUse, Idle: c.Idle, Dialing: c.Dialing, Closing: c.Closing,
-			Down: c.Down, Ejected: s.Ejected(), LastDial: c.LastDial, Calls: s.Uses(), Dials: c.Dials, DialFailures: c.Failures, Closed: c.Closed,
-		}
-		if v.fast != nil {
-			st.Endpoints[i].Latency = v.fast.Latency(i)
-		}
+		st.Endpoints[i] = s.stats()
+		st.Endpoints[i].Calls = s.calls()
 	}
 	return st
 }
 
-// counts adds up the endpoints of the newest view and those that drain.
-func (p *pool) counts() (sum subpool.Counts) {
+// counts adds up the endpoints of the newest snapshot and those that drain.
+func (p *pool) counts() (sum EndpointStats) {
 	subs := slices.Clone(p.view.Load().subs)
 	p.mu.Lock()
 	subs = slices.AppendSeq(subs, maps.Keys(p.leaving))
 	p.mu.Unlock()
 	for _, s := range subs {
-		c := s.Counts()
+		c := s.stats()
 		sum.Open += c.Open
 		sum.Idle += c.Idle
 		sum.InUse += c.InUse
@@ -103,14 +126,15 @@ func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.
 	v := p.view.Load()
 	c := p.counts()
 	if r.only != nil {
-		c.LastDial = r.only.LastDial()
+		c.LastDial = r.only.lastDialError()
 	}
 	e := &Error{
-		Kind: kind, Cause: cause, LastDial: c.LastDial, Endpoint: r.on, State: v.state,
-		Endpoints: len(v.subs), Open: c.Open, Idle: c.Idle, Dialing: c.Dialing, Waiting: p.queue.Len(),
+		Kind: kind, Cause: cause, LastDial: c.LastDial, Endpoint: r.endpoint, State: v.state,
 	}
-	if begun != never {
-		e.Waited = p.Now() - begun
+	n := &e.counts
+	n.endpoints, n.open, n.idle, n.dialing, n.waiting = len(v.subs), c.Open, c.Idle, c.Dialing, p.queue.len()
+	if begun != didNotWait {
+		e.Waited = p.now() - begun
 	}
 	if err := p.lastWatch.Load(); err != nil {
 		e.LastWatch = *err

@@ -36,7 +36,7 @@ func TestStressKeepsInvariantsUnderRandomOperations(t *testing.T) {
 		{"a bounded total", 4, 4, 6, nil},
 		{"idle bounds, short lives and checks", 3, 4, 0, []core.Option{
 			core.MinIdle(1), core.MaxIdle(2), core.MaxLifetime(50 * time.Millisecond), core.IdleTimeout(40 * time.Millisecond),
-			core.HealthInterval(40 * time.Millisecond), core.CheckAfter(0),
+			core.HealthCheckInterval(40 * time.Millisecond), core.ValidateAfterIdle(0),
 		}},
 		{"more slots than one word has", 1, 130, 0, nil},
 	} {
@@ -147,7 +147,7 @@ func newStress(t *testing.T, servers, maxActive, maxTotal int, opts ...core.Opti
 	for i := range servers {
 		w.all = append(w.all, core.Endpoint{Addr: fmt.Sprintf("10.0.0.%d:1", i+1)})
 	}
-	opts = append(opts, core.MaxActive(maxActive), core.MaxTotal(maxTotal), core.ShrinkGrace(0),
+	opts = append(opts, core.MaxActive(maxActive), core.MaxTotal(maxTotal), core.RemovalGrace(0),
 		core.DrainTimeout(20*time.Millisecond), core.DialTimeout(2*time.Second))
 	p, err := core.New(w, w, opts...)
 	if err != nil {
@@ -191,9 +191,9 @@ func (w *stress) call(ctx context.Context) {
 	var opts []core.CallOption
 	switch rand.IntN(10) {
 	case 0:
-		opts = append(opts, core.On(w.all[rand.IntN(len(w.all))].Addr))
+		opts = append(opts, core.WithEndpoint(w.all[rand.IntN(len(w.all))].Addr))
 	case 1:
-		opts = append(opts, core.Avoid(w.all[rand.IntN(len(w.all))].Addr))
+		opts = append(opts, core.WithoutEndpoint(w.all[rand.IntN(len(w.all))].Addr))
 	case 2:
 		opts = append(opts, core.WithKey(fmt.Sprint(rand.IntN(100))))
 	}
@@ -219,9 +219,14 @@ func (w *stress) call(ctx context.Context) {
 		c.broken.Store(true)
 	}
 	c.users.Add(-1)
-	if rand.IntN(20) == 0 {
+	switch rand.IntN(20) {
+	case 0:
 		err = l.Discard(errors.New("by chance"))
-	} else {
+	case 1, 2:
+		err = l.End(nil)
+	case 3:
+		err = l.End(errors.New("by chance"))
+	default:
 		err = l.Release()
 	}
 	if err != nil {
@@ -244,6 +249,7 @@ func (w *stress) disturb(ctx context.Context) {
 		switch rand.IntN(n) {
 		case 0:
 			w.pool.Reset()
+			w.set()
 		case 1:
 			a := w.all[rand.IntN(len(w.all))].Addr
 			w.failing.Store(a, true)
@@ -268,6 +274,17 @@ func (w *stress) disturb(ctx context.Context) {
 			}
 		}
 		time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond)
+	}
+}
+
+// set lowers limits, or raises them up to those of the beginning.
+func (w *stress) set() {
+	opts := []core.Option{core.MaxActive(1 + rand.IntN(int(w.maxActive)))}
+	if w.maxTotal > 0 {
+		opts = append(opts, core.MaxTotal(1+rand.IntN(int(w.maxTotal))))
+	}
+	if err := w.pool.Set(opts...); err != nil {
+		w.errorf("Set: %v", err)
 	}
 }
 

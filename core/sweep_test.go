@@ -15,7 +15,7 @@ func TestIdleConnectionsAreClosedAfterTheIdleTimeoutAndNotBefore(t *testing.T) {
 		t.Run(timeout.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, "a:1")
-				p := f.pool(core.IdleTimeout(timeout), core.HealthInterval(0))
+				p := f.pool(core.IdleTimeout(timeout), core.HealthCheckInterval(0))
 				time.Sleep(37 * time.Millisecond)
 				warm(t, p, 4)
 				time.Sleep(timeout / 2)
@@ -69,7 +69,7 @@ func TestIdleTimeoutLeavesMinIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1", "b:1")
 		p := f.pool(core.IdleTimeout(time.Minute), core.MinIdle(2))
-		warm(t, p, 6, core.On("a:1"))
+		warm(t, p, 6, core.WithEndpoint("a:1"))
 		synctest.Wait()
 		opened, _ := f.counts() // at least 6 for the calls and 2; more if refills and calls crossed
 		time.Sleep(time.Hour)
@@ -146,14 +146,14 @@ func TestMinIdleIsOpenedAheadOfDemandAndKept(t *testing.T) {
 				t.Errorf("%d idle, want %d", st.Idle, want)
 			}
 		}
-		l := getMany(t, p, 1, core.On("a:1"))
+		l := getMany(t, p, 1, core.WithEndpoint("a:1"))
 		idle(2) // at once
 		l[0].Conn().unuse()
 		_ = l[0].Discard(nil)
 		idle(2)
-		l = getMany(t, p, 2, core.On("a:1"))
+		l = getMany(t, p, 2, core.WithEndpoint("a:1"))
 		idle(2)
-		l = append(l, get(t, p, core.On("a:1")))
+		l = append(l, get(t, p, core.WithEndpoint("a:1")))
 		idle(1) // MaxActive is 4
 		release(t, l...)
 		idle(4)
@@ -176,7 +176,7 @@ func TestMinIdleOpensNothingForConnectionsThatAreBeingChecked(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.wantCounts(3, 0)
 		f = newFleet(t, "a:1")
-		f.healthPool(core.MinIdle(3), core.IdleTimeout(0), core.HealthInterval(time.Second))
+		f.healthPool(core.MinIdle(3), core.IdleTimeout(0), core.HealthCheckInterval(time.Second))
 		synctest.Wait()
 		for _, l := range f.conns() {
 			l.fails(func(ctx context.Context) error { return sleep(ctx, 3*time.Second) })
@@ -196,13 +196,13 @@ func TestForgottenLeaseIsReportedOnceWithWhereItWasTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		j := new(journal)
-		p := f.pool(core.LeakAfter(time.Minute), core.WithObserver(j), core.MaxActive(1))
+		p := f.pool(core.LeakDetectionThreshold(time.Minute), core.WithObserver(j.Observe), core.MaxActive(1))
 		for range 3 { // not forgotten
 			l := get(t, p)
 			time.Sleep(50 * time.Second)
 			release(t, l)
 		}
-		if n := len(j.of(core.LeaseLeaked)); n != 0 {
+		if n := len(j.of(core.EventLeaseLeaked)); n != 0 {
 			t.Errorf("%d leaks reported", n)
 		}
 		for i, take := range []func() core.Lease[*link]{
@@ -218,11 +218,11 @@ func TestForgottenLeaseIsReportedOnceWithWhereItWasTaken(t *testing.T) {
 		} {
 			l := take()
 			time.Sleep(time.Minute - 1)
-			if n := len(j.of(core.LeaseLeaked)); n != i {
+			if n := len(j.of(core.EventLeaseLeaked)); n != i {
 				t.Errorf("%d leaks reported too early", n-i)
 			}
 			time.Sleep(time.Hour)
-			leaks := j.of(core.LeaseLeaked)
+			leaks := j.of(core.EventLeaseLeaked)
 			if len(leaks) != i+1 {
 				t.Fatalf("%d leaks reported, want %d", len(leaks), i+1)
 			}
@@ -242,10 +242,10 @@ func TestLeakDetectionIsOffByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
 		j := new(journal)
-		p := f.pool(core.WithObserver(j))
+		p := f.pool(core.WithObserver(j.Observe))
 		l := get(t, p)
 		time.Sleep(time.Hour)
-		if leaks := j.of(core.LeaseLeaked); len(leaks) != 0 {
+		if leaks := j.of(core.EventLeaseLeaked); len(leaks) != 0 {
 			t.Errorf("leaks %+v", leaks)
 		}
 		release(t, l)
@@ -255,7 +255,7 @@ func TestLeakDetectionIsOffByDefault(t *testing.T) {
 func TestConnectionThatIsCheckedDuringASweepCountsAsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
-		p := f.healthPool(core.IdleTimeout(20*time.Second), core.HealthInterval(4*time.Second), core.CheckAfter(-1))
+		p := f.healthPool(core.IdleTimeout(20*time.Second), core.HealthCheckInterval(4*time.Second), core.ValidateAfterIdle(-1))
 		warm(t, p, 1)
 		f.conns()[0].fails(slow(1500 * time.Millisecond)) // and succeeds
 		time.Sleep(25 * time.Second)

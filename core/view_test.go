@@ -15,10 +15,10 @@ import (
 func TestEndpointThatStaysKeepsItsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &journal{}
-		p := open(t, r, f, core.ShrinkGrace(0), core.WithObserver(j))
+		p := open(t, r, f, core.RemovalGrace(0), core.WithObserver(j.Observe))
 		r.say(endpoints("a:1", "b:1", "c:1")...)
-		warm(t, p, 2, core.On("a:1"))
-		held := get(t, p, core.On("a:1"))
+		warm(t, p, 2, core.WithEndpoint("a:1"))
+		held := get(t, p, core.WithEndpoint("a:1"))
 		before := f.conns()
 		j.forget()
 		for _, set := range [][]core.Endpoint{
@@ -45,7 +45,7 @@ func TestEndpointThatStaysKeepsItsConnections(t *testing.T) {
 			t.Errorf("told of an endpoint that stays: %v", j.told())
 		}
 		release(t, held)
-		for _, l := range getMany(t, p, 2, core.On("a:1")) {
+		for _, l := range getMany(t, p, 2, core.WithEndpoint("a:1")) {
 			if !slices.Contains(before, l.Conn()) {
 				t.Error("a call to an endpoint that stays got a new connection")
 			}
@@ -103,7 +103,7 @@ func TestEndpointThatLeavesIsDrained(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
 		p := open(t, r, f, core.DrainTimeout(time.Minute))
 		r.say(endpoints("a:1", "b:1")...)
-		leases := getMany(t, p, 4, core.On("a:1"))
+		leases := getMany(t, p, 4, core.WithEndpoint("a:1"))
 		released, discarded, cut, idle := leases[0], leases[1], leases[2], leases[3]
 		release(t, idle)
 		r.say(endpoints("b:1")...)
@@ -119,7 +119,7 @@ func TestEndpointThatLeavesIsDrained(t *testing.T) {
 				t.Errorf("the lease leads to %q now", l.Endpoint().Addr)
 			}
 		}
-		if _, err := p.Get(t.Context(), core.On("a:1")); !errors.Is(err, core.ErrNoEndpoint) {
+		if _, err := p.Get(t.Context(), core.WithEndpoint("a:1")); !errors.Is(err, core.ErrNoEndpoint) {
 			t.Errorf("a call to the endpoint that left: %v", err)
 		}
 		for range 50 {
@@ -165,7 +165,7 @@ func TestDrainTimeoutOfZeroCutsAtOnce(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
 		p := open(t, r, f, core.DrainTimeout(0))
 		r.say(endpoints("a:1", "b:1")...)
-		l := get(t, p, core.On("a:1"))
+		l := get(t, p, core.WithEndpoint("a:1"))
 		r.say(endpoints("b:1")...)
 		if !l.Conn().closed.Load() {
 			t.Error("a leased connection was not closed")
@@ -183,7 +183,7 @@ func TestDrainTimeoutOfZeroCutsAtOnce(t *testing.T) {
 func TestNewSetServesBeforeTheOldOneIsTakenDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &inspector{}
-		p := open(t, r, f, core.WithObserver(j), core.ShrinkGrace(0))
+		p := open(t, r, f, core.WithObserver(j.Observe), core.RemovalGrace(0))
 		r.say(endpoints("a:1")...)
 		warm(t, p, 1)
 		old := f.conns()[0]
@@ -217,7 +217,7 @@ type inspector struct {
 }
 
 func (j *inspector) Observe(ev core.Event) {
-	if ev.Kind == core.EndpointRemoved {
+	if ev.Kind == core.EventEndpointRemoved {
 		j.removed++
 		j.onRemoved()
 	}
@@ -226,9 +226,9 @@ func (j *inspector) Observe(ev core.Event) {
 func TestEndpointThatLeavesAndReturnsBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &journal{}
-		p := open(t, r, f, core.WithObserver(j), core.MaxActive(2), core.DrainTimeout(time.Hour))
+		p := open(t, r, f, core.WithObserver(j.Observe), core.MaxActive(2), core.DrainTimeout(time.Hour))
 		r.say(endpoints("a:1", "b:1")...)
-		old := getMany(t, p, 2, core.On("a:1"))
+		old := getMany(t, p, 2, core.WithEndpoint("a:1"))
 		j.forget()
 		r.say(endpoints("b:1")...)
 		r.say(endpoints("a:1", "b:1")...)
@@ -237,7 +237,7 @@ func TestEndpointThatLeavesAndReturnsBeginsAnew(t *testing.T) {
 			t.Errorf("it begins with %+v", st)
 		}
 		// What is still leased of its former life does not keep it from work.
-		fresh := getMany(t, p, 2, core.On("a:1"))
+		fresh := getMany(t, p, 2, core.WithEndpoint("a:1"))
 		release(t, old...)
 		synctest.Wait()
 		for _, l := range old {
@@ -258,9 +258,9 @@ func TestEndpointThatLeavesAndReturnsBeginsAnew(t *testing.T) {
 func TestEndpointThatLeavesAndReturnsWithinABurstHasNotLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &journal{}
-		p := open(t, r, f, core.WithObserver(j))
+		p := open(t, r, f, core.WithObserver(j.Observe))
 		r.say(endpoints("a:1", "b:1")...)
-		warm(t, p, 1, core.On("a:1"))
+		warm(t, p, 1, core.WithEndpoint("a:1"))
 		j.forget()
 		r.do(func(report func([]core.Endpoint)) error {
 			report(endpoints("a:1", "b:1", "c:1")) // the first of the burst, taken at once
@@ -282,9 +282,9 @@ func TestCallThatWaitsForAnEndpointThatLeavesFailsAtOnce(t *testing.T) {
 		p := open(t, r, f, core.MaxActive(1))
 		r.say(endpoints("a:1", "b:1")...)
 		f.server("b:1").dialed(hang)
-		held := get(t, p, core.On("a:1"))
-		full := background(t.Context(), p, core.On("a:1"))
-		dialing := background(t.Context(), p, core.On("b:1"))
+		held := get(t, p, core.WithEndpoint("a:1"))
+		full := background(t.Context(), p, core.WithEndpoint("a:1"))
+		dialing := background(t.Context(), p, core.WithEndpoint("b:1"))
 		synctest.Wait()
 		waits(t, full)
 		waits(t, dialing)
@@ -308,13 +308,13 @@ func TestCallThatWaitsForAnyTurnsToAnEndpointThatComes(t *testing.T) {
 		opts []core.CallOption
 	}{
 		{"plain", nil},
-		{"with a key", []core.CallOption{core.WithKey("k")}},
-		{"that avoids another", []core.CallOption{core.Avoid("a:1")}},
+		{"with a key", []core.CallOption{core.WithKey(keyOf("b:1", "a:1", "b:1"))}},
+		{"that avoids another", []core.CallOption{core.WithoutEndpoint("a:1")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, f := newRegistry(t), newFleet(t)
-				p := open(t, r, f, core.MaxActive(1), core.ShrinkGrace(0))
+				p := open(t, r, f, core.MaxActive(1), core.RemovalGrace(0))
 				r.say(endpoints("a:1")...)
 				held := get(t, p)
 				waiting := background(t.Context(), p, c.opts...)
@@ -334,7 +334,7 @@ func TestCallThatWaitsForAnyTurnsToAnEndpointThatComes(t *testing.T) {
 func TestDialToAnEndpointThatLeavesIsCutShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
-		p := open(t, r, f, core.ShrinkGrace(0), core.DialTimeout(time.Hour))
+		p := open(t, r, f, core.RemovalGrace(0), core.DialTimeout(time.Hour))
 		r.say(endpoints("a:1")...)
 		f.server("a:1").dialed(hang)
 		waiting := background(t.Context(), p)
@@ -354,7 +354,7 @@ func TestDialToAnEndpointThatLeavesIsCutShort(t *testing.T) {
 func TestDialThatLandsAfterItsEndpointLeftIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
-		p := open(t, r, f, core.ShrinkGrace(0))
+		p := open(t, r, f, core.RemovalGrace(0))
 		r.say(endpoints("a:1")...)
 		late := make(chan struct{})
 		f.server("a:1").dialed(func(context.Context) error { // deaf to its context

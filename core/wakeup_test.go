@@ -31,7 +31,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			[]core.Option{core.MaxActive(1)},
 			60,
 			[][]core.CallOption{
-				nil, {core.On("a:1")}, {core.On("b:1")}, {core.Avoid("a:1")}, {core.Avoid("b:1"), core.Avoid("c:1")}, {core.WithKey("k")},
+				nil, {core.WithEndpoint("a:1")}, {core.WithEndpoint("b:1")}, {core.WithoutEndpoint("a:1")}, {core.WithoutEndpoint("b:1"), core.WithoutEndpoint("c:1")}, {core.WithKey("k")},
 			},
 		},
 		{
@@ -39,10 +39,10 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			[]string{"a:1", "b:1", "c:1"},
 			[]core.Option{core.MaxActive(2), core.MaxTotal(2)},
 			40,
-			[][]core.CallOption{nil, {core.On("a:1")}, {core.On("b:1")}, {core.Avoid("b:1")}},
+			[][]core.CallOption{nil, {core.WithEndpoint("a:1")}, {core.WithEndpoint("b:1")}, {core.WithoutEndpoint("b:1")}},
 		},
 		{"one that is kept idle", []string{"a:1", "b:1"}, []core.Option{core.MaxActive(2), core.MaxIdle(1), core.MinIdle(1)}, 40, [][]core.CallOption{nil}},
-		{"more slots than a word has", []string{"a:1"}, []core.Option{core.MaxActive(2), core.Share(60)}, 130, [][]core.CallOption{nil}},
+		{"more slots than a word has", []string{"a:1"}, []core.Option{core.MaxActive(2), core.MaxConcurrentCalls(60)}, 130, [][]core.CallOption{nil}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestNoWakeUpIsLostWithACallThatGivesUp(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				// On until there were both.
+				// WithEndpoint until there were both.
 				for k := 0; k < 50 || (gaveUp.Load() == 0 || got.Load() == 0) && k < 10_000; k++ {
 					ctx, cancel := context.WithCancel(t.Context())
 					go func() {
@@ -235,9 +235,9 @@ func TestCallForOneServerIsNeverServedByAnother(t *testing.T) {
 			for i := range 30 {
 				addr := fmt.Sprintf("%c:1", 'a'+i%3)
 				wg.Go(func() {
-					opt := core.On(addr)
+					opt := core.WithEndpoint(addr)
 					if i%2 == 0 {
-						opt = core.Avoid(addr)
+						opt = core.WithoutEndpoint(addr)
 					}
 					l, err := p.Get(t.Context(), opt)
 					if err != nil {

@@ -16,7 +16,7 @@ import (
 func TestStateFollowsTheRegistry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &journal{}
-		p := open(t, r, f, core.WithObserver(j), core.ShrinkGrace(0))
+		p := open(t, r, f, core.WithObserver(j.Observe), core.RemovalGrace(0))
 		want := func(s core.State, lastWatch error, set string) {
 			t.Helper()
 			st := p.Stats()
@@ -24,42 +24,42 @@ func TestStateFollowsTheRegistry(t *testing.T) {
 				t.Errorf("state %v with set %q, watch lost by %v; want %v, %q, %v", st.State, addrs(p), st.LastWatch, s, set, lastWatch)
 			}
 		}
-		want(core.Pending, nil, "")
+		want(core.StatePending, nil, "")
 		r.lose(errExpired)
-		want(core.Pending, errExpired, "")
+		want(core.StatePending, errExpired, "")
 		j.wantTold(t, "watch lost: session expired")
 
 		r.say(endpoints("a:1", "b:1")...)
-		want(core.Ready, nil, "a:1 b:1")
+		want(core.StateReady, nil, "a:1 b:1")
 		j.wantTold(t, "endpoint added a:1", "endpoint added b:1", "ready")
 		r.say(endpoints("a:1", "b:1")...)
 		j.wantTold(t)
 
 		r.lose(errExpired)
-		want(core.Stale, errExpired, "a:1 b:1")
+		want(core.StateStale, errExpired, "a:1 b:1")
 		j.wantTold(t, "watch lost: session expired", "stale")
 		time.Sleep(time.Hour)
-		want(core.Stale, errExpired, "a:1 b:1")
+		want(core.StateStale, errExpired, "a:1 b:1")
 		j.wantTold(t)
 		r.lose(errRefused)
-		want(core.Stale, errRefused, "a:1 b:1")
+		want(core.StateStale, errRefused, "a:1 b:1")
 		j.wantTold(t, "watch lost: connection refused")
 
 		r.say(endpoints("b:1", "c:1")...)
-		want(core.Ready, nil, "b:1 c:1")
+		want(core.StateReady, nil, "b:1 c:1")
 		j.wantTold(t, "endpoint added c:1", "endpoint removed a:1", "ready")
 
 		r.say()
-		want(core.Empty, nil, "")
+		want(core.StateEmpty, nil, "")
 		j.wantTold(t, "endpoint removed b:1", "endpoint removed c:1", "empty")
 		r.lose(errExpired)
-		want(core.Stale, errExpired, "")
+		want(core.StateStale, errExpired, "")
 		j.wantTold(t, "watch lost: session expired", "stale")
 		r.say()
-		want(core.Empty, nil, "")
+		want(core.StateEmpty, nil, "")
 		j.wantTold(t, "empty")
 		r.say(endpoints("a:1")...)
-		want(core.Ready, nil, "a:1")
+		want(core.StateReady, nil, "a:1")
 		j.wantTold(t, "endpoint added a:1", "ready")
 	})
 }
@@ -67,9 +67,9 @@ func TestStateFollowsTheRegistry(t *testing.T) {
 func TestFirstReportMayBeEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, j := newRegistry(t), &journal{}
-		p := open(t, r, newFleet(t), core.WithObserver(j))
+		p := open(t, r, newFleet(t), core.WithObserver(j.Observe))
 		r.say()
-		if st := p.Stats(); st.State != core.Empty {
+		if st := p.Stats(); st.State != core.StateEmpty {
 			t.Errorf("the pool is %v", st.State)
 		}
 		j.wantTold(t, "empty")
@@ -104,7 +104,7 @@ func TestStateKnowsSinceWhen(t *testing.T) {
 func TestBadEntriesAreRejectedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, j := newRegistry(t), &journal{}
-		p := open(t, r, newFleet(t), core.WithObserver(j))
+		p := open(t, r, newFleet(t), core.WithObserver(j.Observe))
 		r.say(core.Endpoint{Addr: "a:1"}, core.Endpoint{Addr: "nowhere"}, core.Endpoint{Addr: "b:1", Weight: math.NaN()},
 			core.Endpoint{}, core.Endpoint{Addr: "a:1", Weight: 2}, core.Endpoint{Addr: "c:1"})
 		if got := addrs(p); got != "a:1 c:1" {
@@ -114,10 +114,10 @@ func TestBadEntriesAreRejectedOneByOne(t *testing.T) {
 			t.Errorf("%d entries rejected, want 4", n)
 		}
 		j.wantTold(t, "endpoint added a:1", "endpoint added c:1", "ready",
-			`endpoint rejected "nowhere": core: endpoint "nowhere": address is not host:port: address nowhere: missing port in address`,
-			`endpoint rejected "b:1": core: endpoint "b:1": weight NaN is not a finite number >= 0`,
-			`endpoint rejected "": core: endpoint "": address is not host:port: missing port in address`,
-			`endpoint rejected "a:1": duplicate entry`)
+			`endpoint rejected "nowhere": discovery: endpoint "nowhere": address is not host:port: address nowhere: missing port in address`,
+			`endpoint rejected "b:1": discovery: endpoint "b:1": weight NaN is not a finite number >= 0`,
+			`endpoint rejected "": discovery: endpoint "": address is not host:port: missing port in address`,
+			`endpoint rejected "a:1": discovery: endpoint "a:1": an earlier entry has the same address`)
 		r.say(core.Endpoint{Addr: "nowhere"})
 		if n := p.Stats().Rejected; n != 5 {
 			t.Errorf("%d entries rejected, want 5", n)
@@ -131,9 +131,9 @@ func TestCallsThatCameBeforeTheFirstSetAreServedByIt(t *testing.T) {
 		p := open(t, r, f)
 		free := background(t.Context(), p)
 		keyed := background(t.Context(), p, core.WithKey("k"))
-		onB := background(t.Context(), p, core.On("b:1"))
-		notA := background(t.Context(), p, core.Avoid("a:1"))
-		onC := background(t.Context(), p, core.On("c:1"))
+		onB := background(t.Context(), p, core.WithEndpoint("b:1"))
+		notA := background(t.Context(), p, core.WithoutEndpoint("a:1"))
+		onC := background(t.Context(), p, core.WithEndpoint("c:1"))
 		r.lose(errExpired)
 		time.Sleep(time.Hour)
 		for _, c := range []<-chan result[*link]{free, keyed, onB, notA, onC} {
@@ -151,7 +151,7 @@ func TestCallsThatCameBeforeTheFirstSetAreServedByIt(t *testing.T) {
 			release(t, l)
 		}
 		release(t, served(t, free), served(t, keyed))
-		if err := failed(t, onC); !errors.Is(err, core.ErrNoEndpoint) || err.Endpoint != "c:1" || err.State != core.Ready {
+		if err := failed(t, onC); !errors.Is(err, core.ErrNoEndpoint) || err.Endpoint != "c:1" || err.State != core.StateReady {
 			t.Errorf("the call for c:1 failed with %v", err)
 		}
 	})
@@ -162,8 +162,8 @@ func TestCallsThatCameBeforeTheFirstSetAreServedByIt(t *testing.T) {
 func TestCallForOneEndpointNeverGetsAnothers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, slow := newRegistry(t), newFleet(t), slowObserver{}
-		p := open(t, r, f, core.WithObserver(slow), core.MinIdle(1))
-		onB := background(t.Context(), p, core.On("b:1"))
+		p := open(t, r, f, core.WithObserver(slow.Observe), core.MinIdle(1))
+		onB := background(t.Context(), p, core.WithEndpoint("b:1"))
 		synctest.Wait()
 		r.say(endpoints("a:1", "b:1")...)
 		time.Sleep(time.Minute)
@@ -179,7 +179,7 @@ func TestCallForOneEndpointNeverGetsAnothers(t *testing.T) {
 type slowObserver struct{}
 
 func (slowObserver) Observe(ev core.Event) {
-	if ev.Kind == core.EndpointAdded {
+	if ev.Kind == core.EventEndpointAdded {
 		time.Sleep(time.Second)
 	}
 }
@@ -196,7 +196,7 @@ func TestCallBeforeTheFirstSetEndsWithItsContext(t *testing.T) {
 			t.Errorf("it waited %v, and says %v", d, e.Waited)
 		}
 		if !errors.Is(err, core.ErrNoEndpoint) || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errExpired) ||
-			e.State != core.Pending {
+			e.State != core.StatePending {
 			t.Errorf("it failed with %v", err)
 		}
 	})
@@ -205,17 +205,17 @@ func TestCallBeforeTheFirstSetEndsWithItsContext(t *testing.T) {
 func TestEmptySetFailsCallsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRegistry(t)
-		p := open(t, r, newFleet(t), core.ShrinkGrace(0))
+		p := open(t, r, newFleet(t), core.RemovalGrace(0))
 		waiting := background(t.Context(), p)
 		synctest.Wait()
 		r.say()
-		if err := failed(t, waiting); !errors.Is(err, core.ErrNoEndpoint) || err.State != core.Empty {
+		if err := failed(t, waiting); !errors.Is(err, core.ErrNoEndpoint) || err.State != core.StateEmpty {
 			t.Errorf("the call that waited failed with %v", err)
 		}
 		begun := time.Now()
-		for _, opts := range [][]core.CallOption{nil, {core.On("a:1")}, {core.WithKey("k")}, {core.Avoid("a:1")}} {
+		for _, opts := range [][]core.CallOption{nil, {core.WithEndpoint("a:1")}, {core.WithKey("k")}, {core.WithoutEndpoint("a:1")}} {
 			_, err := p.Get(t.Context(), opts...)
-			if e := asError(t, err); !errors.Is(err, core.ErrNoEndpoint) || e.State != core.Empty || e.Cause != nil {
+			if e := asError(t, err); !errors.Is(err, core.ErrNoEndpoint) || e.State != core.StateEmpty || e.Cause != nil {
 				t.Errorf("it failed with %v", err)
 			}
 		}
@@ -240,7 +240,7 @@ func TestStaleSetServesOn(t *testing.T) {
 			time.Sleep(time.Minute)
 			warm(t, p, 5) // which also dials
 		}
-		if st := p.Stats(); st.State != core.Stale || addrs(p) != "a:1 b:1" {
+		if st := p.Stats(); st.State != core.StateStale || addrs(p) != "a:1 b:1" {
 			t.Errorf("%v, set %q", st.State, addrs(p))
 		}
 		if opened, _ := f.counts(); opened < 5 {
@@ -256,12 +256,12 @@ func TestEndpointsThatVanishInAMassServeOnForTheGrace(t *testing.T) {
 		grace time.Duration
 	}{
 		{"by default", nil, 30 * time.Second},
-		{"by option", []core.Option{core.ShrinkGrace(time.Hour)}, time.Hour},
+		{"by option", []core.Option{core.RemovalGrace(time.Hour)}, time.Hour},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, f, j := newRegistry(t), newFleet(t), &journal{}
-				p := open(t, r, f, append(c.opts, core.WithObserver(j), core.IdleTimeout(0))...)
+				p := open(t, r, f, append(c.opts, core.WithObserver(j.Observe), core.IdleTimeout(0))...)
 				r.say(endpoints("a:1", "b:1", "c:1")...)
 				warm(t, p, 3)
 				opened, _ := f.counts()
@@ -269,14 +269,14 @@ func TestEndpointsThatVanishInAMassServeOnForTheGrace(t *testing.T) {
 				r.say()
 				j.wantTold(t)
 				time.Sleep(c.grace - 40*time.Millisecond) // say has slept for 20
-				if st := p.Stats(); st.State != core.Ready || addrs(p) != "a:1 b:1 c:1" {
+				if st := p.Stats(); st.State != core.StateReady || addrs(p) != "a:1 b:1 c:1" {
 					t.Errorf("%v, set %q", st.State, addrs(p))
 				}
 				warm(t, p, 3)
 				f.wantCounts(opened, 0)
 				time.Sleep(40 * time.Millisecond)
 				synctest.Wait()
-				if st := p.Stats(); st.State != core.Empty {
+				if st := p.Stats(); st.State != core.StateEmpty {
 					t.Errorf("%v after the grace", st.State)
 				}
 				j.wantTold(t, "empty", "endpoint removed a:1", "endpoint removed b:1", "endpoint removed c:1")
@@ -284,6 +284,25 @@ func TestEndpointsThatVanishInAMassServeOnForTheGrace(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestSetIsStillStaleWhenAGraceEndsWhileTheWatchIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, f := newRegistry(t), newFleet(t)
+		p := open(t, r, f, core.RemovalGrace(10*time.Second))
+		r.say(endpoints("a:1", "b:1", "c:1")...)
+		r.say(endpoints("a:1")...)
+		r.lose(errExpired)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if st := p.Stats(); st.State != core.StateStale || !errors.Is(st.LastWatch, errExpired) || addrs(p) != "a:1" {
+			t.Errorf("%v, set %q, watch %v", st.State, addrs(p), st.LastWatch)
+		}
+		r.say(endpoints("a:1")...)
+		if st := p.Stats(); st.State != core.StateReady || st.LastWatch != nil {
+			t.Errorf("%v, watch %v, after a report", st.State, st.LastWatch)
+		}
+	})
 }
 
 func TestPoolOutlivesEveryMisbehaviourOfItsWatcher(t *testing.T) {
@@ -405,6 +424,23 @@ func TestWatcherThatFailsFromTheStartIsToldToTheCalls(t *testing.T) {
 		_, err := p.Get(within(t, time.Second))
 		if e := asError(t, err); e.LastWatch == nil || !strings.Contains(e.LastWatch.Error(), "panicked: no such host") {
 			t.Errorf("the error does not tell of the watcher: %v", err)
+		}
+	})
+}
+
+// TestPoolStaysStaleWhenAGraceEndsWhileTheWatchIsLost: what vanished before the
+// loss leaves the set in time, and that is no sign of life.
+func TestPoolStaysStaleWhenAGraceEndsWhileTheWatchIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t)
+		p := open(t, r, newFleet(t), core.RemovalGrace(time.Second))
+		r.say(endpoints("a:1", "b:1", "c:1")...)
+		r.say(endpoints("a:1")...)
+		r.lose(errors.New("session expired"))
+		time.Sleep(1500 * time.Millisecond)
+		st := p.Stats()
+		if st.State != core.StateStale || st.LastWatch == nil || len(st.Endpoints) != 1 {
+			t.Errorf("%v with %d endpoints, last watch %v; want stale with one", st.State, len(st.Endpoints), st.LastWatch)
 		}
 	})
 }

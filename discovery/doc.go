@@ -1,22 +1,24 @@
-// Package discovery is what registry plugins share, and how programs choose
-// among them.
+// Package discovery says where the servers are: the contracts of registry
+// plugins, what plugins share, and how a program chooses among them. It imports
+// the standard library only.
 //
-// A program opens a registry by its URL, through a [Mux] that lists the
-// plugins it was built with:
+// A program opens a registry by its URL, through a [Mux] that lists the plugins
+// it was built with:
 //
 //	var mux discovery.Mux
 //	mux.Handle("zk", zk.Opener)
 //	watcher, err := mux.Open("zk://10.0.0.1:2181,10.0.0.2:2181/services/echo?format=curator")
 //
-// A server makes itself known with [Register], which keeps it registered until
-// the [Registration] is closed:
+// A pool runs the [Watcher]; a program that has no pool calls [Follow].
+//
+// A server registers itself with [Register], and stays registered until it
+// closes the [Registration]:
 //
 //	registrar, err := mux.OpenRegistrar(url)
-//	registration := discovery.Register(registrar, core.Endpoint{Addr: "10.0.0.7:9090"})
+//	registration, err := discovery.Register(registrar, discovery.Endpoint{Addr: "10.0.0.7:9090"})
 //	defer registration.Close(ctx)
 //
 // A plugin has an [Opener], which declares its parameters in [Params], a
-// [core.Watcher], whose Watch keeps a [Set], and a [Registrar]. How entries
-// are read and written is in the package format, watchers made of others are
-// in the package combine.
+// [Watcher], whose Watch keeps a [Set], and a [Registrar]. Package format reads
+// and writes entries; package combine makes watchers of watchers.
 package discovery

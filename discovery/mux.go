@@ -6,14 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// Opener is how a plugin opens URLs of its scheme. It declares its parameters
-// in p, bound to fields of the [Backend] that it returns, and does nothing
-// else: it is also called to describe the parameters.
+// Opener opens URLs of a plugin's scheme. It declares the parameters in p, bound
+// to fields of the [Backend] that it returns, and does nothing else: a Mux also
+// calls it to describe the parameters.
 //
 //	func Opener(p *discovery.Params) discovery.Backend {
 //		var c Config
@@ -22,26 +19,26 @@ import (
 //	}
 type Opener func(p *Params) Backend
 
-// Backend is a registry that was chosen by a URL, whose parameters it has by
-// the time its methods are called. Each of them is called once and does no
-// I/O. It returns an error if the URL has a part that it needs no more or
-// lacks one that it needs.
+// Backend is a registry that a URL names. A [Mux] sets its parameters and then
+// calls one of its methods once. A method does no I/O. It returns an error if the
+// URL has a part that the registry does not know, or lacks one that it needs.
 //
 // A Backend that can register endpoints also implements
 //
 //	Registrar(u *URL) (Registrar, error)
 type Backend interface {
-	Watcher(u *URL) (core.Watcher, error)
+	Watcher(u *URL) (Watcher, error)
 }
 
-// Mux opens registries by URL. Each program says which schemes its Mux has;
-// only static:// is built in. The zero Mux is ready to use. It is safe for
+// Mux opens registries by URL. A program adds the schemes that it needs, see
+// [Mux.Handle]. The zero Mux has no scheme and is ready to use. A Mux is safe for
 // concurrent use once no more schemes are added.
 type Mux struct {
 	openers map[string]Opener
 }
 
 // Handle makes o open the URLs of the scheme, in place of an earlier opener.
+// Schemes are case-insensitive.
 func (m *Mux) Handle(scheme string, o Opener) {
 	if m.openers == nil {
 		m.openers = make(map[string]Opener)
@@ -49,10 +46,10 @@ func (m *Mux) Handle(scheme string, o Opener) {
 	m.openers[strings.ToLower(scheme)] = o
 }
 
-// Open returns a watcher of the place that the URL names. It does no I/O. All
-// mistakes in parameters are reported at once, with what is expected; an
-// unknown one with those that are known.
-func (m *Mux) Open(url string) (core.Watcher, error) {
+// Open returns a watcher of the place that the URL names. It does no I/O. Its
+// error names every mistake in the parameters and what is expected, and for an
+// unknown parameter or scheme those that are known.
+func (m *Mux) Open(url string) (Watcher, error) {
 	u, b, err := m.backend(url)
 	if err != nil {
 		return nil, err
@@ -64,8 +61,8 @@ func (m *Mux) Open(url string) (core.Watcher, error) {
 	return w, nil
 }
 
-// OpenRegistrar returns a registrar of the place that the URL names. It does
-// no I/O. A scheme that only watches is an error that matches
+// OpenRegistrar returns a registrar of the place that the URL names, as Open
+// does a watcher. The error for a scheme that only watches matches
 // [errors.ErrUnsupported].
 func (m *Mux) OpenRegistrar(url string) (Registrar, error) {
 	u, b, err := m.backend(url)
@@ -76,7 +73,7 @@ func (m *Mux) OpenRegistrar(url string) (Registrar, error) {
 		Registrar(u *URL) (Registrar, error)
 	})
 	if !ok {
-		return nil, fmt.Errorf("discovery: %s: nothing can be registered there (%w)", u, errors.ErrUnsupported)
+		return nil, fmt.Errorf("discovery: %s: this registry can be watched only, nothing can be registered (%w)", u, errors.ErrUnsupported)
 	}
 	r, err := o.Registrar(u)
 	if err != nil {
@@ -90,9 +87,9 @@ func (m *Mux) backend(url string) (*URL, Backend, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	o := m.opener(u.Scheme)
+	o := m.openers[u.Scheme]
 	if o == nil {
-		return nil, nil, fmt.Errorf("discovery: scheme %q is not known; known are %s", u.Scheme, strings.Join(m.Schemes(), ", "))
+		return nil, nil, fmt.Errorf("discovery: %s", m.unknown(u.Scheme))
 	}
 	var p Params
 	b := o(&p)
@@ -102,45 +99,31 @@ func (m *Mux) backend(url string) (*URL, Backend, error) {
 	return u, b, nil
 }
 
-func (m *Mux) opener(scheme string) Opener {
-	if o := m.openers[scheme]; o != nil || scheme != staticScheme {
-		return o
+// unknown says what is missing for a scheme.
+func (m *Mux) unknown(scheme string) string {
+	text := fmt.Sprintf("scheme %q is not known", scheme)
+	if slices.Contains([]string{"static", "zk", "etcd", "consul"}, scheme) {
+		text += fmt.Sprintf(": import %q and call Handle(%q, %s.Opener) of the Mux",
+			"github.com/minicaptain/multi_connection_pool/discovery/"+scheme, scheme, scheme)
 	}
-	return openStatic
+	if len(m.openers) > 0 {
+		text += "; known are " + strings.Join(m.Schemes(), ", ")
+	}
+	return text
 }
 
-// Schemes lists what can be opened, in alphabetical order.
+// Schemes returns the schemes that the Mux has, in alphabetical order.
 func (m *Mux) Schemes() []string {
-	schemes := slices.Collect(maps.Keys(m.openers))
-	if !slices.Contains(schemes, staticScheme) {
-		schemes = append(schemes, staticScheme)
-	}
-	slices.Sort(schemes)
-	return schemes
+	return slices.Sorted(maps.Keys(m.openers))
 }
 
-// Params describes the parameters of a scheme; none if it is not known.
+// Params returns the parameters of a scheme, nil if the scheme is not known.
 func (m *Mux) Params(scheme string) []Param {
-	o := m.opener(strings.ToLower(scheme))
+	o := m.openers[strings.ToLower(scheme)]
 	if o == nil {
 		return nil
 	}
 	var p Params
 	o(&p)
 	return p.All()
-}
-
-// staticScheme lists the servers themselves: static://10.0.0.1:9090,10.0.0.2:9090
-const staticScheme = "static"
-
-type staticBackend struct{}
-
-func openStatic(*Params) Backend { return staticBackend{} }
-
-func (staticBackend) Watcher(u *URL) (core.Watcher, error) {
-	if u.User != "" || u.Password.IsSet() || strings.Trim(u.Path, "/") != "" {
-		return nil, errors.New("a static list has neither user nor path, only hosts")
-	}
-	w := static.Watcher(u.Hosts...)
-	return w, w.Validate()
 }

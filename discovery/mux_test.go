@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
@@ -40,12 +39,12 @@ func openTest(p *discovery.Params) discovery.Backend {
 	p.Bool(&b.on, "on", true, "whether")
 	p.Int(&b.n, "n", 3, 1, 10, "how many")
 	p.Duration(&b.timeout, "timeout", 10*time.Second, time.Second, time.Minute, "how long")
-	p.Format(&b.format, "format", "curator", "how entries are written")
+	format.Param(p, &b.format, "format", "curator", "how entries are written")
 	p.Secret(&b.token, "token", "what lets us in")
 	return b
 }
 
-func (b *testBackend) Watcher(u *discovery.URL) (core.Watcher, error) {
+func (b *testBackend) Watcher(u *discovery.URL) (discovery.Watcher, error) {
 	if u.Path == "/bad" {
 		return nil, errors.New("no such path")
 	}
@@ -53,14 +52,14 @@ func (b *testBackend) Watcher(u *discovery.URL) (core.Watcher, error) {
 	return b, nil
 }
 
-func (b *testBackend) Watch(context.Context, func([]core.Endpoint)) error { return nil }
+func (b *testBackend) Watch(context.Context, func([]discovery.Endpoint)) error { return nil }
 
 func (b *testBackend) Registrar(u *discovery.URL) (discovery.Registrar, error) {
 	b.url = u
 	return b, nil
 }
 
-func (b *testBackend) Register(context.Context, core.Endpoint) error { return nil }
+func (b *testBackend) Register(context.Context, discovery.Endpoint, func()) error { return nil }
 
 func testMux() *discovery.Mux {
 	m := &discovery.Mux{}
@@ -151,45 +150,69 @@ func TestParametersCanBeDocumented(t *testing.T) {
 	}
 }
 
-func TestMuxKnowsTheSchemesThatItWasGivenAndStatic(t *testing.T) {
-	if got := testMux().Schemes(); !slices.Equal(got, []string{"static", "test"}) {
+func TestMuxKnowsTheSchemesThatItWasGiven(t *testing.T) {
+	m := testMux()
+	m.Handle("static", static.Opener)
+	if got := m.Schemes(); !slices.Equal(got, []string{"static", "test"}) {
 		t.Errorf("schemes are %q", got)
 	}
-	var empty discovery.Mux
 	for url, want := range map[string]string{
-		"test://h":                  `scheme "test" is not known; known are static`,
+		"tets://h":                  `scheme "tets" is not known; known are static, test`,
 		"static://":                 "no server is listed",
 		"static://h1":               "missing port",
 		"static://h1:1,h1:1":        "listed already",
 		"static://h1:1/path":        "neither user nor path",
 		"static://u:hunter2@h1:1":   "neither user nor path",
-		"static://h1:1?weight=7":    `parameter "weight" is not known; there are none`,
-		"nonsense":                  "does not begin with a scheme",
+		"static://h1:1?weight=7":    `parameter "weight" is not known; the scheme has no parameters`,
+		"nonsense":                  "no scheme",
 		"static://h1:1,[::1]:1?a=b": `static://h1:1,[::1]:1?a=...: parameter "a"`,
 	} {
-		_, err := empty.Open(url)
+		_, err := m.Open(url)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: error %v, want one with %q", url, err, want)
 		}
 	}
-	if _, err := empty.OpenRegistrar("static://h1:1"); !errors.Is(err, errors.ErrUnsupported) {
+	if _, err := m.OpenRegistrar("static://h1:1"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a registrar of static://: error %v", err)
 	}
-	if _, err := testMux().Open("test://h/bad"); err == nil || !strings.Contains(err.Error(), "discovery: test://h/bad: no such path") {
+	if _, err := m.Open("test://h/bad"); err == nil || !strings.Contains(err.Error(), "discovery: test://h/bad: no such path") {
 		t.Errorf("error %v", err)
 	}
-	if r, err := testMux().OpenRegistrar("test://h/p?n=7"); err != nil || r.(*testBackend).n != 7 {
+	if r, err := m.OpenRegistrar("test://h/p?n=7"); err != nil || r.(*testBackend).n != 7 {
 		t.Errorf("registrar %+v, error %v", r, err)
 	}
-	m := testMux()
 	m.Handle("static", openTest) // the last one counts
 	if w, err := m.Open("static://h"); err != nil || reflect.TypeOf(w) != reflect.TypeFor[*testBackend]() {
 		t.Errorf("watcher %T, error %v", w, err)
 	}
 }
 
+func TestMuxNamesTheImportThatAKnownSchemeNeeds(t *testing.T) {
+	var empty discovery.Mux
+	for url, want := range map[string]string{
+		"zk://h/p":       `import "github.com/minicaptain/multi_connection_pool/discovery/zk" and call Handle("zk", zk.Opener)`,
+		"etcd://h/p":     `import "github.com/minicaptain/multi_connection_pool/discovery/etcd" and call Handle("etcd", etcd.Opener)`,
+		"Consul://h/p":   `import "github.com/minicaptain/multi_connection_pool/discovery/consul" and call Handle("consul", consul.Opener)`,
+		"static://h:1":   `import "github.com/minicaptain/multi_connection_pool/discovery/static" and call Handle("static", static.Opener)`,
+		"nowhere://h/p":  `scheme "nowhere" is not known`,
+		"zookeeper://h/": `scheme "zookeeper" is not known`,
+	} {
+		_, err := empty.Open(url)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", url, err, want)
+		}
+		if _, rerr := empty.OpenRegistrar(url); rerr == nil || rerr.Error() != err.Error() {
+			t.Errorf("%s: a registrar has the error %v, a watcher %v", url, rerr, err)
+		}
+		if !strings.HasPrefix(want, "import") && strings.Contains(err.Error(), "import") {
+			t.Errorf("%s: error %v", url, err)
+		}
+	}
+}
+
 func TestStaticURLIsAListOfServers(t *testing.T) {
 	var m discovery.Mux
+	m.Handle("static", static.Opener)
 	w, err := m.Open("static://10.0.0.1:9090,[::1]:9090,unix:%2Frun%2Fa.sock/")
 	if err != nil {
 		t.Fatal(err)

@@ -7,27 +7,26 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
 // Param describes one parameter of a registry's URLs.
 type Param struct {
 	Name string
-	// Type says what its values are, for people: "duration from 1s to 1m0s".
+	// Type describes the values, for people: "duration from 1s to 1m0s".
 	Type string
-	// Default is the value that an absent parameter has; it may be empty.
+	// Default is the value of an absent parameter. It may be empty.
 	Default string
-	// Doc says what the parameter does.
+	// Doc describes what the parameter does.
 	Doc string
 }
 
-// Params are the parameters that a registry's URLs may have. Like those of a
-// flag.FlagSet, each is declared once, with the variable that gets its value,
-// its name, default and documentation. The variable has the default from then
-// on. Durations and numbers have bounds, both inclusive.
+// Params are the parameters that a registry's URLs may have. As with a
+// flag.FlagSet, a plugin declares each of them once, with the variable that gets
+// its value, its name, default and documentation. A declaration sets the variable
+// to the default. Bounds of durations and numbers are inclusive.
 type Params struct {
-	all []param
+	all    []param
+	checks []func() error
 }
 
 type param struct {
@@ -36,7 +35,7 @@ type param struct {
 	set  func(values []string) error
 }
 
-// All describes the parameters in the order in which they were declared.
+// All returns the parameters in the order in which they were declared.
 func (p *Params) All() []Param {
 	all := make([]Param, len(p.all))
 	for i := range p.all {
@@ -45,23 +44,62 @@ func (p *Params) All() []Param {
 	return all
 }
 
-// one declares a parameter that has one value; def must be a value that parse
-// accepts. parse says in its error what is expected.
-func one[T any](p *Params, v *T, def T, about Param, parse func(string) (T, error)) {
+// Var declares a parameter of another type, with one value. The error of parse
+// follows the quoted value and names what is expected: "is not a color".
+func Var[T any](p *Params, v *T, def T, about Param, parse func(string) (T, error)) {
+	declare(p, v, def, about, parse, nil)
+}
+
+// declare is Var with a check, if it is not nil, of what parse returns and of
+// what else sets the variable. Its error continues the quoted value like that
+// of parse.
+func declare[T any](p *Params, v *T, def T, about Param, parse func(string) (T, error), check func(T) error) {
 	*v = def
 	p.all = append(p.all, param{Param: about, set: func(values []string) error {
 		parsed, err := parse(values[0])
+		if err == nil && check != nil {
+			err = check(parsed)
+		}
 		if err != nil {
 			return fmt.Errorf("%q %w", clip(values[0]), err)
 		}
 		*v = parsed
 		return nil
 	}})
+	if check != nil {
+		p.check(about.Name, func() error {
+			if err := check(*v); err != nil {
+				return fmt.Errorf("%q %w", clip(fmt.Sprint(*v)), err)
+			}
+			return nil
+		})
+	}
+}
+
+// check adds what Validate reports of the parameter.
+func (p *Params) check(name string, f func() error) {
+	p.checks = append(p.checks, func() error {
+		if err := f(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// Validate reports every variable that has a value which no URL could have
+// given it. A plugin calls it when its options have set the variables. It does
+// no I/O.
+func (p *Params) Validate() error {
+	errs := make([]error, len(p.checks))
+	for i, check := range p.checks {
+		errs[i] = check()
+	}
+	return errors.Join(errs...)
 }
 
 // String declares a parameter that is any text.
 func (p *Params) String(v *string, name, def, doc string) {
-	one(p, v, def, Param{name, "text", def, doc}, func(s string) (string, error) { return s, nil })
+	Var(p, v, def, Param{name, "text", def, doc}, func(s string) (string, error) { return s, nil })
 }
 
 // Strings declares a parameter that may be given several times.
@@ -76,17 +114,17 @@ func (p *Params) Strings(v *[]string, name, doc string) {
 // Enum declares a parameter that is one of several texts.
 func (p *Params) Enum(v *string, name, def string, values []string, doc string) {
 	list := strings.Join(values, ", ")
-	one(p, v, def, Param{name, "one of " + list, def, doc}, func(s string) (string, error) {
+	declare(p, v, def, Param{name, "one of " + list, def, doc}, func(s string) (string, error) { return s, nil }, func(s string) error {
 		if !slices.Contains(values, s) {
-			return "", fmt.Errorf("is not one of %s", list)
+			return fmt.Errorf("is not one of %s", list)
 		}
-		return s, nil
+		return nil
 	})
 }
 
 // Bool declares a parameter that is true or false.
 func (p *Params) Bool(v *bool, name string, def bool, doc string) {
-	one(p, v, def, Param{name, "true or false", strconv.FormatBool(def), doc}, func(s string) (bool, error) {
+	Var(p, v, def, Param{name, "true or false", strconv.FormatBool(def), doc}, func(s string) (bool, error) {
 		if s != "true" && s != "false" {
 			return false, errors.New("is neither true nor false")
 		}
@@ -97,45 +135,38 @@ func (p *Params) Bool(v *bool, name string, def bool, doc string) {
 // Int declares a parameter that is a whole number.
 func (p *Params) Int(v *int, name string, def, least, most int, doc string) {
 	bounds := fmt.Sprintf("from %d to %d", least, most)
-	one(p, v, def, Param{name, "number " + bounds, strconv.Itoa(def), doc}, func(s string) (int, error) {
+	wrong := errors.New("is not a whole number " + bounds)
+	declare(p, v, def, Param{name, "number " + bounds, strconv.Itoa(def), doc}, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
-		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("is not a whole number %s", bounds)
+		if err != nil {
+			return 0, wrong
 		}
 		return n, nil
+	}, func(n int) error {
+		if n < least || n > most {
+			return wrong
+		}
+		return nil
 	})
 }
 
 // Duration declares a parameter that is a duration, such as 1m30s.
 func (p *Params) Duration(v *time.Duration, name string, def, least, most time.Duration, doc string) {
 	bounds := fmt.Sprintf("from %v to %v", least, most)
-	one(p, v, def, Param{name, "duration " + bounds, def.String(), doc}, func(s string) (time.Duration, error) {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			return 0, errors.New(`is not a duration, such as "5s"`)
-		}
+	declare(p, v, def, Param{name, "duration " + bounds, def.String(), doc}, parseDuration, func(d time.Duration) error {
 		if d < least || d > most {
-			return 0, fmt.Errorf("is not a duration %s", bounds)
+			return fmt.Errorf("is not a duration %s", bounds)
 		}
-		return d, nil
+		return nil
 	})
 }
 
-// Format declares a parameter that is the name of a format, such as
-// "serverset:http". The default must be one that format.Named knows.
-func (p *Params) Format(v *format.Format, name, def, doc string) {
-	known := strings.Join(format.Names(), ", ")
-	f, err := format.Named(def)
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
 	if err != nil {
-		f = format.Name() // unreachable with a default that is known
+		return 0, errors.New(`is not a duration, such as "5s"`)
 	}
-	one(p, v, f, Param{name, "one of " + known, def, doc}, func(s string) (format.Format, error) {
-		f, err := format.Named(s)
-		if err != nil {
-			return f, fmt.Errorf("is not a format: %w", err)
-		}
-		return f, nil
-	})
+	return d, nil
 }
 
 // Secret declares a parameter that is a secret or a reference to one. Its
@@ -151,7 +182,7 @@ func (p *Params) Secret(v *Secret, name, doc string) {
 	}})
 }
 
-// bind sets the variables from the query of u and reports every mistake.
+// bind sets the variables from the query of u. Its error names every mistake.
 func (p *Params) bind(u *URL) error {
 	var errs []error
 	known := make(map[string]bool, len(p.all))
@@ -179,7 +210,7 @@ func (p *Params) bind(u *URL) error {
 		if known[name] {
 			continue
 		}
-		list := "there are none"
+		list := "the scheme has no parameters"
 		if len(names) > 0 {
 			list = "known are " + strings.Join(names, ", ")
 		}
@@ -189,7 +220,7 @@ func (p *Params) bind(u *URL) error {
 	return errors.Join(errs...)
 }
 
-// clip shortens what goes into an error.
+// clip shortens a text for an error.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {

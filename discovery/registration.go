@@ -4,97 +4,141 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/internal/retry"
 )
 
-// Phase is where a registration stands.
-type Phase uint8
+// State is where a [Registration] stands.
+type State uint8
 
 const (
-	// Registering: the registry was not heard to have the endpoint yet.
-	Registering Phase = iota
-	// Registered: the registry has the endpoint.
-	Registered
-	// Lost: the last attempt to register, or to stay registered, failed;
-	// there will be another.
-	Lost
-	// Deregistered: the registration was closed, and nothing of it runs.
-	Deregistered
+	// StateRegistering is the first state: the registry does not have the
+	// endpoint yet, as far as is known.
+	StateRegistering State = iota
+	// StateRegistered means that the registry has the endpoint.
+	StateRegistered
+	// StateLost means that the last attempt to register, or to stay registered,
+	// failed. Another one follows.
+	StateLost
+	// StateDeregistered is the last state: the registration was closed, and
+	// nothing of it runs.
+	StateDeregistered
 )
 
-// String returns the name of the phase in lower case.
-func (p Phase) String() string {
-	switch p {
-	case Registering:
+// String returns the name of the state in lower case.
+func (s State) String() string {
+	switch s {
+	case StateRegistering:
 		return "registering"
-	case Registered:
+	case StateRegistered:
 		return "registered"
-	case Lost:
+	case StateLost:
 		return "lost"
-	case Deregistered:
+	case StateDeregistered:
 		return "deregistered"
 	default:
-		return "unknown phase"
+		return "unknown state"
 	}
 }
 
-// Registration is an endpoint that is kept in a registry. Its methods are safe
-// for concurrent use.
+// Registration is an endpoint that is kept in a registry. Make one with
+// [Register]. Its methods are safe for concurrent use.
 type Registration struct {
 	cancel   context.CancelFunc
-	onChange func(Phase, error)
-	ended    chan struct{} // closed when the last goroutine ends
+	onChange func(State, error) // nil for nobody
+	ended    chan struct{}      // closed when the last goroutine ends
 
 	mu      sync.Mutex
-	phase   Phase
+	state   State
 	err     error
 	changed chan struct{} // closed and replaced by each change
 }
 
-// RegisterOption sets one parameter of a [Registration].
+// RegisterOption is an option of [Register].
 type RegisterOption func(*Registration)
 
-// OnChange sets who is told of each phase that the registration enters, after
-// the first; f is called from one goroutine at a time, in order, and holds the
-// registration up. The error is why a registration was lost, or why the entry
-// may still be in the registry although it is closed.
-func OnChange(f func(Phase, error)) RegisterOption {
-	return func(r *Registration) { r.onChange = f }
+// OnChange sets a function that is called with each state that the registration
+// enters after the first, one call at a time and in order. It holds the
+// registration up, and must not call Close. The error is why a registration was lost, or why the entry
+// may still be in the registry although the registration is closed.
+func OnChange(f func(State, error)) RegisterOption {
+	return func(g *Registration) { g.onChange = f }
 }
 
-// Register keeps e registered with r until the [Registration] is closed, and
-// returns at once. Whenever r fails, or panics, it is asked again after a
-// pause: a random one of up to 100 ms, doubling to 30 s, and short again after
-// an attempt that lasted five seconds. It never gives up.
-func Register(r Registrar, e core.Endpoint, opts ...RegisterOption) *Registration {
+// Register keeps e registered with r until the [Registration] is closed. It does
+// no I/O and returns at once; the caller closes what it returns.
+//
+// It returns an error for what can never work: a registrar that is nil or not
+// valid, an endpoint that is not valid, that no client can reach, such as
+// 0.0.0.0, or that the registry's format cannot hold.
+//
+// Whenever r fails after that, by an error, nil or a panic, Register calls it
+// again after a random pause of up to 100 ms, doubling to 30 s, and short again
+// after an attempt that lasted five seconds. It never gives up.
+func Register(r Registrar, e Endpoint, opts ...RegisterOption) (*Registration, error) {
+	if err := canRegister(r, e); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Registration{
-		cancel:   cancel,
-		onChange: func(Phase, error) {},
-		ended:    make(chan struct{}),
-		changed:  make(chan struct{}),
+		cancel:  cancel,
+		ended:   make(chan struct{}),
+		changed: make(chan struct{}),
 	}
 	for _, o := range opts {
 		o(g)
 	}
 	go g.run(ctx, r, e) // Close ends it and waits for it
-	return g
+	return g, nil
 }
 
-func (g *Registration) run(ctx context.Context, r Registrar, e core.Endpoint) {
+// canRegister returns why r can never register e, or nil.
+func canRegister(r Registrar, e Endpoint) error {
+	if r == nil {
+		return errors.New("discovery: the registrar is nil; make one with OpenRegistrar of a Mux, or with Registrar of a plugin")
+	}
+	var errs []error
+	if v, ok := r.(interface{ Validate() error }); ok {
+		errs = append(errs, v.Validate())
+	}
+	errs = append(errs, e.Validate(), reachable(e.Addr))
+	err := errors.Join(errs...)
+	if v, ok := r.(interface{ ValidateEndpoint(e Endpoint) error }); ok && err == nil {
+		if err = v.ValidateEndpoint(e); err != nil {
+			err = fmt.Errorf("discovery: %s cannot be registered: %w; change the endpoint, or choose a format that holds it", e.Addr, err)
+		}
+	}
+	return err
+}
+
+// reachable returns an error for the unspecified address: a server listens
+// there, and a client that dials it reaches itself.
+func reachable(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil //nolint:nilerr // Validate reports that, and "unix:/path" has no host
+	}
+	host, _, _ = strings.Cut(host, "%")
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
+		return fmt.Errorf("discovery: endpoint %q: %s stands for every address of the server, and clients cannot dial it; "+
+			"register an address at which they reach the server", addr, host)
+	}
+	return nil
+}
+
+func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 	defer close(g.ended)
-	err := retry.Forever(ctx, func(ctx context.Context) error {
-		attempt := &attempt{g: g}
-		defer attempt.end()
-		return r.Register(WithConfirm(ctx, attempt.confirm), e)
+	err := rerun(ctx, "the registrar", func(ctx context.Context, a *attempt) error {
+		return r.Register(ctx, e, func() {
+			a.do(func() { g.enter(StateRegistered, nil) })
+		})
 	}, func(err error, pause time.Duration) {
-		g.enter(Lost, fmt.Errorf("discovery: registering %s, trying again in %v: %w",
+		g.enter(StateLost, fmt.Errorf("discovery: registering %s, trying again in %v: %w",
 			e.Addr, pause.Round(time.Millisecond), err))
-	})
+	}, func(end <-chan error) error { return <-end })
 	if err != nil {
 		if errors.Is(err, context.Canceled) {
 			err = nil
@@ -102,66 +146,45 @@ func (g *Registration) run(ctx context.Context, r Registrar, e core.Endpoint) {
 			err = fmt.Errorf("discovery: deregistering %s: %w", e.Addr, err)
 		}
 	}
-	g.enter(Deregistered, err)
+	g.enter(StateDeregistered, err)
 }
 
-// attempt is one call of a registrar. What it confirms after its end does not
-// count.
-type attempt struct {
-	g     *Registration
-	mu    sync.Mutex
-	ended bool
-}
-
-func (a *attempt) confirm() {
-	a.mu.Lock()
-	ended := a.ended
-	a.mu.Unlock()
-	if !ended {
-		a.g.enter(Registered, nil)
-	}
-}
-
-func (a *attempt) end() {
-	a.mu.Lock()
-	a.ended = true
-	a.mu.Unlock()
-}
-
-func (g *Registration) enter(p Phase, err error) {
+func (g *Registration) enter(s State, err error) {
 	g.mu.Lock()
-	same := g.phase == p && err == nil
+	same := g.state == s && err == nil
 	if !same {
-		g.phase, g.err = p, err
+		g.state, g.err = s, err
 		close(g.changed)
 		g.changed = make(chan struct{})
 	}
 	g.mu.Unlock()
-	if !same {
-		g.onChange(p, err)
+	if !same && g.onChange != nil {
+		g.onChange(s, err)
 	}
 }
 
-// Phase returns where the registration stands, and the error that belongs to
-// Lost and Deregistered.
-func (g *Registration) Phase() (Phase, error) {
+// State returns where the registration stands. The error is why it was lost, or
+// why the entry may still be in the registry although the registration is
+// closed.
+func (g *Registration) State() (State, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.phase, g.err
+	return g.state, g.err
 }
 
-// Wait blocks until the endpoint is registered. It returns an error when ctx
-// ends before, with the last failure in it, or when the registration was
-// closed. With a registrar that confirms nothing it waits until one of the two.
+// Wait blocks until the endpoint is registered. When ctx ends before, it returns
+// an error that matches the context's and has the last failure in it. It returns
+// an error too when the registration is closed. A registrar that never calls
+// registered keeps Wait waiting.
 func (g *Registration) Wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
-		phase, err, changed := g.phase, g.err, g.changed
+		state, err, changed := g.state, g.err, g.changed
 		g.mu.Unlock()
-		switch phase {
-		case Registered:
+		switch state {
+		case StateRegistered:
 			return nil
-		case Deregistered:
+		case StateDeregistered:
 			return errors.Join(errors.New("discovery: the registration is closed"), err)
 		default: // not yet, or not any more
 		}
@@ -173,15 +196,15 @@ func (g *Registration) Wait(ctx context.Context) error {
 	}
 }
 
-// Close removes the endpoint from the registry and waits until that is done
+// Close removes the endpoint from the registry, and returns when that is done
 // and nothing of the registration runs any more. It returns an error when the
-// entry may still be there, or when ctx ended before; the removal then goes on.
+// entry may still be there, or when ctx ends before; the removal then goes on.
 // It may be called several times.
 func (g *Registration) Close(ctx context.Context) error {
 	g.cancel()
 	select {
 	case <-g.ended:
-		_, err := g.Phase()
+		_, err := g.State()
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("discovery: still deregistering: %w", ctx.Err())

@@ -4,14 +4,20 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-// Set is what a watcher keeps of a registry during one Watch: its entries by
-// key, each decoded once. It turns single changes and re-lists into complete
-// sets of endpoints:
+// Decoder decodes one entry of a registry. Of key, only the part behind the last
+// slash counts.
+//
+// An entry may have several endpoints. An entry that is foreign to the format, or
+// whose server takes no calls, has none and is no error. Endpoints returned
+// beside an error count; the error is about the rest of the entry. Every
+// endpoint passes Validate, and no input makes a decoder panic. A decoder keeps
+// no part of value and is safe for concurrent use. Package format has decoders.
+type Decoder func(key string, value []byte) ([]Endpoint, error)
+
+// Set has the entries of a registry by key, each decoded once, for one Watch. It
+// turns single changes and new lists into complete sets of endpoints:
 //
 //	set := discovery.NewSet(decode, skipped)
 //	set.Replace(entries)   // the list
@@ -21,43 +27,40 @@ import (
 //		set.Report(report)
 //	}
 //
-// An entry that cannot be decoded is skipped, and all others count. Where two
+// An entry that cannot be decoded is skipped, and all others count. If two
 // entries have the same address, the one with the lower key counts, whichever
-// came first; when it goes, the other counts. Endpoints are reported in the
-// order of their keys, and those of one entry in the order of the entry.
+// came first; when that is deleted, the other counts. The order of the endpoints
+// is that of their keys, and within an entry that of the entry.
 //
 // A change costs one decode. A Set is not safe for concurrent use.
 type Set struct {
-	decode  format.Decoder
+	decode  Decoder
 	skipped func(key string, err error)
 
 	byKey  map[string]*entry
 	sorted []*entry // by key
 	bad    int      // entries with malformed set
 
-	// claims counts, for each address, the endpoints that have it; shared is
-	// how many addresses are claimed more than once.
+	// claims counts the endpoints of each address, and shared the addresses with
+	// more than one.
 	claims map[string]int
 	shared int
 
-	dirty bool             // something changed since the last Report
-	last  []*core.Endpoint // what it reported
-	told  bool             // whether there was one
+	dirty bool // the set may differ from the last one that was reported
 }
 
-// entry is one entry of the registry. Its endpoints are replaced when they
-// change, never modified, so that the same pointer is the same endpoint.
+// entry is one entry of the registry.
 type entry struct {
 	key       string
 	value     string
-	eps       []*core.Endpoint
+	eps       []Endpoint
 	malformed bool
 }
 
-// NewSet returns an empty set of entries that decode reads. skipped, if it is
-// not nil, is told of each entry that is malformed, wholly or in part, once
-// for each value that it has.
-func NewSet(decode format.Decoder, skipped func(key string, err error)) *Set {
+// NewSet returns an empty set. It decodes entries with decode. If skipped is not
+// nil, it is called for each entry that is malformed, wholly or in part, once for
+// each value of the entry.
+func NewSet(decode Decoder, skipped func(key string, err error)) *Set {
 	if skipped == nil {
 		skipped = func(string, error) {}
 	}
@@ -66,11 +69,12 @@ func NewSet(decode format.Decoder, skipped func(key string, err error)) *Set {
 		skipped: skipped,
 		byKey:   make(map[string]*entry),
 		claims:  make(map[string]int),
+		dirty:   true,
 	}
 }
 
-// Put adds an entry, or changes its value, of which it keeps a copy. An entry
-// that has this value already is not decoded.
+// Put adds an entry or changes its value. It keeps a copy of value. An entry that
+// has this value already is not decoded again.
 func (s *Set) Put(key string, value []byte) {
 	e := s.byKey[key]
 	if e == nil {
@@ -83,7 +87,7 @@ func (s *Set) Put(key string, value []byte) {
 	s.set(e, value)
 }
 
-// Delete removes an entry, if it is there.
+// Delete removes an entry, if the set has it.
 func (s *Set) Delete(key string) {
 	e := s.byKey[key]
 	if e == nil {
@@ -94,8 +98,8 @@ func (s *Set) Delete(key string) {
 	s.sorted = slices.Delete(s.sorted, i, i+1)
 }
 
-// Replace makes entries all that there is. Those that have kept their value
-// are not decoded. Where a key is named twice, its last value counts.
+// Replace replaces all entries. An entry that keeps its value is not decoded
+// again. If a key comes twice, its last value counts.
 func (s *Set) Replace(entries iter.Seq2[string, []byte]) {
 	present := make(map[string]bool, len(s.byKey))
 	added := false
@@ -117,9 +121,9 @@ func (s *Set) Replace(entries iter.Seq2[string, []byte]) {
 	}
 }
 
-// Retain removes the entries that are not among keys and returns those of
-// keys that are not in the set, without duplicates, for a watcher that lists
-// keys and then reads what is new.
+// Retain removes the entries whose key is not among keys. It returns those of keys
+// that the set does not have, without duplicates. It is for a watcher that lists
+// keys and then reads the new ones.
 func (s *Set) Retain(keys []string) (missing []string) {
 	present := make(map[string]bool, len(keys))
 	for _, key := range keys {
@@ -132,36 +136,29 @@ func (s *Set) Retain(keys []string) (missing []string) {
 	return missing
 }
 
-// Len returns the number of entries, whatever they give.
+// Len returns the number of entries, with and without endpoints.
 func (s *Set) Len() int { return len(s.byKey) }
 
 // Malformed returns the number of entries that are malformed, wholly or in
 // part.
 func (s *Set) Malformed() int { return s.bad }
 
-// Report calls report with the complete set, which is report's to keep, if it
-// is not the one that Report told last. It returns whether it did.
-func (s *Set) Report(report func([]core.Endpoint)) bool {
-	if s.told && !s.dirty {
+// Report calls report with the complete set, if an endpoint of an entry has
+// changed since the last call, and the first time. The set may be the same as
+// before: an endpoint that changed does not always count. The slice is report's to
+// keep. Report returns whether it called report.
+func (s *Set) Report(report func([]Endpoint)) bool {
+	if !s.dirty {
 		return false
 	}
 	s.dirty = false
-	now := s.winners()
-	if s.told && slices.EqualFunc(now, s.last, equal) {
-		return false
-	}
-	s.last, s.told = now, true
-	eps := make([]core.Endpoint, len(now))
-	for i, e := range now {
-		eps[i] = *e
-	}
-	report(eps)
+	report(s.winners())
 	return true
 }
 
 // winners returns the endpoints that count.
-func (s *Set) winners() []*core.Endpoint {
-	all := make([]*core.Endpoint, 0, len(s.sorted))
+func (s *Set) winners() []Endpoint {
+	all := make([]Endpoint, 0, len(s.sorted))
 	var seen map[string]bool // of the addresses claimed more than once
 	if s.shared > 0 {
 		seen = make(map[string]bool, s.shared)
@@ -190,36 +187,32 @@ func (s *Set) add(key string) *entry {
 	return e
 }
 
-// set gives e a value, and tells when that is malformed.
+// set decodes the value of e.
 func (s *Set) set(e *entry, value []byte) {
 	e.value = string(value)
-	eps, err := s.read(e.key, value)
+	eps, err := s.decodeEntry(e.key, value)
 	s.mark(e, err != nil)
 	if err != nil {
 		s.skipped(e.key, err)
 	}
-	now := make([]*core.Endpoint, len(eps))
-	for i := range eps {
-		now[i] = &eps[i]
-	}
-	if slices.EqualFunc(now, e.eps, equal) {
+	if slices.EqualFunc(eps, e.eps, Endpoint.Equal) {
 		return
 	}
 	s.claim(e.eps, -1)
-	s.claim(now, +1)
-	e.eps = now
+	s.claim(eps, +1)
+	e.eps = eps
 	s.dirty = true
 }
 
-// read decodes one entry; whatever is wrong with it, it is no more than one.
-func (s *Set) read(key string, value []byte) (eps []core.Endpoint, err error) {
+// decodeEntry decodes one entry. Whatever is wrong with it costs this entry alone.
+func (s *Set) decodeEntry(key string, value []byte) (eps []Endpoint, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			eps, err = nil, fmt.Errorf("discovery: the decoder panicked: %v", v)
 		}
 	}()
 	eps, err = s.decode(key, value)
-	good := make([]core.Endpoint, 0, len(eps))
+	good := make([]Endpoint, 0, len(eps))
 	for _, e := range eps {
 		if verr := e.Validate(); verr != nil {
 			err = verr
@@ -230,7 +223,7 @@ func (s *Set) read(key string, value []byte) (eps []core.Endpoint, err error) {
 	return good, err
 }
 
-// keep removes the entries that are not present.
+// keep removes the entries whose key is not present.
 func (s *Set) keep(present map[string]bool) {
 	s.sorted = slices.DeleteFunc(s.sorted, func(e *entry) bool {
 		if !present[e.key] {
@@ -259,8 +252,8 @@ func (s *Set) mark(e *entry, malformed bool) {
 	e.malformed = malformed
 }
 
-// claim counts n more claims to each of the addresses.
-func (s *Set) claim(eps []*core.Endpoint, n int) {
+// claim adds n to the claims of each of the addresses.
+func (s *Set) claim(eps []Endpoint, n int) {
 	for _, e := range eps {
 		before := s.claims[e.Addr]
 		after := before + n
@@ -287,5 +280,3 @@ func byKey(a, b *entry) int {
 	}
 	return 0
 }
-
-func equal(a, b *core.Endpoint) bool { return a == b || a.Equal(*b) }

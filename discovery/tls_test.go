@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // tlsBackend keeps what the URL said.
 type tlsBackend struct{ discovery.TLS }
 
-func (b *tlsBackend) Watcher(*discovery.URL) (core.Watcher, error) { return nil, b.Validate() }
+func (b *tlsBackend) Watcher(*discovery.URL) (discovery.Watcher, error) { return nil, b.Validate() }
 
 func openTLS(url string) (discovery.TLS, error) {
 	var mux discovery.Mux
@@ -28,7 +27,7 @@ func openTLS(url string) (discovery.TLS, error) {
 	return b.TLS, err
 }
 
-func TestTLSParametersThatDoNotGoTogetherAreAMistake(t *testing.T) {
+func TestContradictoryTLSParametersAreAnError(t *testing.T) {
 	for url, good := range map[string]bool{
 		"t://h":                                     true,
 		"t://h?tls=true":                            true,
@@ -61,7 +60,7 @@ func TestTLSTrustsTheCertificatesInItsFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := files.Config()
+		config, err := files.Load()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,15 +80,39 @@ func TestTLSWithoutItsFilesIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, files := range []discovery.TLS{
-		{On: true, CA: "/no/such/file"},
-		{On: true, CA: empty},
-		{On: true, Cert: empty, Key: empty},
+		{Enabled: true, CA: "/no/such/file"},
+		{Enabled: true, CA: empty},
+		{Enabled: true, Cert: empty, Key: empty},
 	} {
-		if c, err := files.Config(); err == nil {
+		if c, err := files.Load(); err == nil {
 			t.Errorf("%+v gave %v", files, c)
 		}
 	}
-	if c, err := (discovery.TLS{}).Config(); c != nil || err != nil {
+	if c, err := (discovery.TLS{}).Load(); c != nil || err != nil {
 		t.Errorf("no TLS gave %v, %v", c, err)
+	}
+}
+
+func TestTLSConfigReplacesTheFiles(t *testing.T) {
+	own := &tls.Config{ServerName: "own.example", MinVersion: tls.VersionTLS13}
+	set := discovery.TLS{Enabled: true, Config: own}
+	c, err := set.Load()
+	if err != nil || c.ServerName != "own.example" || c.MinVersion != tls.VersionTLS13 {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if c == own {
+		t.Error("the caller got the program's own configuration to modify")
+	}
+	if err := set.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []discovery.TLS{
+		{Config: own},
+		{Enabled: true, Config: own, CA: "ca.pem"},
+		{Enabled: true, Config: own, ServerName: "other.example"},
+	} {
+		if err := bad.Validate(); err == nil {
+			t.Errorf("%+v is accepted", bad)
+		}
 	}
 }

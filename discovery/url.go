@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -18,28 +17,28 @@ import (
 //
 //	scheme://user:password@host1:port,[host2]:port/path?parameter=value
 //
-// It differs from the URLs of net/url in that the authority lists several
-// servers. Everything but the scheme may be absent. Any part may be
-// percent-encoded, and has to be where it would end the part: an "@" outside
-// of user and password, a comma in a host, a "#" anywhere. The password may be
-// a reference to a secret, see [Secret].
+// Unlike a URL of net/url, it lists several servers in its authority. Everything
+// but the scheme may be absent. Any part may be percent-encoded. A character
+// that would end the part must be: "@" outside of user and password, a comma in
+// a host, "#" anywhere. The password may be a reference to a secret, see
+// [Secret].
 type URL struct {
 	// Scheme is in lower case.
 	Scheme string
 	User   string
-	// Password is not set if the URL has none.
+	// Password is not set if the URL has no password.
 	Password Secret
-	// Hosts are "host", "host:port", both with an IPv6 address in brackets,
-	// or "unix:/path" (which is written "unix:%2Fpath").
+	// Hosts are "host" or "host:port", an IPv6 address in brackets, or
+	// "unix:/path" (written "unix:%2Fpath").
 	Hosts []string
 	// Path is empty or begins with a slash. It is decoded.
 	Path string
 
-	// query keeps its values as secrets, since some of them are.
+	// query has its values as secrets, for some of them are.
 	query map[string][]Secret
 }
 
-// ParseURL reads a URL. Its errors do not quote what may be a secret.
+// ParseURL parses a URL. Its errors quote nothing that may be a secret.
 func ParseURL(raw string) (*URL, error) {
 	u, err := parseURL(raw)
 	if err != nil {
@@ -50,14 +49,14 @@ func ParseURL(raw string) (*URL, error) {
 
 func parseURL(raw string) (*URL, error) {
 	if !utf8.ValidString(raw) || strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return nil, errors.New("it has a space, a control character or bytes that are no text; write them %20 and so on")
+		return nil, errors.New("a space, a control character or bytes that are not text: percent-encode them, %20 for a space")
 	}
 	if strings.Contains(raw, "#") {
-		return nil, errors.New(`it has a "#"; write it %23`)
+		return nil, errors.New(`a "#": write %23`)
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !validScheme(scheme) {
-		return nil, errors.New("it does not begin with a scheme, such as zk://")
+		return nil, errors.New("no scheme, such as zk://, at its beginning")
 	}
 	u := &URL{Scheme: strings.ToLower(scheme)}
 	rest, query, _ := strings.Cut(rest, "?")
@@ -65,10 +64,10 @@ func parseURL(raw string) (*URL, error) {
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
 		authority, path = rest[:i], rest[i:]
 	}
-	// Were this allowed, a password with a slash in it would be taken for a
+	// If this were allowed, a password with a slash in it would be taken for a
 	// port and a path, and be shown.
 	if strings.Contains(path, "@") || strings.Contains(query, "@") {
-		return nil, errors.New(`it has an "@" behind the hosts; write it %40, and in a password / as %2F and ? as %3F`)
+		return nil, errors.New(`an "@" behind the hosts: write %40, and in a password %2F for a slash and %3F for a question mark`)
 	}
 	var err error
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
@@ -81,7 +80,7 @@ func parseURL(raw string) (*URL, error) {
 		return nil, err
 	}
 	if u.Path, err = unescape(path); err != nil {
-		return nil, fmt.Errorf("its path: %w", err)
+		return nil, fmt.Errorf("path: %w", err)
 	}
 	if u.query, err = parseQuery(query); err != nil {
 		return nil, err
@@ -106,7 +105,7 @@ func (u *URL) parseUser(s string) error {
 	u.User, err1 = unescape(user)
 	password, err2 = unescape(password)
 	if err := errors.Join(err1, err2); err != nil {
-		return errors.New("its user or password: a % is not followed by two hexadecimal digits")
+		return errors.New("user or password: a % is not followed by two hexadecimal digits")
 	}
 	if has {
 		u.Password = NewSecret(password)
@@ -132,11 +131,12 @@ func parseHosts(s string) ([]string, error) {
 	return parts, nil
 }
 
-// validHost does not quote the host: it may be a password in the wrong place.
+// validHost returns why h cannot be a host, or nil. It does not quote h, which may
+// be a password in the wrong place.
 func validHost(h string) error {
 	if path, ok := strings.CutPrefix(h, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
-			return errors.New("the path of a socket does not begin with a slash")
+			return errors.New("the path of the socket does not begin with a slash")
 		}
 		return nil
 	}
@@ -148,24 +148,24 @@ func validHost(h string) error {
 		}
 		host, port = h[:end+1], h[end+1:]
 		if addr, err := netip.ParseAddr(host[1:end]); err != nil || !addr.Is6() {
-			return errors.New("what stands in brackets is not an IPv6 address")
+			return errors.New("the text in brackets is not an IPv6 address")
 		}
 		if port, hasPort = strings.CutPrefix(port, ":"); !hasPort && port != "" {
-			return errors.New("something other than a port follows the brackets")
+			return errors.New("the text behind the brackets is not a port")
 		}
 	}
 	switch {
 	case host == "":
-		return errors.New("it is empty")
+		return errors.New("empty")
 	case strings.Contains(port, ":"):
-		return errors.New("it has several colons; an IPv6 address needs brackets")
+		return errors.New("several colons: an IPv6 address needs brackets")
 	case host[0] != '[' && strings.ContainsFunc(host, func(r rune) bool {
 		return strings.ContainsRune("/[]@,?#%", r) || unicode.IsSpace(r) || !unicode.IsPrint(r)
 	}):
-		return errors.New("it has a character that no host name has")
+		return errors.New("a character that no host name has")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); hasPort && (err != nil || n == 0) {
-		return errors.New("its port is not a number from 1 to 65535")
+		return errors.New("the port is not a number from 1 to 65535")
 	}
 	return nil
 }
@@ -179,10 +179,10 @@ func parseQuery(s string) (map[string][]Secret, error) {
 		name, value, _ := strings.Cut(pair, "=")
 		name, err := unescape(strings.ReplaceAll(name, "+", " "))
 		if err != nil {
-			return nil, errors.New("the name of a parameter: a % is not followed by two hexadecimal digits")
+			return nil, errors.New("name of a parameter: a % is not followed by two hexadecimal digits")
 		}
 		if value, err = unescape(strings.ReplaceAll(value, "+", " ")); err != nil {
-			return nil, fmt.Errorf("the value of parameter %q: %w", name, err)
+			return nil, fmt.Errorf("value of parameter %q: %w", name, err)
 		}
 		query[name] = append(query[name], NewSecret(value))
 	}
@@ -196,24 +196,9 @@ func unescape(s string) (string, error) {
 		return "", errors.New("a % is not followed by two hexadecimal digits")
 	}
 	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-		return "", errors.New("it is not text once it is decoded")
+		return "", errors.New("the decoded bytes are not text")
 	}
 	return s, nil
-}
-
-// Addrs returns the hosts with a port added where there is none.
-func (u *URL) Addrs(port int) []string {
-	addrs := slices.Clone(u.Hosts)
-	for i, h := range addrs {
-		hasPort := strings.Contains(h, ":")
-		if strings.HasPrefix(h, "[") {
-			hasPort = !strings.HasSuffix(h, "]")
-		}
-		if !hasPort {
-			addrs[i] = h + ":" + strconv.Itoa(port)
-		}
-	}
-	return addrs
 }
 
 // String returns the URL without its password and the values of its
@@ -244,22 +229,6 @@ func (u *URL) String() string {
 		b.WriteString(escape(name, "") + "=...")
 	}
 	return b.String()
-}
-
-// ValidServer reports why server cannot be that of a registry, which is
-// "host:port" or "unix:/path", or nil. It does not quote it: it may be a URL
-// with a password.
-func ValidServer(server string) error {
-	if path, ok := strings.CutPrefix(server, "unix:"); ok && strings.HasPrefix(path, "/") {
-		return nil
-	}
-	if strings.Contains(server, "://") {
-		return errors.New(`it is a URL, not "host:port"; TLS is an option`)
-	}
-	if host, port, err := net.SplitHostPort(server); err != nil || host == "" || port == "" {
-		return errors.New(`it is not "host:port"`)
-	}
-	return nil
 }
 
 // escape percent-encodes all but letters, digits, "-._~" and what is in keep.

@@ -9,7 +9,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-func TestURLsAreReadInTheirParts(t *testing.T) {
+func TestURLIsParsedIntoItsParts(t *testing.T) {
 	for _, c := range []struct {
 		raw, scheme, user, password string
 		hosts                       []string
@@ -47,24 +47,24 @@ func TestURLsAreReadInTheirParts(t *testing.T) {
 	}
 }
 
-func TestErrorsOfURLsSayWhatIsWrongAndNoSecret(t *testing.T) {
+func TestErrorsOfURLsNameTheMistakeAndNoSecret(t *testing.T) {
 	for raw, want := range map[string]string{
-		"":                            "does not begin with a scheme",
-		"h1:2181/services":            "does not begin with a scheme",
-		"://h":                        "does not begin with a scheme",
-		"1zk://h":                     "does not begin with a scheme",
-		"zk:h1:2181":                  "does not begin with a scheme",
-		"zk://h1,,h2":                 "host 2 of 3: it is empty",
-		"zk://h1:0":                   "host 1 of 1: its port",
-		"zk://h1,h2:65536":            "host 2 of 2: its port",
-		"zk://h1:":                    "its port",
-		"zk://::1:2181":               "host 1 of 1: it is empty",
+		"":                            "no scheme",
+		"h1:2181/services":            "no scheme",
+		"://h":                        "no scheme",
+		"1zk://h":                     "no scheme",
+		"zk:h1:2181":                  "no scheme",
+		"zk://h1,,h2":                 "host 2 of 3: empty",
+		"zk://h1:0":                   "host 1 of 1: the port",
+		"zk://h1,h2:65536":            "host 2 of 2: the port",
+		"zk://h1:":                    "the port",
+		"zk://::1:2181":               "host 1 of 1: empty",
 		"zk://fe80::1:2181":           "needs brackets",
 		"zk://[::1":                   "not closed",
-		"zk://[::1]2181":              "follows the brackets",
+		"zk://[::1]2181":              "behind the brackets",
 		"zk://[10.0.0.1]:1":           "not an IPv6 address",
-		"zk://h%2Fx":                  "no host name has",
-		"zk://unix:run":               "path of a socket",
+		"zk://h%2Fx":                  "that no host name has",
+		"zk://unix:run":               "path of the socket",
 		"zk://h/a b":                  "a space",
 		"zk://h/\x00":                 "control character",
 		"zk://h/%zz":                  "two hexadecimal digits",
@@ -76,16 +76,16 @@ func TestErrorsOfURLsSayWhatIsWrongAndNoSecret(t *testing.T) {
 		"zk://user:hunter2#x@h/p":     "%23",
 		"zk://user:hunter2 @h/p":      "a space",
 		"zk://user:hunter2%z@h/p":     "user or password",
-		"zk://user:hunter2@h:x/p":     "host 1 of 1: its port",
-		"zk://user:hunter2/h":         "its port",
-		"user:hunter2@h":              "does not begin with a scheme",
-		"user:hunter2://h":            "does not begin with a scheme",
+		"zk://user:hunter2@h:x/p":     "host 1 of 1: the port",
+		"zk://user:hunter2/h":         "the port",
+		"user:hunter2@h":              "no scheme",
+		"user:hunter2://h":            "no scheme",
 		"zk://h/p?token=hunter2%z":    `parameter "token"`,
 		"zk://h/p?token=hunter2@home": "%40",
 	} {
 		u, err := discovery.ParseURL(raw)
 		if err == nil {
-			t.Errorf("%q was read as %v", raw, u)
+			t.Errorf("%q was parsed as %v", raw, u)
 			continue
 		}
 		if !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "discovery: ") {
@@ -94,20 +94,6 @@ func TestErrorsOfURLsSayWhatIsWrongAndNoSecret(t *testing.T) {
 		if strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%q: the error %q shows the password", raw, err)
 		}
-	}
-}
-
-func TestAddrsAddThePortWhereThereIsNone(t *testing.T) {
-	u, err := discovery.ParseURL("zk://a,b:1,[::1],[::2]:2,unix:%2Frun%2Fa")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"a:2181", "b:1", "[::1]:2181", "[::2]:2", "unix:/run/a"}
-	if got := u.Addrs(2181); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if u.Hosts[0] != "a" {
-		t.Errorf("the URL was changed: %q", u.Hosts)
 	}
 }
 
@@ -136,21 +122,8 @@ func FuzzURL(f *testing.F) {
 		if again.String() != u.String() {
 			t.Fatalf("%q is shown as %q and then as %q", raw, u, again)
 		}
-		u.Addrs(1)
+		if _, err := discovery.ServerAddrs(u.Hosts, 1); err != nil && len(u.Hosts) > 0 {
+			t.Fatalf("the hosts of %q are %q: %v", u, u.Hosts, err)
+		}
 	})
-}
-
-func TestServerIsAHostAndAPortOrASocket(t *testing.T) {
-	for server, good := range map[string]bool{
-		"h:1": true, "[::1]:1": true, "unix:/run/s": true,
-		"": false, "h": false, ":1": false, "h:": false, "::1:1": false, "unix:": false, "http://u:secret@h:1": false,
-	} {
-		err := discovery.ValidServer(server)
-		if (err == nil) != good {
-			t.Errorf("%q: %v", server, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("it tells a password: %v", err)
-		}
-	}
 }

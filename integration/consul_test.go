@@ -11,8 +11,8 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-// rawConsul is Consul by its own client, at this server. Its entries are in
-// the catalog, on a node of their own for each place.
+// rawConsul is Consul by its own client, at this server. It puts entries into
+// the catalog, with one node for each path.
 type rawConsul struct{ server, token string }
 
 func (r rawConsul) do(ctx context.Context, f func(*api.Client, *api.WriteOptions) error) error {
@@ -86,7 +86,7 @@ func (r rawConsul) exists(ctx context.Context, path string) (ok bool, err error)
 	return ok, err
 }
 
-func (r rawConsul) spoil(ctx context.Context, path string) error {
+func (r rawConsul) putMalformed(ctx context.Context, path string) error {
 	return r.do(ctx, func(c *api.Client, w *api.WriteOptions) error {
 		for _, s := range []*api.AgentService{
 			{ID: "bad-1", Service: service(path), Address: "127.0.0.1"},
@@ -147,7 +147,7 @@ func (r rawConsul) restrict(ctx context.Context, path string) (restricted, error
 		err = grant(ctx)
 	}
 	return restricted{
-		params: "token=" + secret,
+		params: "credentials=" + secret,
 		revoke: revoke, grant: grant,
 		done: func(ctx context.Context) error {
 			return r.do(ctx, func(c *api.Client, w *api.WriteOptions) error {

@@ -16,7 +16,7 @@ func TestAMalformedEntryHoldsUpNoOther(t *testing.T) {
 	eachRegistry(t, faults, "malformed entries among good ones: skipped, and the rest is followed",
 		func(t *testing.T, reg *registry, rec *record) {
 			r := newFleetRig(t, reg)
-			try(t, func(ctx context.Context) error { return reg.raw.spoil(ctx, r.path) })
+			try(t, func(ctx context.Context) error { return reg.raw.putMalformed(ctx, r.path) })
 			extra := startServer(t)
 			try(t, func(ctx context.Context) error { return reg.raw.put(ctx, r.path, endpoints(extra.addr)...) })
 			put := time.Now()
@@ -31,7 +31,7 @@ func TestAMalformedEntryHoldsUpNoOther(t *testing.T) {
 func TestAPathThatIsRemovedAndMadeAgainIsSeen(t *testing.T) {
 	eachRegistry(t, faults, "path deleted and made again: empty, then seen",
 		func(t *testing.T, reg *registry, rec *record) {
-			r := newRawRig(t, reg, core.ShrinkGrace(0))
+			r := newRawRig(t, reg, core.RemovalGrace(0))
 			r.load.stop() // there are times without servers
 			var longest time.Duration
 			for range 3 {
@@ -48,9 +48,9 @@ func TestAPathThatIsRemovedAndMadeAgainIsSeen(t *testing.T) {
 
 func TestEndpointsThatVanishAllAtOnceAreKeptForAWhile(t *testing.T) {
 	const grace = 3 * time.Second
-	eachRegistry(t, faults, "all entries vanish at once, the servers still run: kept for ShrinkGrace (3 s here), and called meanwhile",
+	eachRegistry(t, faults, "all entries vanish at once, the servers still run: kept for RemovalGrace (3 s here), and called meanwhile",
 		func(t *testing.T, reg *registry, rec *record) {
-			r := newRawRig(t, reg, core.ShrinkGrace(grace))
+			r := newRawRig(t, reg, core.RemovalGrace(grace))
 			try(t, func(ctx context.Context) error { return reg.raw.removeAll(ctx, r.path) })
 			vanished := time.Now()
 			pause(t, grace/2)
@@ -138,7 +138,7 @@ func TestARevokedPermissionIsAnErrorAndCostsNoEndpoint(t *testing.T) {
 			// connection only.
 			revoked := time.Now()
 			r.link(func(p *discoverytest.Proxy) error { p.Break(); return nil })
-			r.awaitState(core.Stale, 20*time.Second)
+			r.awaitState(core.StateStale, 20*time.Second)
 			told := time.Since(revoked)
 			t.Logf("it says: %v", r.pool.Stats().LastWatch)
 			for _, s := range r.fleet {

@@ -44,7 +44,7 @@ func (r rawEtcd) put(ctx context.Context, path string, eps ...core.Endpoint) err
 		for len(eps) > 0 {
 			var ops []clientv3.Op
 			for _, e := range eps[:min(100, len(eps))] {
-				key, value, err := format.Naming().Encode(path, e)
+				key, value, err := format.GRPCNaming().Encode(path, e)
 				if err != nil {
 					return err
 				}
@@ -84,7 +84,7 @@ func (r rawEtcd) exists(ctx context.Context, path string) (ok bool, err error) {
 	return ok, err
 }
 
-func (r rawEtcd) spoil(ctx context.Context, path string) error {
+func (r rawEtcd) putMalformed(ctx context.Context, path string) error {
 	return r.do(ctx, func(c *clientv3.Client) error {
 		for i, value := range []string{"", "{", `{"Op":0}`, `{"Op":0,"Addr":"nowhere"}`, "\xff\xfe", `[1,2]`} {
 			if _, err := c.Put(ctx, fmt.Sprintf("%s/bad-%d", path, i), value); err != nil {

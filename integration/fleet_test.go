@@ -10,7 +10,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
-	"github.com/minicaptain/multi_connection_pool/integration/internal/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // server is a Thrift server that registers itself.
@@ -31,7 +31,7 @@ func startServer(t *testing.T) *server {
 	}
 	s := &server{addr: socket.Addr().String()}
 	simple := thrift.NewTSimpleServer4(
-		echo.NewEchoProcessor(echoer{s.addr}),
+		echo.NewEchoProcessor(echoer{addr: s.addr}),
 		socket,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		thrift.NewTBinaryProtocolFactoryConf(nil),
@@ -45,11 +45,13 @@ func startServer(t *testing.T) *server {
 	return s
 }
 
-type echoer struct{ addr string }
-
-func (e echoer) Echo(_ context.Context, payload []byte) (*echo.Reply, error) {
-	return &echo.Reply{Server: e.addr, Payload: payload}, nil
+// echoer answers with its address.
+type echoer struct {
+	echo.Service
+	addr string
 }
+
+func (e echoer) Echo(context.Context, string) (string, error) { return e.addr, nil }
 
 // registerAt registers the server until the test ends.
 func (s *server) registerAt(t *testing.T, url string) {
@@ -58,7 +60,9 @@ func (s *server) registerAt(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.registration = discovery.Register(r, core.Endpoint{Addr: s.addr})
+	if s.registration, err = discovery.Register(r, core.Endpoint{Addr: s.addr}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { s.deregister(t) })
 }
 

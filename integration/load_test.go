@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/integration/internal/echo"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // load is calls through a pool without end.
@@ -47,22 +47,22 @@ func call(pool *core.Pool[*thriftpool.Conn]) *load {
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), patient)
 				begin := time.Now()
-				reply, err := service.Echo(ctx, []byte("hello"))
+				server, err := service.Echo(ctx, "hello")
 				cancel()
-				l.note(reply, err, time.Since(begin))
+				l.note(server, err, time.Since(begin))
 			}
 		})
 	}
 	return l
 }
 
-func (l *load) note(reply *echo.Reply, err error, took time.Duration) {
+func (l *load) note(server string, err error, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls++
 	l.longest = max(l.longest, took)
 	if err == nil {
-		l.byServer[reply.Server]++
+		l.byServer[server]++
 		return
 	}
 	l.failed++

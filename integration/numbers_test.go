@@ -83,7 +83,7 @@ func TestTenThousandEndpoints(t *testing.T) {
 			if z, ok := reg.raw.(rawZooKeeper); ok {
 				suffixes = []string{"names only", "node data"}
 				put = func(ctx context.Context, path string, eps ...core.Endpoint) error {
-					return z.putAs(ctx, format.Name(), path, eps...)
+					return z.putAs(ctx, format.PlainKey(), path, eps...)
 				}
 			}
 			var colds, bytess, cpus []string
@@ -92,7 +92,7 @@ func TestTenThousandEndpoints(t *testing.T) {
 				if z, ok := reg.raw.(rawZooKeeper); ok && suffix == "node data" {
 					params = "format=naming"
 					put = func(ctx context.Context, path string, eps ...core.Endpoint) error {
-						return z.putAs(ctx, format.Naming(), path, eps...)
+						return z.putAs(ctx, format.GRPCNaming(), path, eps...)
 					}
 				}
 				m := tenThousand(t, reg, put, params)
@@ -177,7 +177,7 @@ func tenThousand(t *testing.T, reg *registry, put func(context.Context, string, 
 	m.cpu = (cpuTime(t) - cpu - changing) / changes
 	to2, from2 := r.traffic()
 	m.to, m.from = (to2-to)/changes, (from2-from)/changes
-	if removed := r.events.of(core.EndpointRemoved); len(removed) > 0 {
+	if removed := r.events.of(core.EventEndpointRemoved); len(removed) > 0 {
 		t.Errorf("%d endpoints were removed", len(removed))
 	}
 	return m
@@ -213,7 +213,10 @@ func TestAllRegistrarsComeBackAfterAnOutage(t *testing.T) {
 			var all []*discovery.Registration
 			var want []string
 			for _, e := range many(n) {
-				g := discovery.Register(registrar, e)
+				g, err := discovery.Register(registrar, e)
+				if err != nil {
+					t.Fatal(err)
+				}
 				t.Cleanup(func() {
 					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 					defer cancel()

@@ -16,7 +16,7 @@ func TestALongOutageOfTheRegistryCostsNothing(t *testing.T) {
 			services := r.cluster.Services(reg.service)
 			try(t, func(ctx context.Context) error { return r.cluster.Kill(ctx, services...) })
 			down := time.Now()
-			stale := r.awaitState(core.Stale, 20*time.Second)
+			stale := r.awaitState(core.StateStale, 20*time.Second)
 			pause(t, 15*time.Second-time.Since(down))
 			try(t, func(ctx context.Context) error { return r.cluster.Start(ctx, services...) })
 			length := time.Since(down)
@@ -52,7 +52,7 @@ func TestARegistryThatComesBackEmptyIsDoubted(t *testing.T) {
 			// An empty set is doubted. One that is read when most servers have
 			// registered again is not, and the others leave for a moment.
 			rec.figure("the registry had all after %s; %d of 4 endpoints had left the pool for a moment",
-				ms(time.Since(up)), len(r.events.of(core.EndpointRemoved)))
+				ms(time.Since(up)), len(r.events.of(core.EventEndpointRemoved)))
 			awaitRegistered(t, r.fleet, 45*time.Second)
 			r.fleet = append(r.fleet, extra)
 			eventually(t, "calls to all", 5*time.Second, r.allServed)
@@ -77,7 +77,7 @@ func TestAClientThatIsCutOffGoesOn(t *testing.T) {
 		func(t *testing.T, reg *registry, rec *record) {
 			r := newFleetRig(t, reg)
 			r.link(cutLink)
-			stale := r.awaitState(core.Stale, 20*time.Second)
+			stale := r.awaitState(core.StateStale, 20*time.Second)
 			extra := startServer(t)
 			try(t, func(ctx context.Context) error { return reg.raw.put(ctx, r.path, endpoints(extra.addr)...) })
 			r.link((*discoverytest.Proxy).Heal)
@@ -126,7 +126,7 @@ func TestAHistoryThatIsGoneIsReadAnew(t *testing.T) {
 			healed := time.Now()
 			r.awaitPool("the new server in the pool", 30*time.Second, append(addrs(r.fleet), extra.addr)...)
 			rec.figure("%s after the repair", ms(time.Since(healed)))
-			if n := len(r.events.of(core.EndpointRemoved)); n != 1 {
+			if n := len(r.events.of(core.EventEndpointRemoved)); n != 1 {
 				t.Errorf("%d endpoints were removed, want 1", n)
 			}
 			eventually(t, "calls to the new server", 5*time.Second, func() error {

@@ -68,7 +68,7 @@ func TestALostQuorumIsNoticedAndTheSetIsKept(t *testing.T) {
 				lost = r.cluster.Services(reg.service)[:2]
 			}
 			try(t, func(ctx context.Context) error { return r.cluster.Kill(ctx, lost...) })
-			noticed := r.awaitState(core.Stale, 30*time.Second)
+			noticed := r.awaitState(core.StateStale, 30*time.Second)
 			t.Logf("it says: %v", r.pool.Stats().LastWatch)
 			try(t, func(ctx context.Context) error { return r.cluster.Start(ctx, lost...) })
 			r.awaitCluster()

@@ -31,31 +31,31 @@ type registry struct {
 	raw             raw
 }
 
-// raw is a way into a registry past the plugins. Each call connects anew,
-// since the tests break what there is.
+// raw accesses a registry without this project's packages. Each call makes a new
+// connection, because tests break connections.
 type raw interface {
-	// put adds entries to the place at path, which it makes if need be.
+	// put adds entries at path, and creates the path if it does not exist.
 	put(ctx context.Context, path string, eps ...core.Endpoint) error
 	// remove removes the entry of an address.
 	remove(ctx context.Context, path, addr string) error
-	// removeAll removes the place.
+	// removeAll removes the path with all entries.
 	removeAll(ctx context.Context, path string) error
-	// exists reports whether the registry knows of the place.
+	// exists reports whether the path exists in the registry.
 	exists(ctx context.Context, path string) (bool, error)
-	// spoil adds entries that cannot be read.
-	spoil(ctx context.Context, path string) error
+	// putMalformed adds entries that are not endpoints.
+	putMalformed(ctx context.Context, path string) error
 	// follow calls seen whenever the registry's own client has learned of a
 	// change at path, until ctx ends. It closes ready when it watches.
 	follow(ctx context.Context, path string, ready chan<- struct{}, seen func()) error
-	// restrict lets only a user of its own, or a token, read the place, and
-	// returns how a watcher's URL names that, and how to take the right away,
-	// give it back, and end all that.
+	// restrict makes the path readable with one user or token alone.
 	restrict(ctx context.Context, path string) (restricted, error)
 }
 
-// restricted is a place that needs permission to be read.
+// restricted is a path that one user or token may read. A watcher's URL has
+// userinfo before the hosts, and params. revoke revokes the permission, grant
+// grants it again, and done removes the restriction.
 type restricted struct {
-	userinfo, params    string // in URLs: before the hosts, and parameters
+	userinfo, params    string
 	revoke, grant, done func(context.Context) error
 }
 

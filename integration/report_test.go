@@ -16,10 +16,10 @@ import (
 
 // A row is one line of the report: a fault, or a number, on each registry.
 type row struct {
-	table string
-	says  string
-	test  string
-	cells map[string]string // by the name of the registry
+	table       string
+	description string
+	test        string
+	cells       map[string]string // by the name of the registry
 }
 
 const (
@@ -33,10 +33,10 @@ var (
 	rows     []*row
 )
 
-func newRow(table, says, test string) *row {
+func newRow(table, description, test string) *row {
 	reportMu.Lock()
 	defer reportMu.Unlock()
-	r := &row{table, says, test, make(map[string]string)}
+	r := &row{table, description, test, make(map[string]string)}
 	rows = append(rows, r)
 	return r
 }
@@ -47,13 +47,13 @@ func (r *row) set(registry, cell string) {
 	r.cells[registry] = cell
 }
 
-// record is where a test puts what it has measured with one registry.
+// record collects what a test measures with one registry.
 type record struct {
 	t       *testing.T
 	figures []string
 }
 
-// figure adds what was measured.
+// figure adds a measurement.
 func (c *record) figure(format string, args ...any) {
 	c.t.Helper()
 	f := fmt.Sprintf(format, args...)
@@ -61,7 +61,7 @@ func (c *record) figure(format string, args ...any) {
 	c.figures = append(c.figures, f)
 }
 
-// notApplicable skips the test and says why there is nothing to test.
+// notApplicable skips the test and reports why the registry has nothing to test.
 func (c *record) notApplicable(why string) {
 	c.t.Helper()
 	c.figures = []string{"n/a: " + why}
@@ -69,10 +69,10 @@ func (c *record) notApplicable(why string) {
 }
 
 // eachRegistry runs test with each registry in turn, and reports the row.
-func eachRegistry(t *testing.T, table, says string, test func(t *testing.T, reg *registry, rec *record)) {
+func eachRegistry(t *testing.T, table, description string, test func(t *testing.T, reg *registry, rec *record)) {
 	t.Helper()
 	c := theCluster(t)
-	r := newRow(table, says, t.Name())
+	r := newRow(table, description, t.Name())
 	for _, reg := range registries(c) {
 		t.Run(reg.name, func(t *testing.T) {
 			rec := &record{t: t}
@@ -132,7 +132,7 @@ cell, whatever else it says, no call has failed and no endpoint that stood has l
 			if r.table != table {
 				continue
 			}
-			fmt.Fprintf(&b, "| %s |", r.says)
+			fmt.Fprintf(&b, "| %s |", r.description)
 			for _, registry := range []string{"ZooKeeper", "etcd", "Consul"} {
 				fmt.Fprintf(&b, " %s |", orElse(r.cells[registry], "not run"))
 			}

@@ -109,7 +109,7 @@ func open(t *testing.T, url string) core.Watcher {
 func (r *rig) watchWith(w core.Watcher, opts ...core.Option) {
 	r.t.Helper()
 	var err error
-	opts = append([]core.Option{core.WithObserver(r.events)}, opts...)
+	opts = append([]core.Option{core.WithObserver(r.events.Observe)}, opts...)
 	r.pool, err = core.New(w, thriftpool.Dial(thriftpool.Config{}), opts...)
 	if err != nil {
 		r.t.Fatal(err)
@@ -137,7 +137,7 @@ func (r *rig) call() { r.load = call(r.pool) }
 // or one of the servers was never called.
 func (r *rig) unharmed(servers ...string) {
 	r.t.Helper()
-	if removed := r.events.of(core.EndpointRemoved); len(removed) > 0 {
+	if removed := r.events.of(core.EventEndpointRemoved); len(removed) > 0 {
 		r.t.Errorf("%d endpoints left the pool, the first %s", len(removed), removed[0].Endpoint)
 	}
 	r.load.check(r.t, servers...)
@@ -182,7 +182,7 @@ func (r *rig) awaitPool(what string, limit time.Duration, want ...string) time.D
 	return eventually(r.t, what, limit, func() error {
 		st := r.pool.Stats()
 		got := poolAddrs(st)
-		if st.State == core.Stale || !slices.Equal(got, want) {
+		if st.State == core.StateStale || !slices.Equal(got, want) {
 			return fmt.Errorf("the pool is %v with %q, last watch %w, want %q", st.State, got, errors.Join(st.LastWatch, errNotYet), want)
 		}
 		return nil
@@ -230,7 +230,7 @@ type events struct {
 
 // Observe is of core.Observer.
 func (e *events) Observe(ev core.Event) {
-	if ev.Kind == core.EndpointAdded {
+	if ev.Kind == core.EventEndpointAdded {
 		e.added.Add(1)
 	}
 	e.mu.Lock()

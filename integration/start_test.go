@@ -22,7 +22,7 @@ func TestARegistryThatIsDownAtTheStartIsWaitedFor(t *testing.T) {
 			if took := time.Since(begin); took > 100*time.Millisecond {
 				t.Errorf("New took %v", took)
 			}
-			if st := r.pool.Stats().State; st != core.Pending {
+			if st := r.pool.Stats().State; st != core.StatePending {
 				t.Errorf("the pool is %v", st)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -64,7 +64,7 @@ func TestAPathThatIsAbsentIsEmptyUntilItIsMade(t *testing.T) {
 		func(t *testing.T, reg *registry, rec *record) {
 			r := newRig(t, reg)
 			r.watch(r.watcherURL("", ""))
-			empty := r.awaitState(core.Empty, 5*time.Second)
+			empty := r.awaitState(core.StateEmpty, 5*time.Second)
 			if _, err := r.pool.Get(t.Context()); !errors.Is(err, core.ErrNoEndpoint) {
 				t.Errorf("Get returned %v", err)
 			}

@@ -58,7 +58,7 @@ func (r rawZooKeeper) do(ctx context.Context, f func(*client.Conn) error) error 
 }
 
 func (r rawZooKeeper) put(ctx context.Context, path string, eps ...core.Endpoint) error {
-	return r.putAs(ctx, format.Name(), path, eps...)
+	return r.putAs(ctx, format.PlainKey(), path, eps...)
 }
 
 func (r rawZooKeeper) putAs(ctx context.Context, f format.Format, path string, eps ...core.Endpoint) error {
@@ -120,7 +120,7 @@ func (r rawZooKeeper) exists(ctx context.Context, path string) (ok bool, err err
 	return ok, err
 }
 
-func (r rawZooKeeper) spoil(ctx context.Context, path string) error {
+func (r rawZooKeeper) putMalformed(ctx context.Context, path string) error {
 	return r.do(ctx, func(conn *client.Conn) error {
 		for _, name := range []string{"lock-0000000001", "127.0.0.1", "127.0.0.1:http", "%zz", strings.Repeat("x", 2000)} {
 			if _, err := conn.Create(path+"/"+name, []byte("{"), 0, client.WorldACL(client.PermAll)); err != nil {

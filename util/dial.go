@@ -11,22 +11,35 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// Conn is a connection as [Factory] makes them, of any type that can be compared
-// with ==, as pointers can. Its methods are called by the pool while nobody has it.
+// Conn is a connection that a [Factory] opens. Its type must be comparable with ==, as
+// a pointer is. The pool calls its methods only while the connection is not leased.
+//
+// Deprecated: Use a type of your own with a Close method; [core.Pool] has it as its
+// type parameter.
 type Conn interface {
+	// Close closes the connection.
+	//
+	// Deprecated: [core.Pool] asks for an io.Closer.
 	Close() error
-	// Health says why the connection cannot be used any more, or nil. It is asked
-	// every 30 s of a connection that nobody has, and before one is lent that
-	// nobody had for a second.
+	// Health returns why the connection cannot be used any more, or nil. The pool
+	// calls it every 30 s while the connection is idle, and before it leases a
+	// connection that was idle for a second.
+	//
+	// Deprecated: Implement [core.HealthChecker] or [core.Peeker].
 	Health() error
 }
 
 // Factory opens connections to one server.
+//
+// Deprecated: Use a [core.Dialer].
 type Factory interface {
+	// NewConnection opens a connection.
+	//
+	// Deprecated: Use the Dial method of a [core.Dialer].
 	NewConnection() (Conn, error)
 }
 
-// dialer opens connections by the user's factories.
+// dialer opens connections with the user's factories.
 type dialer struct {
 	factory func(server string, timeout time.Duration, tryCount int) Factory
 	timeout time.Duration
@@ -34,7 +47,7 @@ type dialer struct {
 	conns   *registry
 }
 
-// Validate is called by core.New.
+// Validate reports every mistake in the dialer's fields. [core.New] calls it.
 func (d *dialer) Validate() error {
 	var errs []error
 	if d.factory == nil {
@@ -49,30 +62,31 @@ func (d *dialer) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Dial implements core.Dialer. It cannot be interrupted.
+// Dial implements [core.Dialer]. A factory takes no context, so Dial ignores its own.
 func (d *dialer) Dial(_ context.Context, e core.Endpoint) (*conn, error) {
 	server := name(e)
 	factory := d.factory(server, d.timeout, d.tries)
 	if factory == nil {
-		return nil, fmt.Errorf("util: SingleFactory made nothing for %s", server)
+		return nil, fmt.Errorf("util: SingleFactory returned nil for %s", server)
 	}
 	user, err := factory.NewConnection()
 	if err != nil {
 		return nil, fmt.Errorf("util: connecting to %s: %w", server, err)
 	}
 	if user == nil {
-		return nil, fmt.Errorf("util: NewConnection made nothing for %s", server)
+		return nil, fmt.Errorf("util: NewConnection returned nil for %s", server)
 	}
 	if !reflect.ValueOf(user).Comparable() {
 		return nil, errors.Join(
-			fmt.Errorf("util: a %T cannot be compared, so that Put would not know it; NewConnection should make a pointer", user), user.Close())
+			fmt.Errorf("util: Put cannot find a %T, which is not comparable; NewConnection should return a pointer", user), user.Close())
 	}
-	c := &conn{user: user, server: server, names: strings.Repeat(server, loans), registry: d.conns}
+	c := &conn{user: user, server: server, names: strings.Repeat(server, leaseNames), registry: d.conns}
 	d.conns.add(c)
 	return c, nil
 }
 
-// endpoint is the server of that name.
+// endpoint returns the endpoint of the server with this name. The address of a URL is
+// its host; an attribute keeps the URL.
 func endpoint(server string) core.Endpoint {
 	_, rest, isURL := strings.Cut(server, "://")
 	if !isURL {
@@ -82,7 +96,7 @@ func endpoint(server string) core.Endpoint {
 	return core.Endpoint{Addr: host, Attrs: map[string]string{urlAttr: server}}
 }
 
-// name is the reverse of endpoint.
+// name returns the name of the server that endpoint made e of.
 func name(e core.Endpoint) string {
 	if url := e.Attrs[urlAttr]; url != "" {
 		return url

@@ -1,6 +1,6 @@
-// Package util is the API that this library had at first, over package core, for
-// programs that were written against it. New programs use core; MIGRATION.md says
-// what each field and call is there.
+// Package util is the API of this library's first version, over package core. It is
+// for programs that were written for that version; new programs use core. MIGRATION.md
+// names what succeeds each field and call.
 //
 //	pool := &util.MultiPool{
 //		SingleMaxActiveCount: 10,
@@ -19,11 +19,20 @@
 //
 // # Second Puts
 //
-// A connection that is Put twice is not lent to two borrowers: the second Put is an
-// error and does nothing, even if the connection has another borrower by then. For
-// that, give Put the name that came with the connection, the string itself or a copy
-// of the variable: it is by the string's place in memory, not by its text, that the
-// Put of one borrower is told from that of the next, up to 255 borrowers later. With
-// an equal string of another origin, a second Put is found out only while the
-// connection is not lent again.
+// A second Put of a lease returns an error and leaves the connection to the lease that
+// it serves by then. Pass Put the string that Get returned, or a copy of the variable:
+// by this string Put knows which lease ends.
+//
+// The API leaves nothing better. Programs assert their own type on the connection, so
+// Get cannot return a wrapper for each lease, and every lease of a connection returns
+// the same value. But the string can differ: each lease returns its own copy of the
+// server's name, and Put compares the memory that the name occupies, not its text.
+//
+// Put also accepts any other string, since programs may pass a server name of
+// their own after GetServerConn. With such a string Put knows the connection and not
+// the lease: it refuses a second Put while the connection is idle, and ends the
+// current lease if the connection is leased again. The copies of a connection repeat
+// after 256 leases. Leases of package core have neither gap.
+//
+// Deprecated: Use package [github.com/minicaptain/multi_connection_pool/core].
 package util

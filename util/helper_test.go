@@ -26,7 +26,7 @@ type server struct {
 	all   sync.WaitGroup
 }
 
-// serve starts a server on loopback, until the test ends.
+// serve starts a server on loopback that stops when the test ends.
 func serve(tb testing.TB) *server {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -56,7 +56,7 @@ func serve(tb testing.TB) *server {
 	return s
 }
 
-// stop stops listening, and cuts every connection. It may be called again.
+// stop closes the listener and every connection. It may be called again.
 func (s *server) stop() {
 	_ = s.ln.Close()
 	s.mu.Lock()
@@ -67,8 +67,8 @@ func (s *server) stop() {
 	s.all.Wait()
 }
 
-// client is a connection as a user of the original has them: with methods of its
-// own, which are got at by a type assertion.
+// client is a connection as programs for the first version have them: callers reach
+// its own methods by a type assertion.
 type client struct {
 	nc net.Conn
 	r  *bufio.Reader
@@ -108,11 +108,11 @@ func (c *client) Hello(name string) (string, error) {
 func (c *client) Close() error { return c.nc.Close() }
 
 func (c *client) Health() error {
-	_, err := c.Hello("are you well?")
+	_, err := c.Hello("ping")
 	return err
 }
 
-// hello makes one call as the original's front did.
+// hello makes one call as the first version's front did.
 func hello(p *util.MultiPool, name string) (string, error) {
 	conn, server, err := p.Get()
 	if err != nil {
@@ -124,10 +124,10 @@ func hello(p *util.MultiPool, name string) (string, error) {
 
 // fake is a connection to nowhere.
 type fake struct {
-	server string
-	sick   atomic.Bool
-	closed atomic.Bool
-	users  atomic.Int64
+	server    string
+	unhealthy atomic.Bool
+	closed    atomic.Bool
+	users     atomic.Int64
 }
 
 func (f *fake) Close() error {
@@ -138,8 +138,8 @@ func (f *fake) Close() error {
 }
 
 func (f *fake) Health() error {
-	if f.sick.Load() {
-		return errors.New("unwell")
+	if f.unhealthy.Load() {
+		return errors.New("unhealthy")
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func put(tb testing.TB, p *util.MultiPool, conn util.Conn, server string) {
 	}
 }
 
-// stale checks that a Put was refused.
+// stale checks that err is that of a Put that was refused.
 func stale(tb testing.TB, err error) {
 	tb.Helper()
 	if !errors.Is(err, core.ErrStaleLease) {

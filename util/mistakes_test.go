@@ -11,7 +11,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/util"
 )
 
-// odd is a connection that cannot be compared.
+// odd is a connection of a type that is not comparable.
 type odd struct{ closed []*bool }
 
 func (o odd) Close() error {
@@ -23,7 +23,7 @@ func (o odd) Close() error {
 
 func (odd) Health() error { return nil }
 
-func TestMistakesAreErrorsAndNotPanics(t *testing.T) {
+func TestInitNamesEveryMistake(t *testing.T) {
 	list := (*util.MultiPool).InitFromServerList
 	node := (*util.MultiPool).InitFromZkChildrenNode
 	a, z := []string{"a:1"}, []string{"z:2181"}
@@ -31,7 +31,7 @@ func TestMistakesAreErrorsAndNotPanics(t *testing.T) {
 		name string
 		pool *util.MultiPool
 		init func(*util.MultiPool) error
-		says []string
+		want []string
 	}{
 		{"no server", &util.MultiPool{SingleFactory: fakes}, list, []string{"static"}},
 		{"no address", &util.MultiPool{SingleFactory: fakes, Servers: []string{"localhost"}}, list, []string{"localhost"}},
@@ -39,7 +39,7 @@ func TestMistakesAreErrorsAndNotPanics(t *testing.T) {
 		{"no factory", &util.MultiPool{Servers: a}, list, []string{"SingleFactory"}},
 		{"no ensemble", &util.MultiPool{SingleFactory: fakes, ZkNode: "/s"}, node, []string{"server"}},
 		{"no node", &util.MultiPool{SingleFactory: fakes, ZkServers: z}, node, []string{"path"}},
-		{"a short session", &util.MultiPool{SingleFactory: fakes, ZkServers: z, ZkNode: "/s", ZkSessionTimeout: 1}, node, []string{"session timeout"}},
+		{"a short session", &util.MultiPool{SingleFactory: fakes, ZkServers: z, ZkNode: "/s", ZkSessionTimeout: 1}, node, []string{"session_timeout"}},
 		{
 			"everything",
 			&util.MultiPool{SingleMaxActiveCount: -1, SingleMaxIdleCount: -1, IdleTimeOut: -1, ConnTimeout: -1, ConnTryCount: -1, ZkNode: "nonsense"},
@@ -52,25 +52,25 @@ func TestMistakesAreErrorsAndNotPanics(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			for _, s := range c.says {
+			for _, s := range c.want {
 				if !strings.Contains(err.Error(), s) {
-					t.Errorf("it does not tell of %s: %v", s, err)
+					t.Errorf("the error does not name %s: %v", s, err)
 				}
 			}
 			if _, _, err := c.pool.Get(); err == nil {
-				t.Error("Get is no error")
+				t.Error("Get returned no error")
 			}
 		})
 	}
 }
 
-func TestPoolWithoutInitSaysSo(t *testing.T) {
+func TestMethodsReturnAnErrorBeforeInit(t *testing.T) {
 	p := &util.MultiPool{}
 	_, _, get := p.Get()
 	_, _, key := p.GetThroughConsistentHash("key")
 	_, _, one := p.GetServerConn("a:1")
 	for _, err := range []error{get, key, one, p.Put(&fake{}, "a:1", false)} {
-		if err == nil || !strings.Contains(err.Error(), "not initialised") {
+		if err == nil || !strings.Contains(err.Error(), "not initialized") {
 			t.Errorf("error %v", err)
 		}
 	}
@@ -80,16 +80,16 @@ func TestPoolWithoutInitSaysSo(t *testing.T) {
 	stop(t, p)
 }
 
-func TestPoolIsInitialisedOnce(t *testing.T) {
+func TestInitIsCalledOnce(t *testing.T) {
 	p := &util.MultiPool{Servers: []string{"a:1"}, SingleFactory: fakes}
 	start(t, p)
 	defer stop(t, p)
-	if err := p.InitFromServerList(); err == nil || !strings.Contains(err.Error(), "initialised already") {
+	if err := p.InitFromServerList(); err == nil || !strings.Contains(err.Error(), "initialized already") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestFactoryThatMisbehavesIsToldByGet(t *testing.T) {
+func TestGetReportsWhatTheFactoryDidWrong(t *testing.T) {
 	refused := errors.New("connection refused")
 	closed := false
 	conn := func(c util.Conn, err error) func(string, time.Duration, int) util.Factory {
@@ -99,14 +99,14 @@ func TestFactoryThatMisbehavesIsToldByGet(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		factory func(string, time.Duration, int) util.Factory
-		says    string
+		want    string
 	}{
-		"no factory":                  {func(string, time.Duration, int) util.Factory { return nil }, "SingleFactory made nothing for a:1"},
+		"no factory":                  {func(string, time.Duration, int) util.Factory { return nil }, "SingleFactory returned nil for a:1"},
 		"a factory that panics":       {func(string, time.Duration, int) util.Factory { panic("oh no") }, "oh no"},
-		"no connection":               {conn(nil, nil), "NewConnection made nothing for a:1"},
+		"no connection":               {conn(nil, nil), "NewConnection returned nil for a:1"},
 		"an error":                    {conn(nil, refused), "connecting to a:1: connection refused"},
 		"an error and a connection":   {conn(&fake{}, refused), "connecting to a:1: connection refused"},
-		"one that cannot be compared": {conn(odd{[]*bool{&closed}}, nil), "a util_test.odd cannot be compared"},
+		"a connection not comparable": {conn(odd{[]*bool{&closed}}, nil), "a util_test.odd, which is not comparable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -114,18 +114,18 @@ func TestFactoryThatMisbehavesIsToldByGet(t *testing.T) {
 				start(t, p)
 				defer stop(t, p)
 				got, _, err := p.Get()
-				if got != nil || !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), c.says) {
+				if got != nil || !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, %v", got, err)
 				}
 			})
 		})
 	}
 	if !closed {
-		t.Error("the connection that cannot be used is open")
+		t.Error("the connection that is not comparable was not closed")
 	}
 }
 
-func TestFactoryGetsTheTimeoutAndTheCount(t *testing.T) {
+func TestFactoryReceivesTheTimeoutAndTheCount(t *testing.T) {
 	for _, c := range []struct {
 		pool    *util.MultiPool
 		timeout time.Duration

@@ -7,75 +7,111 @@ import (
 	"sync"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
 const (
-	// DefaultConnTimeout is what a [MultiPool.ConnTimeout] of zero means.
+	// DefaultConnTimeout replaces a [MultiPool.ConnTimeout] of zero.
+	//
+	// Deprecated: Use [core.DialTimeout], and a context with a deadline for
+	// [core.Pool.Get].
 	DefaultConnTimeout = time.Second
-	// DefaultMaxActive is what a [MultiPool.SingleMaxActiveCount] of zero means.
+	// DefaultMaxActive replaces a [MultiPool.SingleMaxActiveCount] of zero.
+	//
+	// Deprecated: Use [core.MaxActive], whose default is 64.
 	DefaultMaxActive = 1024
-	// CloseTimeout is how long [MultiPool.Close] waits for connections that are lent.
+	// CloseTimeout is how long [MultiPool.Close] waits for leased connections.
+	//
+	// Deprecated: Use a context with a deadline for [core.Pool.Close].
 	CloseTimeout = 5 * time.Second
 )
 
-// ErrPoolExhausted: every connection is lent, and no more may be opened. It is to be
-// looked for with errors.Is.
+// ErrPoolExhausted means that every connection was leased and no more may be opened.
+// Match it with errors.Is; Get returns an error that wraps it.
+//
+// Deprecated: Use [core.ErrExhausted], which is the same error.
 var ErrPoolExhausted = core.ErrExhausted
 
-// MultiPool is a pool of connections to several servers. Its fields are set before
-// one of the Init methods is called, once, and have no effect afterwards. All
-// methods are safe for concurrent use. It must not be copied.
+// MultiPool is a pool of connections to several servers. Set its fields and then call
+// one of the Init methods, once; later changes of the fields have no effect. All
+// methods are safe for concurrent use. A MultiPool must not be copied.
+//
+// Deprecated: Use [core.Pool], made by [core.New].
 type MultiPool struct {
-	// Servers is the list for [MultiPool.InitFromServerList]. Each is "host:port",
-	// "unix:/path", or a URL whose host has a port.
+	// Servers lists the servers for [MultiPool.InitFromServerList]. Each is
+	// "host:port", "unix:/path", or a URL whose host has a port.
+	//
+	// Deprecated: Use [static.Watcher].
 	Servers []string
 
-	// ZkServers, "host:port" each, is the ensemble for
-	// [MultiPool.InitFromZkChildrenNode]. ZkNode is the path whose children's names
-	// are the servers.
+	// ZkServers lists the ensemble for [MultiPool.InitFromZkChildrenNode], each
+	// server as "host:port".
+	//
+	// Deprecated: Use [zk.Watcher].
 	ZkServers []string
-	ZkNode    string
-	// ZkSessionTimeout is after how long without contact the session is given up,
-	// from 1 s to 10 m. Zero means 10 s.
+	// ZkNode is the path whose children's names are the servers.
+	//
+	// Deprecated: Use [zk.Watcher].
+	ZkNode string
+	// ZkSessionTimeout is the time without contact after which the ensemble drops
+	// the session, from 1 s to 10 m. Zero means 10 s.
+	//
+	// Deprecated: Use [zk.SessionTimeout].
 	ZkSessionTimeout time.Duration
 
-	// SingleMaxActiveCount bounds the connections to each server, lent or not. Zero
-	// means [DefaultMaxActive].
+	// SingleMaxActiveCount bounds the connections to each server, leased or idle.
+	// Zero means [DefaultMaxActive].
+	//
+	// Deprecated: Use [core.MaxActive].
 	SingleMaxActiveCount int
-	// SingleMaxIdleCount bounds the connections to each server that are kept while
-	// nobody has them. Zero means that each is closed when it is Put.
+	// SingleMaxIdleCount bounds the idle connections to each server. Zero means
+	// that Put closes every connection.
+	//
+	// Deprecated: Use [core.MaxIdle], where 0 is no bound.
 	SingleMaxIdleCount int
-	// IdleTimeOut is how long a connection is kept while nobody has it, to within a
-	// second. Zero means for ever.
+	// IdleTimeOut closes connections that were idle for this long, to within a
+	// second. Zero means never.
+	//
+	// Deprecated: Use [core.IdleTimeout].
 	IdleTimeOut time.Duration
 
-	// SingleFactory makes what opens connections to a server; timeout and tryCount
-	// are ConnTimeout and ConnTryCount. It is called for each connection anew, and
-	// concurrently.
+	// SingleFactory returns the factory that opens the next connection to a server;
+	// timeout and tryCount are ConnTimeout and ConnTryCount. The pool calls it for
+	// each connection, concurrently.
+	//
+	// Deprecated: Use a [core.Dialer].
 	SingleFactory func(server string, timeout time.Duration, tryCount int) Factory
-	// ConnTimeout and ConnTryCount are for SingleFactory. Zero means
-	// [DefaultConnTimeout], and one. Get waits for as long as both together,
-	// ConnTimeout times ConnTryCount.
-	ConnTimeout  time.Duration
+	// ConnTimeout is passed to SingleFactory. Get waits for ConnTimeout times
+	// ConnTryCount. Zero means [DefaultConnTimeout].
+	//
+	// Deprecated: Use [core.DialTimeout], and a context with a deadline for
+	// [core.Pool.Get].
+	ConnTimeout time.Duration
+	// ConnTryCount is passed to SingleFactory. Zero means 1.
+	//
+	// Deprecated: The pool dials another server, and a failed one again after its
+	// back-off.
 	ConnTryCount int
 
-	mu   sync.Mutex // held by Init
+	mu   sync.Mutex // guards live
 	live live
 }
 
-// live is what Init makes.
+// live is the state that Init makes; the zero live is that of a pool without Init.
 type live struct {
-	pool  *core.Pool[*conn]
-	conns *registry
-	wait  time.Duration // for a connection
-	short bool          // connections are not kept
+	pool    *core.Pool[*conn]
+	conns   *registry
+	wait    time.Duration // of Get for a connection
+	oneShot bool          // Put closes every connection
 }
 
-// InitFromServerList makes a pool of Servers. It connects to none of them yet. The
-// error names every mistake in the fields.
+// InitFromServerList makes a pool of Servers. It opens no connection. The error names
+// every mistake in the fields.
+//
+// Deprecated: Use [core.New] with [static.Watcher].
 func (p *MultiPool) InitFromServerList() error {
 	eps := make([]core.Endpoint, len(p.Servers))
 	for i, s := range p.Servers {
@@ -84,10 +120,12 @@ func (p *MultiPool) InitFromServerList() error {
 	return p.init(static.Endpoints(eps...))
 }
 
-// InitFromZkChildrenNode makes a pool of the children of ZkNode, which it follows
-// from then on: a server that stays keeps its connections, one that leaves loses
-// them when they are Put. It does not wait for ZooKeeper; until the first list has
-// come, Get does. The error names every mistake in the fields.
+// InitFromZkChildrenNode makes a pool of the children of ZkNode and follows their
+// changes: a server that stays keeps its connections, and Put closes those of a
+// server that left. InitFromZkChildrenNode does not wait for ZooKeeper; Get waits
+// for the first list. The error names every mistake in the fields.
+//
+// Deprecated: Use [core.New] with [zk.Watcher].
 func (p *MultiPool) InitFromZkChildrenNode() error {
 	var opts []zk.Option
 	if p.ZkSessionTimeout != 0 {
@@ -100,7 +138,7 @@ func (p *MultiPool) init(w core.Watcher) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live.pool != nil {
-		return errors.New("util: the pool is initialised already")
+		return errors.New("util: the pool is initialized already")
 	}
 	timeout, tries, most := p.ConnTimeout, p.ConnTryCount, p.SingleMaxActiveCount
 	if timeout == 0 {
@@ -118,7 +156,7 @@ func (p *MultiPool) init(w core.Watcher) error {
 		core.MaxActive(most),
 		core.MaxIdle(p.SingleMaxIdleCount),
 		core.IdleTimeout(p.IdleTimeOut),
-		// What takes longer than Get waits is there for the next.
+		// A dial that outlasts one Get serves the next.
 		core.DialTimeout(max(wait, 5*time.Second)),
 	)
 	if err != nil {
@@ -128,34 +166,39 @@ func (p *MultiPool) init(w core.Watcher) error {
 	return nil
 }
 
-// started returns what Init has made.
+// started returns what Init made, or an error before Init.
 func (p *MultiPool) started() (live, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live.pool == nil {
-		return live{}, errors.New("util: the pool is not initialised")
+		return live{}, errors.New("util: the pool is not initialized")
 	}
 	return p.live, nil
 }
 
-// Get lends a connection to the server that is best placed to answer, and returns
-// that server's name too. The caller gives both back with [MultiPool.Put].
+// Get leases a connection to the server that is best placed to answer, and returns
+// the connection and the server's name. The caller passes both to [MultiPool.Put].
 //
-// It waits for a connection, a new one or one that is Put, for ConnTimeout times
-// ConnTryCount. The error is a [*core.Error]; with errors.Is it matches
-// [ErrPoolExhausted], [core.ErrUnavailable], [core.ErrNoEndpoint] or
-// [core.ErrClosed].
+// Get waits for ConnTimeout times ConnTryCount, for a new connection or one that is
+// Put. The error is a [*core.Error] and matches [ErrPoolExhausted],
+// [core.ErrUnavailable], [core.ErrNoEndpoint] or [core.ErrClosed].
+//
+// Deprecated: Use [core.Pool.Do] or [core.Pool.Get].
 func (p *MultiPool) Get() (Conn, string, error) { return p.get() }
 
-// GetThroughConsistentHash is Get from the server that has the key. Few keys move
-// when servers come and go, and those of a server that is down while it is.
+// GetThroughConsistentHash is Get from the server that has the key. Few keys move when
+// servers come and go; the keys of a server that is down move while it is down.
+//
+// Deprecated: Use [core.Pool.Do] or [core.Pool.Get] with [core.WithKey].
 func (p *MultiPool) GetThroughConsistentHash(key string) (Conn, string, error) {
 	return p.get(core.WithKey(key))
 }
 
-// GetServerConn is Get from the server of that name.
+// GetServerConn is Get from the server with this name.
+//
+// Deprecated: Use [core.Pool.Do] or [core.Pool.Get] with [core.WithEndpoint].
 func (p *MultiPool) GetServerConn(server string) (Conn, string, error) {
-	c, name, err := p.get(core.On(endpoint(server).Addr))
+	c, name, err := p.get(core.WithEndpoint(endpoint(server).Addr))
 	if err != nil {
 		return nil, server, err
 	}
@@ -167,24 +210,25 @@ func (p *MultiPool) get(opts ...core.CallOption) (Conn, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	ctx := newPatience(l.wait)
+	ctx := newTimeout(l.wait)
 	defer ctx.stop()
 	lease, err := l.pool.Get(ctx, opts...)
 	if err != nil {
 		return nil, "", err
 	}
 	c := lease.Conn()
-	return c.user, c.lend(lease), nil
+	return c.user, c.begin(lease), nil
 }
 
-// Put gives a connection back, with the name that came with it; see the package's
-// documentation for why to pass on that very string. With forceClose, which is for
-// connections whose server has failed, it is closed, and a server of which many are
-// while those of others are not is left alone for a while.
+// Put ends the lease of a connection. serverName is the name that Get returned with
+// the connection; the package's documentation says why to pass that very string. With
+// forceClose, Put closes the connection and reports a failed call of its server:
+// outlier detection ejects a server whose calls fail while others' do not.
 //
-// It never blocks. Put of nil does nothing. The error, which matches
-// [core.ErrStaleLease], says that the connection is not lent, or not to this caller
-// any more; nothing was done then.
+// Put does not block. Put of nil does nothing. An error that matches
+// [core.ErrStaleLease] means that the lease had ended; the connection is untouched.
+//
+// Deprecated: Use [core.Lease.End], or [core.Pool.Do], which ends the lease itself.
 func (p *MultiPool) Put(c Conn, serverName string, forceClose bool) error {
 	l, err := p.started()
 	if err != nil {
@@ -193,29 +237,33 @@ func (p *MultiPool) Put(c Conn, serverName string, forceClose bool) error {
 	if c == nil {
 		return nil
 	}
-	var one [1]core.Lease[*conn] // hardly ever are there more
-	for _, lease := range l.conns.lent(one[:0], c, serverName) {
+	var one [1]core.Lease[*conn] // room for the usual case of no equal connections
+	for _, lease := range l.conns.find(one[:0], c, serverName) {
 		if l.end(lease, forceClose) == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("util: Put of a connection to %s that is not lent, or to somebody else: %w", serverName, core.ErrStaleLease)
+	return fmt.Errorf("util: Put of a connection to %s: %w", serverName, core.ErrStaleLease)
 }
 
-// end ends a lease.
+// end reports the call's outcome and ends its lease. Its error is that of a lease that
+// had ended.
 func (l live) end(lease core.Lease[*conn], forceClose bool) error {
 	if forceClose {
-		lease.Report(core.Report{Class: core.Failure})
+		lease.Report(balance.Report{Outcome: balance.OutcomeFailure})
 		return lease.Discard(nil)
 	}
-	lease.Report(core.Report{Class: core.OK})
-	if l.short {
+	lease.Report(balance.Report{Outcome: balance.OutcomeOK})
+	if l.oneShot {
 		return lease.Discard(nil)
 	}
 	return lease.Release()
 }
 
-// Stats returns the state of the pool, server by server; the zero Stats before Init.
+// Stats returns the state of the pool and of each server. Before Init it returns the
+// zero Stats.
+//
+// Deprecated: Use [core.Pool.Stats].
 func (p *MultiPool) Stats() core.Stats {
 	l, err := p.started()
 	if err != nil {
@@ -224,9 +272,11 @@ func (p *MultiPool) Stats() core.Stats {
 	return l.pool.Stats()
 }
 
-// Close closes all connections. It waits for those that are lent to be Put, for up
-// to [CloseTimeout]; then they are closed while in use, and the error says how many.
-// Close may be called again. Without Init there is nothing to close.
+// Close closes all connections. It waits up to [CloseTimeout] for leased ones to be
+// Put; then it closes them while they are in use, and the error says how many. Close
+// may be called again. Before Init it does nothing.
+//
+// Deprecated: Use [core.Pool.Close].
 func (p *MultiPool) Close() error {
 	l, err := p.started()
 	if err != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/minicaptain/multi_connection_pool/util"
 )
 
-func TestSecondPutIsRefusedWhileAnotherBorrowerHasTheConnection(t *testing.T) {
+func TestSecondPutIsRefusedWhileTheConnectionIsLeasedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxActiveCount: 1, SingleMaxIdleCount: 1, SingleFactory: fakes}
 		start(t, p)
 		defer stop(t, p)
 		first, firstName := get(t, p)
 		put(t, p, first, firstName)
-		for range util.Loans - 2 {
+		for range util.LeaseNames - 2 {
 			second, secondName := get(t, p)
 			if second != first {
-				t.Fatal("there is another connection")
+				t.Fatal("Get returned another connection")
 			}
 			stale(t, p.Put(first, firstName, false))
 			stale(t, p.Put(first, firstName, true))
@@ -35,7 +35,7 @@ func TestSecondPutIsRefusedWhileAnotherBorrowerHasTheConnection(t *testing.T) {
 		last, lastName := get(t, p)
 		stale(t, p.Put(first, firstName, false))
 		if _, _, err := p.Get(); !errors.Is(err, util.ErrPoolExhausted) {
-			t.Errorf("a connection that somebody has was lent again: %v", err)
+			t.Errorf("a leased connection was leased again: %v", err)
 		}
 		if firstName != "a:1" || lastName != "a:1" {
 			t.Errorf("names %q and %q", firstName, lastName)
@@ -44,7 +44,7 @@ func TestSecondPutIsRefusedWhileAnotherBorrowerHasTheConnection(t *testing.T) {
 	})
 }
 
-func TestSecondPutWithAnEqualNameIsRefusedWhileNobodyHasTheConnection(t *testing.T) {
+func TestSecondPutWithAnEqualNameIsRefusedWhileTheConnectionIsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxIdleCount: 1, SingleFactory: fakes}
 		start(t, p)
@@ -60,21 +60,21 @@ func TestSecondPutWithAnEqualNameIsRefusedWhileNobodyHasTheConnection(t *testing
 	})
 }
 
-func TestNoConnectionHasTwoBorrowersHoweverOftenItIsPut(t *testing.T) {
+func TestConnectionHasOneLeaseHoweverOftenItIsPut(t *testing.T) {
 	p := &util.MultiPool{
 		Servers: []string{"a:1", "b:1", "c:1"}, SingleMaxActiveCount: 2, SingleMaxIdleCount: 1, SingleFactory: fakes,
 		ConnTimeout: time.Minute,
 	}
 	start(t, p)
 	defer stop(t, p)
-	var borrowers sync.WaitGroup
+	var callers sync.WaitGroup
 	var refused atomic.Int64
 	for range 16 {
-		borrowers.Go(func() {
+		callers.Go(func() {
 			for range 500 {
 				conn, name := get(t, p)
 				if n := conn.users.Add(1); n != 1 {
-					t.Errorf("%d borrowers of a connection", n)
+					t.Errorf("%d callers use the connection", n)
 				}
 				if conn.server != name || conn.closed.Load() {
 					t.Errorf("a connection to %s for %s, closed: %t", conn.server, name, conn.closed.Load())
@@ -90,9 +90,9 @@ func TestNoConnectionHasTwoBorrowersHoweverOftenItIsPut(t *testing.T) {
 			}
 		})
 	}
-	borrowers.Wait()
+	callers.Wait()
 	if refused.Load() == 0 {
-		t.Error("nothing was Put twice")
+		t.Error("no connection was Put twice")
 	}
 }
 
@@ -120,7 +120,7 @@ func TestIdleConnectionsAreClosedAfterTheTimeout(t *testing.T) {
 	})
 }
 
-func TestConnectionsBeyondTheIdleCountAreClosedWhenTheyArePut(t *testing.T) {
+func TestPutClosesConnectionsBeyondTheIdleCount(t *testing.T) {
 	for _, most := range []int{0, 2} {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,14 +143,14 @@ func TestConnectionsBeyondTheIdleCountAreClosedWhenTheyArePut(t *testing.T) {
 					}
 				}
 				if kept != most {
-					t.Errorf("%d are kept", kept)
+					t.Errorf("%d connections are kept, want %d", kept, most)
 				}
 			})
 		})
 	}
 }
 
-func TestGetWaitsForAConnectionThatIsPutAndNotForEver(t *testing.T) {
+func TestGetWaitsForAPutUntilItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{
 			Servers: []string{"a:1", "b:1"}, SingleMaxActiveCount: 1, SingleMaxIdleCount: 1, SingleFactory: fakes,
@@ -170,14 +170,14 @@ func TestGetWaitsForAConnectionThatIsPutAndNotForEver(t *testing.T) {
 		time.AfterFunc(time.Second, func() { put(t, p, one, oneName) })
 		three, threeName := get(t, p)
 		if three != one {
-			t.Error("it is another connection")
+			t.Error("Get returned another connection than the one that was Put")
 		}
 		put(t, p, two, twoName)
 		put(t, p, three, threeName)
 	})
 }
 
-func TestSetThatChangesLeavesTheConnectionsOfThoseThatStay(t *testing.T) {
+func TestServersThatStayKeepTheirConnectionsWhenTheSetChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := func(addr string) core.Endpoint { return core.Endpoint{Addr: addr} }
 		list := static.NewList(e("a:1"), e("b:1"))
@@ -198,10 +198,10 @@ func TestSetThatChangesLeavesTheConnectionsOfThoseThatStay(t *testing.T) {
 		if err := list.Set(e("a:1"), e("c:1")); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second) // changes in quick succession are made at once
+		time.Sleep(time.Second) // the pool may apply quick changes together
 		synctest.Wait()
 		if again, name, err := p.GetServerConn("a:1"); err != nil || again != stays {
-			t.Errorf("another connection to the server that stays (%v)", err)
+			t.Errorf("the server that stays has another connection (%v)", err)
 		} else {
 			put(t, p, again, name)
 		}
@@ -209,17 +209,17 @@ func TestSetThatChangesLeavesTheConnectionsOfThoseThatStay(t *testing.T) {
 			t.Errorf("Get from %s, which left: %v", name, err)
 		}
 		if leaves.(*fake).closed.Load() {
-			t.Error("a connection to a server that left was closed while it was lent")
+			t.Error("a leased connection to a server that left was closed")
 		}
-		put(t, p, leaves, leavesName) // the original lost it here
+		put(t, p, leaves, leavesName) // the first version leaked it here
 		synctest.Wait()
 		if !leaves.(*fake).closed.Load() {
-			t.Error("it was not closed when it was Put")
+			t.Error("Put did not close the connection to a server that left")
 		}
 	})
 }
 
-func TestKeysHaveTheirServerAndOthersMoveOnlyWhenItIsGone(t *testing.T) {
+func TestKeysMoveOnlyFromAServerThatIsDown(t *testing.T) {
 	down := map[string]*atomic.Bool{"a:1": {}, "b:1": {}, "c:1": {}}
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{
@@ -253,24 +253,24 @@ func TestKeysHaveTheirServerAndOthersMoveOnlyWhenItIsGone(t *testing.T) {
 		}
 		for s, n := range owned {
 			if n < keys/6 || n > keys/2 {
-				t.Errorf("%d of %d keys are at %s", n, keys, s)
+				t.Errorf("%d of %d keys go to %s", n, keys, s)
 			}
 		}
 		for key, s := range owner {
 			if again := where(key); again != s {
-				t.Errorf("%s was at %s and is at %s", key, s, again)
+				t.Errorf("%s went to %s and goes to %s", key, s, again)
 			}
 		}
 		down["b:1"].Store(true)
 		for key, s := range owner {
 			if now := where(key); (s == "b:1") == (now == s) {
-				t.Errorf("%s was at %s and is at %s", key, s, now)
+				t.Errorf("%s went to %s and goes to %s", key, s, now)
 			}
 		}
 	})
 }
 
-func TestForceCloseCloses(t *testing.T) {
+func TestForceCloseClosesTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxIdleCount: 1, SingleFactory: fakes}
 		start(t, p)
@@ -282,40 +282,40 @@ func TestForceCloseCloses(t *testing.T) {
 		stale(t, p.Put(conn, name, false))
 		synctest.Wait()
 		if !conn.closed.Load() {
-			t.Error("it is open")
+			t.Error("the connection is open")
 		}
 		next, name := get(t, p)
 		if next == conn {
-			t.Error("it was lent again")
+			t.Error("the connection was leased again")
 		}
 		put(t, p, next, name)
 	})
 }
 
-func TestConnectionThatIsNotWellIsReplaced(t *testing.T) {
+func TestUnhealthyConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxIdleCount: 1, SingleFactory: fakes}
 		start(t, p)
 		defer stop(t, p)
 		conn, name := get(t, p)
 		put(t, p, conn, name)
-		conn.sick.Store(true)
+		conn.unhealthy.Store(true)
 		time.Sleep(3 * time.Second)
 		next, name := get(t, p)
 		if next == conn {
-			t.Error("a connection was lent whose Health is an error")
+			t.Error("Get returned a connection whose Health is an error")
 		}
 		put(t, p, next, name)
 	})
 }
 
-// alike is a connection that equals every other to its server.
+// alike is a connection that equals every other connection to its server.
 type alike struct{ server string }
 
 func (alike) Close() error  { return nil }
 func (alike) Health() error { return nil }
 
-func TestEqualConnectionsAreDifferentOnes(t *testing.T) {
+func TestEqualConnectionsHaveSeparateLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{
 			Servers: []string{"a:1"}, SingleMaxActiveCount: 2, SingleMaxIdleCount: 2,
@@ -331,9 +331,9 @@ func TestEqualConnectionsAreDifferentOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(t, p, one, oneName)
-		stale(t, p.Put(one, oneName, false)) // and not the end of the other's loan
+		stale(t, p.Put(one, oneName, false)) // the other lease goes on
 		if n := p.Stats().Endpoints[0].InUse; n != 1 {
-			t.Errorf("%d are lent", n)
+			t.Errorf("%d connections are leased", n)
 		}
 		put(t, p, two, strings.Clone(twoName))
 		stale(t, p.Put(two, twoName, false))
@@ -359,7 +359,7 @@ func TestServersMayBeURLs(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForWhatIsLent(t *testing.T) {
+func TestCloseWaitsForLeasedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxIdleCount: 1, SingleFactory: fakes}
 		start(t, p)
@@ -376,7 +376,7 @@ func TestCloseWaitsForWhatIsLent(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhatIsNeverPut(t *testing.T) {
+func TestCloseClosesAfterTheTimeoutWhatIsNeverPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &util.MultiPool{Servers: []string{"a:1"}, SingleMaxActiveCount: 1, SingleMaxIdleCount: 1, SingleFactory: fakes, ConnTimeout: time.Hour}
 		start(t, p)
@@ -398,7 +398,7 @@ func TestCloseEndsWhatIsNeverPut(t *testing.T) {
 		}
 		synctest.Wait()
 		if !conn.closed.Load() {
-			t.Error("it is open")
+			t.Error("the connection is open")
 		}
 		stale(t, p.Put(conn, name, false))
 		stop(t, p)

@@ -8,9 +8,10 @@ import (
 	"github.com/minicaptain/multi_connection_pool/util"
 )
 
-// What the README of the first version shows, word for word where that was Go.
+// These tests hold what the README of the first version shows, word for word where that
+// was valid Go.
 
-func TestREADMEPoolOfAServerList(t *testing.T) {
+func TestREADMEPoolFromAServerList(t *testing.T) {
 	srv1, srv2, srv3 := serve(t).addr, serve(t).addr, serve(t).addr
 
 	testPool := &util.MultiPool{
@@ -29,7 +30,7 @@ func TestREADMEPoolOfAServerList(t *testing.T) {
 	testPool.Close()
 }
 
-func TestREADMEPoolOfTheChildrenOfANode(t *testing.T) {
+func TestREADMEPoolFromTheChildrenOfANode(t *testing.T) {
 	ensemble := ensemble(t)
 	node := newNode(t, ensemble)
 	srv1, srv2 := serve(t).addr, serve(t).addr
@@ -54,12 +55,12 @@ func TestREADMEPoolOfTheChildrenOfANode(t *testing.T) {
 	stop(t, testConnPool)
 }
 
-// callAll calls until each server has answered.
+// callAll makes calls until each server has answered one.
 func callAll(t *testing.T, p *util.MultiPool, servers ...string) {
 	t.Helper()
-	const patience = 1000
+	const most = 1000
 	answered := map[string]bool{}
-	for range patience {
+	for range most {
 		answer, err := hello(p, "ada")
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +76,7 @@ func callAll(t *testing.T, p *util.MultiPool, servers ...string) {
 	}
 	for _, s := range servers {
 		if !answered[s] {
-			t.Errorf("%s answered none of %d calls", s, patience)
+			t.Errorf("%s answered none of %d calls", s, most)
 		}
 	}
 }

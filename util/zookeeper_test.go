@@ -15,7 +15,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/util"
 )
 
-// ensemble returns the real servers to test with.
+// ensemble returns the addresses of a real ZooKeeper ensemble.
 func ensemble(tb testing.TB) []string {
 	tb.Helper()
 	list := os.Getenv("ZOOKEEPER_SERVERS")
@@ -41,7 +41,7 @@ func connect(tb testing.TB, ensemble []string) *zk.Conn {
 	}
 	tb.Cleanup(func() {
 		conn.Close()
-		for range events { // until it has ended
+		for range events { // the channel is closed when the connection has ended
 		}
 	})
 	return conn
@@ -49,7 +49,7 @@ func connect(tb testing.TB, ensemble []string) *zk.Conn {
 
 var nodes atomic.Int64
 
-// newNode makes a node for servers, which is removed at the end.
+// newNode creates a node for servers and removes it when the test ends.
 func newNode(tb testing.TB, ensemble []string) string {
 	tb.Helper()
 	conn := connect(tb, ensemble)
@@ -69,8 +69,8 @@ func newNode(tb testing.TB, ensemble []string) string {
 	return node
 }
 
-// register adds a server as the original's hello server did, by an ephemeral node,
-// until the test ends or leave is called.
+// register adds a server as the first version's hello server did: an ephemeral node,
+// which exists until the test ends or leave is called.
 func register(tb testing.TB, ensemble []string, node, server string) (leave func()) {
 	tb.Helper()
 	conn := connect(tb, ensemble)
@@ -80,7 +80,7 @@ func register(tb testing.TB, ensemble []string, node, server string) (leave func
 	return conn.Close
 }
 
-// known waits until the pool knows the servers.
+// known waits until the pool's set is exactly servers.
 func known(tb testing.TB, p *util.MultiPool, servers ...string) {
 	tb.Helper()
 	want := map[string]bool{}
@@ -104,7 +104,7 @@ func known(tb testing.TB, p *util.MultiPool, servers ...string) {
 	}
 }
 
-func TestServersComeAndGoInZooKeeperAndOthersKeepTheirConnections(t *testing.T) {
+func TestServersThatStayInZooKeeperKeepTheirConnections(t *testing.T) {
 	ensemble := ensemble(t)
 	node := newNode(t, ensemble)
 	stays, leaves, comes := serve(t), serve(t), serve(t)
@@ -122,7 +122,7 @@ func TestServersComeAndGoInZooKeeperAndOthersKeepTheirConnections(t *testing.T) 
 		t.Fatal(err)
 	}
 	put(t, p, before, name)
-	lent, lentName, err := p.GetServerConn(leaves.addr)
+	leased, leasedName, err := p.GetServerConn(leaves.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,18 +143,18 @@ func TestServersComeAndGoInZooKeeperAndOthersKeepTheirConnections(t *testing.T) 
 	if n := stays.accepted.Load(); n != 1 {
 		t.Errorf("%d connections to the server that stays", n)
 	}
-	if _, err := lent.(*client).Hello("still here"); err != nil {
-		t.Errorf("a connection to the server that left was cut while it was lent: %v", err)
+	if _, err := leased.(*client).Hello("still here"); err != nil {
+		t.Errorf("a leased connection to a server that left was closed: %v", err)
 	}
-	put(t, p, lent, lentName)
+	put(t, p, leased, leasedName)
 	if _, _, err := p.GetServerConn(leaves.addr); !errors.Is(err, core.ErrNoEndpoint) {
 		t.Errorf("Get from the server that left: %v", err)
 	}
 	callAll(t, p, stays.addr, comes.addr)
 }
 
-// The original panicked.
-func TestZooKeeperThatIsDownIsToldByGet(t *testing.T) {
+// The first version panicked here.
+func TestGetReturnsAnErrorWhileZooKeeperIsDown(t *testing.T) {
 	p := &util.MultiPool{ZkServers: []string{"127.0.0.1:1"}, ZkNode: "/servers", SingleFactory: newFactory, ConnTimeout: 50 * time.Millisecond}
 	if err := p.InitFromZkChildrenNode(); err != nil {
 		t.Fatal(err)

@@ -2,34 +2,35 @@ package balancetest
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
-// plain is a picker that does what any has to, in the simplest way, except
-// where a test replaces a part of it.
+// plain is the simplest picker that fulfills the contract. A test replaces a
+// part of it with a mistake.
 type plain struct {
-	members []core.Member
-	pick    func(p *plain, h core.Hint) int
-	report  func(p *plain, i int, r core.Report)
+	members []balance.Member
+	pick    func(p *plain, info balance.PickInfo) int
+	report  func(p *plain, i int, r balance.Report)
 	tick    func(p *plain, now time.Duration)
 	average map[string]*atomic.Int64
 	state   atomic.Int64
 }
 
-func (p *plain) Pick(h core.Hint) int {
+func (p *plain) Pick(info balance.PickInfo) int {
 	if p.pick != nil {
-		return p.pick(p, h)
+		return p.pick(p, info)
 	}
-	return p.good(h)
+	return p.good(info)
 }
 
-func (p *plain) Report(i int, r core.Report) {
+func (p *plain) Report(i int, r balance.Report) {
 	if p.report != nil {
 		p.report(p, i, r)
 	}
@@ -41,15 +42,15 @@ func (p *plain) Tick(now time.Duration) {
 	}
 }
 
-// good draws at random, or by highest random weight.
-func (p *plain) good(h core.Hint) int {
+// good picks at random, and keyed calls by the highest random weight.
+func (p *plain) good(info balance.PickInfo) int {
 	best, top := -1, uint64(0)
 	for i := range p.members {
 		x := rand.Uint64()>>1 | 1
-		if h.Keyed {
-			x = p.mix(h.Key, i)>>1 | 1
+		if info.Keyed {
+			x = p.mix(info.Hash, i)>>1 | 1
 		}
-		if !p.members[i].Out() {
+		if !p.members[i].Unavailable() {
 			x |= 1 << 63
 		}
 		if x > top {
@@ -69,15 +70,17 @@ func (p *plain) mix(x uint64, i int) uint64 {
 	return x ^ x>>31
 }
 
-type builder func(previous core.Picker, set core.Snapshot) core.Picker
+type builder func(previous balance.Picker, members []balance.Member) balance.Picker
 
-func (b builder) Build(previous core.Picker, set core.Snapshot) core.Picker { return b(previous, set) }
+func (b builder) Build(previous balance.Picker, members []balance.Member) balance.Picker {
+	return b(previous, members)
+}
 
-// with returns a plain balancer with parts replaced.
-func with(change func(p *plain)) func() core.Balancer {
-	return func() core.Balancer {
-		return builder(func(_ core.Picker, set core.Snapshot) core.Picker {
-			p := &plain{members: set.Members}
+// with returns a plain balancer whose pickers change replaces parts of.
+func with(change func(p *plain)) func() balance.Balancer {
+	return func() balance.Balancer {
+		return builder(func(_ balance.Picker, members []balance.Member) balance.Picker {
+			p := &plain{members: members}
 			if change != nil {
 				change(p)
 			}
@@ -86,69 +89,75 @@ func with(change func(p *plain)) func() core.Balancer {
 	}
 }
 
-func picking(f func(p *plain, h core.Hint) int) func() core.Balancer {
+func picking(f func(p *plain, info balance.PickInfo) int) func() balance.Balancer {
 	return with(func(p *plain) { p.pick = f })
 }
 
-// keyed replaces the answer to calls with a key.
-func keyed(f func(p *plain, key uint64) int) func() core.Balancer {
-	return picking(func(p *plain, h core.Hint) int {
-		if h.Keyed && len(p.members) > 0 {
-			return f(p, h.Key)
+// keyed replaces Pick for calls with a key.
+func keyed(f func(p *plain, key uint64) int) func() balance.Balancer {
+	return picking(func(p *plain, info balance.PickInfo) int {
+		if info.Keyed && len(p.members) > 0 {
+			return f(p, info.Hash)
 		}
-		return p.good(h)
+		return p.good(info)
 	})
 }
 
+// all has all properties.
+var all = Properties{Even: true, Weighted: true, AvoidsSlow: true, WeightedKeys: true, MaxKeyMoves: 1.5, LoadBound: 0.25}
+
 func TestSimplestBalancerPasses(t *testing.T) {
-	Run(t, with(nil), Even(), Keys(1))
+	Run(t, with(nil), Properties{Even: true, MaxKeyMoves: 1})
 }
 
 func TestBrokenBalancersAreCaught(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 	sink := atomic.Pointer[[]int]{}
+	canFail := make(map[string]bool) // rules that catch a broken balancer
 	for _, c := range []struct {
-		name      string
-		construct func() core.Balancer
-		caughtBy  string // rules
-		says      string // part of what one of them has to say
+		name        string
+		newBalancer func() balance.Balancer
+		caughtBy    string // rules
+		wantErr     string // part of the error of one of these rules
 	}{
 		{
-			name:      "counts from one",
-			construct: picking(func(p *plain, h core.Hint) int { return p.good(h) + 1 }),
-			caughtBy:  "InRange AllOut", says: "of 1 endpoints returned 1",
+			name:        "counts from one",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int { return p.good(info) + 1 }),
+			caughtBy:    "InRange AllUnavailable", wantErr: "of 1 members returned 1",
 		},
 		{
-			name:      "builds nothing of nothing",
-			construct: func() core.Balancer { return builder(func(core.Picker, core.Snapshot) core.Picker { return nil }) },
-			caughtBy:  "InRange NoMembers KeepsItsHandsOff", says: "Build returned nil",
+			name: "returns no picker for no members",
+			newBalancer: func() balance.Balancer {
+				return builder(func(balance.Picker, []balance.Member) balance.Picker { return nil })
+			},
+			caughtBy: "InRange NoMembers NoSideEffects", wantErr: "Build returned nil",
 		},
 		{
-			name:      "divides by the number of members",
-			construct: picking(func(p *plain, h core.Hint) int { return int(h.Key % uint64(len(p.members))) }),
-			caughtBy:  "NoMembers AvoidsOut", says: "panic: runtime error: integer divide by zero",
+			name:        "divides by the number of members",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int { return int(info.Hash % uint64(len(p.members))) }),
+			caughtBy:    "NoMembers AvoidsUnavailable", wantErr: "panic: runtime error: integer divide by zero",
 		},
 		{
-			name: "takes the picker before for one of its own",
-			construct: func() core.Balancer {
-				return builder(func(previous core.Picker, set core.Snapshot) core.Picker {
+			name: "takes the previous picker for one of its own",
+			newBalancer: func() balance.Balancer {
+				return builder(func(previous balance.Picker, members []balance.Member) balance.Picker {
 					if previous != nil {
 						_ = previous.(*plain) //nolint:forcetypeassert // the mistake
 					}
-					return &plain{members: set.Members}
+					return &plain{members: members}
 				})
 			},
-			caughtBy: "NoMembers", says: "panic: interface conversion",
+			caughtBy: "NoMembers", wantErr: "panic: interface conversion",
 		},
 		{
-			name: "reuses what the picker before uses",
-			construct: func() core.Balancer {
-				var shared []core.Member
-				return builder(func(_ core.Picker, set core.Snapshot) core.Picker {
-					shared = set.Members
-					return &plain{pick: func(_ *plain, h core.Hint) int {
-						i := (&plain{members: shared}).good(h)
+			name: "reuses what the previous picker uses",
+			newBalancer: func() balance.Balancer {
+				var shared []balance.Member
+				return builder(func(_ balance.Picker, members []balance.Member) balance.Picker {
+					shared = members
+					return &plain{pick: func(_ *plain, info balance.PickInfo) int {
+						i := (&plain{members: shared}).good(info)
 						if len(shared) < 3 {
 							return -1
 						}
@@ -156,243 +165,251 @@ func TestBrokenBalancersAreCaught(t *testing.T) {
 					}}
 				})
 			},
-			caughtBy: "KeepsItsHandsOff", says: "after the next Build",
+			caughtBy: "NoSideEffects", wantErr: "after the next Build",
 		},
 		{
 			name: "sorts the pool's members",
-			construct: func() core.Balancer {
-				return builder(func(_ core.Picker, set core.Snapshot) core.Picker {
-					slices.SortFunc(set.Members, func(a, b core.Member) int { return strings.Compare(b.Endpoint.Addr, a.Endpoint.Addr) })
-					return &plain{members: set.Members}
+			newBalancer: func() balance.Balancer {
+				return builder(func(_ balance.Picker, members []balance.Member) balance.Picker {
+					slices.SortFunc(members, func(a, b balance.Member) int { return strings.Compare(b.Endpoint.Addr, a.Endpoint.Addr) })
+					return &plain{members: members}
 				})
 			},
-			caughtBy: "KeepsItsHandsOff", says: "member 0 was",
+			caughtBy: "NoSideEffects", wantErr: "member 0 was",
 		},
 		{
 			name: "collects candidates in a slice",
-			construct: picking(func(p *plain, h core.Hint) int {
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int {
 				s := make([]int, len(p.members))
 				sink.Store(&s)
-				return p.good(h)
+				return p.good(info)
 			}),
-			caughtBy: "NoAllocation", says: "allocations",
+			caughtBy: "NoAllocation", wantErr: "allocations",
 		},
 		{
-			name:      "looks at the load alone",
-			construct: picking(func(p *plain, _ core.Hint) int { return rand.IntN(max(len(p.members), 1)) }),
-			caughtBy:  "AvoidsOut KeysStay", says: "is out and was picked",
+			name:        "ignores unavailable members",
+			newBalancer: picking(func(p *plain, _ balance.PickInfo) int { return rand.IntN(max(len(p.members), 1)) }),
+			caughtBy:    "AvoidsUnavailable KeysStay", wantErr: "is unavailable and was picked",
 		},
 		{
-			name: "gives up soon",
-			construct: keyed(func(p *plain, key uint64) int {
+			name: "gives up after four tries",
+			newBalancer: keyed(func(p *plain, key uint64) int {
 				for range 4 {
-					if i := int(key % uint64(len(p.members))); !p.members[i].Out() {
+					if i := int(key % uint64(len(p.members))); !p.members[i].Unavailable() {
 						return i
 					}
 					key = key*0x9e3779b97f4a7c15 + 1
 				}
 				return int(key % uint64(len(p.members)))
 			}),
-			caughtBy: "AvoidsOut", says: "is out and was picked",
+			caughtBy: "AvoidsUnavailable", wantErr: "is unavailable and was picked",
 		},
 		{
-			name: "prefers a server that is out to a busy one",
-			construct: picking(func(p *plain, h core.Hint) int {
-				i := p.good(h)
+			name: "prefers an unavailable member to a busy one",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int {
+				i := p.good(info)
 				if i >= 0 && p.members[i].InFlight() >= 1000 {
-					return slices.IndexFunc(p.members, func(m core.Member) bool { return m.InFlight() < 1000 })
+					return slices.IndexFunc(p.members, func(m balance.Member) bool { return m.InFlight() < 1000 })
 				}
 				return i
 			}),
-			caughtBy: "AvoidsOut", says: "and busy",
+			caughtBy: "AvoidsUnavailable", wantErr: "and busy",
 		},
 		{
-			name: "waits until one is in",
-			construct: picking(func(p *plain, h core.Hint) int {
-				i := p.good(h)
-				if i >= 0 && p.members[i].Out() {
+			name: "waits until a member is available",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int {
+				i := p.good(info)
+				if i >= 0 && p.members[i].Unavailable() {
 					<-release
 				}
 				return i
 			}),
-			caughtBy: "AllOut", says: "does not return",
+			caughtBy: "AllUnavailable", wantErr: "does not return",
 		},
 		{
-			name: "never forgives",
-			construct: with(func(p *plain) {
+			name: "avoids a member for ever",
+			newBalancer: with(func(p *plain) {
 				var was [16]atomic.Bool
 				p.tick = func(p *plain, _ time.Duration) {
 					for i := range min(len(p.members), len(was)) {
-						if p.members[i].Out() {
+						if p.members[i].Unavailable() {
 							was[i].Store(true)
 						}
 					}
 				}
-				p.pick = func(p *plain, h core.Hint) int {
+				p.pick = func(p *plain, info balance.PickInfo) int {
 					for range 100 {
-						if i := p.good(core.Hint{}); i < 0 || i >= len(was) || !was[i].Load() {
+						if i := p.good(balance.PickInfo{}); i < 0 || i >= len(was) || !was[i].Load() {
 							return i
 						}
 					}
-					return p.good(h)
+					return p.good(info)
 				}
 			}),
-			caughtBy: "Returns", says: "was out and back, and got 0",
+			caughtBy: "AvailableAgain", wantErr: "was unavailable for a while, and then got 0",
 		},
 		{
 			name: "counts weights in whole numbers",
-			construct: func() core.Balancer {
-				return builder(func(_ core.Picker, set core.Snapshot) core.Picker {
+			newBalancer: func() balance.Balancer {
+				return builder(func(_ balance.Picker, members []balance.Member) balance.Picker {
 					total := 0
-					for _, m := range set.Members {
+					for _, m := range members {
 						total += int(m.Weight())
 					}
-					return &plain{members: set.Members, pick: func(p *plain, h core.Hint) int {
+					return &plain{members: members, pick: func(p *plain, info balance.PickInfo) int {
 						if len(p.members) > 0 {
 							_ = rand.IntN(total)
 						}
-						return p.good(h)
+						return p.good(info)
 					}}
 				})
 			},
-			caughtBy: "HugeRatios", says: "panic: invalid argument to IntN",
+			caughtBy: "ExtremeWeights", wantErr: "panic: invalid argument to IntN",
 		},
 		{
-			name: "has a favourite",
-			construct: picking(func(p *plain, h core.Hint) int {
-				if i := p.good(h); h.Keyed || i != 1 || rand.IntN(4) > 0 {
+			name: "prefers one member",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int {
+				if i := p.good(info); info.Keyed || i != 1 || rand.IntN(4) > 0 {
 					return i
 				}
-				return p.good(h)
+				return p.good(info)
 			}),
-			caughtBy: "Even", says: "which is no accident",
+			caughtBy: "Even", wantErr: "which is not random",
 		},
 		{
-			name: "calls the next one twice",
-			construct: picking(func(p *plain, h core.Hint) int {
+			name: "picks the member after an unavailable one twice",
+			newBalancer: picking(func(p *plain, info balance.PickInfo) int {
 				n := int64(len(p.members))
-				if h.Keyed || n == 0 {
-					return p.good(h)
+				if info.Keyed || n == 0 {
+					return p.good(info)
 				}
 				i := p.state.Add(1) % n
-				if p.members[i].Out() {
+				if p.members[i].Unavailable() {
 					i = (i + 1) % n
 				}
-				if p.members[i].Out() {
-					return p.good(h)
+				if p.members[i].Unavailable() {
+					return p.good(info)
 				}
 				return int(i)
 			}),
-			caughtBy: "Even", says: "every second is out",
+			caughtBy: "Even", wantErr: "every other member is unavailable",
 		},
 		{
-			name:      "ignores weights",
-			construct: with(nil),
-			caughtBy:  "Weighted WeightedKeys", says: "of weight 1 got",
+			name:        "ignores weights",
+			newBalancer: with(nil),
+			caughtBy:    "Weighted WeightedKeys", wantErr: "of weight 1 got",
 		},
 		{
 			name: "hashes to an index",
-			construct: keyed(func(p *plain, key uint64) int {
+			newBalancer: keyed(func(p *plain, key uint64) int {
 				for range p.members {
-					if i := int(key % uint64(len(p.members))); !p.members[i].Out() {
+					if i := int(key % uint64(len(p.members))); !p.members[i].Unavailable() {
 						return i
 					}
 					key++
 				}
 				return int(key % uint64(len(p.members)))
 			}),
-			caughtBy: "KeysStay KeysMove KeysOfOut", says: "the members have another order",
+			caughtBy: "KeysStay KeysMove KeysOfUnavailable", wantErr: "the members have another order",
 		},
 		{
 			name: "hashes differently in each process",
-			construct: with(func(p *plain) {
+			newBalancer: with(func(p *plain) {
 				seed := rand.Uint64()
-				p.pick = func(p *plain, h core.Hint) int {
-					h.Key ^= seed
-					return p.good(h)
+				p.pick = func(p *plain, info balance.PickInfo) int {
+					info.Hash ^= seed
+					return p.good(info)
 				}
 			}),
-			caughtBy: "KeysStay", says: "went from",
+			caughtBy: "KeysStay", wantErr: "moved from",
 		},
 		{
-			name: "knows few places",
-			construct: keyed(func(p *plain, key uint64) int {
-				return p.good(core.Hint{Key: key % 10, Keyed: true})
+			name: "has ten keys in all",
+			newBalancer: keyed(func(p *plain, key uint64) int {
+				return p.good(balance.PickInfo{Hash: key % 10, Keyed: true})
 			}),
-			caughtBy: "KeysSpread KeysOfOut", says: "went to",
+			caughtBy: "KeysSpread KeysOfUnavailable", wantErr: "moved to",
 		},
 		{
-			name:      "has no bound",
-			construct: with(nil),
-			caughtBy:  "Bound", says: "got its call number 5, want at most",
+			name:        "has no bound",
+			newBalancer: with(nil),
+			caughtBy:    "LoadBound", wantErr: "got its call number 5, want at most",
 		},
 		{
-			name: "believes every index",
-			construct: with(func(p *plain) {
-				p.report = func(p *plain, i int, _ core.Report) { _ = p.members[i] }
+			name: "does not check the index of a report",
+			newBalancer: with(func(p *plain) {
+				p.report = func(p *plain, i int, _ balance.Report) { _ = p.members[i] }
 			}),
-			caughtBy: "OddReports NoMembers", says: "index out of range",
+			caughtBy: "InvalidReports NoMembers", wantErr: "index out of range",
 		},
-		{name: "believes every latency", construct: learning(true, true), caughtBy: "OddReports", says: "when all had been well"},
-		{name: "forgets with every set", construct: learning(false, false), caughtBy: "Learns", says: "when another one came"},
-		{name: "does not learn", construct: with(nil), caughtBy: "Learns", says: "is 50 times slower"},
+		{name: "does not check the latency of a report", newBalancer: learning(true, true), caughtBy: "InvalidReports", wantErr: "after three minutes of good answers"},
+		{name: "forgets latencies with each set", newBalancer: learning(false, false), caughtBy: "AvoidsSlow", wantErr: "after another one had joined"},
+		{name: "ignores latencies", newBalancer: with(nil), caughtBy: "AvoidsSlow", wantErr: "is 50 times slower"},
 		{
-			name: "is not to be asked while time passes",
-			construct: with(func(p *plain) {
+			name: "has no answer during Tick",
+			newBalancer: with(func(p *plain) {
 				p.tick = func(p *plain, _ time.Duration) {
 					p.state.Store(1)
-					time.Sleep(time.Millisecond) // long enough for a pick beside it
+					time.Sleep(time.Millisecond) // long enough for a concurrent pick
 					p.state.Store(0)
 				}
-				p.pick = func(p *plain, h core.Hint) int {
+				p.pick = func(p *plain, info balance.PickInfo) int {
 					if p.state.Load() != 0 {
 						return -1
 					}
-					return p.good(h)
+					return p.good(info)
 				}
 			}),
-			caughtBy: "Concurrent", says: "beside other calls returned -1",
+			caughtBy: "Concurrent", wantErr: "concurrent Pick returned -1",
 		},
 	} {
+		for name := range strings.FieldsSeq(c.caughtBy) {
+			canFail[name] = true
+		}
 		t.Run(c.name, func(t *testing.T) {
-			said := ""
-			all := promises{even: true, weighted: true, learns: true, weightedKeys: true, moves: 1.5, excess: 0.25, spare: 4}
-			for _, r := range rules() {
-				if !slices.Contains(strings.Fields(c.caughtBy), r.name) {
-					continue
-				}
-				limit := limit
-				if strings.Contains(c.says, "does not return") {
-					limit = 100 * time.Millisecond
-				}
-				err := examine(c.construct, all, r, limit)
-				if err == nil {
-					t.Errorf("%s did not catch it", r.name)
-					continue
-				}
-				said += err.Error() + "\n"
+			timeout := checkTimeout
+			if strings.Contains(c.wantErr, "does not return") {
+				timeout = 100 * time.Millisecond
 			}
-			if !strings.Contains(said, c.says) {
-				t.Errorf("caught for another reason, without %q:\n%s", c.says, said)
+			errs := ""
+			for name := range strings.FieldsSeq(c.caughtBy) {
+				i := slices.IndexFunc(rules(), func(r rule) bool { return r.name == name })
+				if i < 0 {
+					t.Fatalf("there is no rule %s", name)
+				}
+				err := rules()[i].run(c.newBalancer, all, timeout)
+				if err == nil {
+					t.Errorf("%s did not catch the mistake", name)
+					continue
+				}
+				errs += err.Error() + "\n"
+			}
+			if !strings.Contains(errs, c.wantErr) {
+				t.Errorf("no rule failed with %q:\n%s", c.wantErr, errs)
 			}
 		})
+	}
+	for _, rule := range rules() {
+		if !canFail[rule.name] {
+			t.Errorf("no broken balancer shows that rule %s can fail", rule.name)
+		}
 	}
 }
 
 // learning returns a balancer that keeps an average of the latencies.
-func learning(remembers, everything bool) func() core.Balancer {
-	return func() core.Balancer {
-		return builder(func(previous core.Picker, set core.Snapshot) core.Picker {
-			p := &plain{members: set.Members, average: map[string]*atomic.Int64{}}
+func learning(remembers, everything bool) func() balance.Balancer {
+	return func() balance.Balancer {
+		return builder(func(previous balance.Picker, members []balance.Member) balance.Picker {
+			p := &plain{members: members, average: map[string]*atomic.Int64{}}
 			before, _ := previous.(*plain)
-			for _, m := range set.Members {
+			for _, m := range members {
 				a := new(atomic.Int64)
 				if remembers && before != nil && before.average[m.Endpoint.Addr] != nil {
 					a = before.average[m.Endpoint.Addr]
 				}
 				p.average[m.Endpoint.Addr] = a
 			}
-			p.report = func(p *plain, i int, r core.Report) {
+			p.report = func(p *plain, i int, r balance.Report) {
 				if i < 0 || i >= len(p.members) || !everything && r.Latency <= 0 {
 					return
 				}
@@ -405,10 +422,10 @@ func learning(remembers, everything bool) func() core.Balancer {
 					a.Store(int64(r.Latency))
 				}
 			}
-			p.pick = func(p *plain, h core.Hint) int {
-				i, j := p.good(h), p.good(h)
+			p.pick = func(p *plain, info balance.PickInfo) int {
+				i, j := p.good(info), p.good(info)
 				cost := func(i int) int64 { return p.average[p.members[i].Endpoint.Addr].Load() }
-				if i >= 0 && !h.Keyed && cost(j)/2 < cost(i)/2 {
+				if i >= 0 && !info.Keyed && cost(j)/2 < cost(i)/2 {
 					return j
 				}
 				return i
@@ -418,17 +435,28 @@ func learning(remembers, everything bool) func() core.Balancer {
 	}
 }
 
-func TestPromisesAreRead(t *testing.T) {
-	var p promises
-	for _, promise := range []Promise{Even(), Weighted(), Learns(), Keys(2), WeightedKeys(), Bounded(0.5, 7), Except("Even", "why")} {
-		promise(&p)
-	}
-	if !p.even || !p.weighted || !p.learns || p.moves != 2 || !p.weightedKeys || p.excess != 0.5 || p.spare != 7 || p.except["Even"] != "why" {
-		t.Errorf("%+v", p)
-	}
-	for _, r := range rules() {
-		if r.applies != nil && (!r.applies(&p) || r.applies(new(promises))) {
-			t.Errorf("%s applies without its promise, or not with it", r.name)
+func TestASkipNamesTheMissingProperty(t *testing.T) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Properties]()) {
+		i := slices.IndexFunc(rules(), func(r rule) bool { return r.property == field.Name })
+		if i < 0 {
+			t.Errorf("no rule tests property %s", field.Name)
+			continue
 		}
+		if got, want := rules()[i].skipReason(Properties{}), "Properties."+field.Name+" is not set"; got != want {
+			t.Errorf("without the property, the reason to skip is %q, want %q", got, want)
+		}
+		if got := rules()[i].skipReason(all); strings.Contains(got, field.Name) {
+			t.Errorf("with the property, the reason to skip is %q", got)
+		}
+	}
+}
+
+func TestRulesHaveNamesAndDescriptions(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, rule := range rules() {
+		if seen[rule.name] || rule.description == "" {
+			t.Errorf("rule %q has the name of another, or no description", rule.name)
+		}
+		seen[rule.name] = true
 	}
 }

@@ -5,123 +5,125 @@ import (
 	"math"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
+// reportRules are about what balancers learn from reports.
 func reportRules() []rule {
 	return []rule{
 		{
-			name:  "OddReports",
-			says:  "reports of members that do not exist, of unknown classes, of latencies that cannot be do no lasting harm",
-			check: checkOddReports,
+			name:        "InvalidReports",
+			description: "reports with unknown members, unknown outcomes and impossible latencies have no lasting effect",
+			check:       checkInvalidReports,
 		},
 		{
-			name:    "Learns",
-			says:    "a slow member is avoided, and still is in the next set of endpoints",
-			applies: func(p *promises) bool { return p.learns },
-			check:   checkLearns,
+			name:        "AvoidsSlow",
+			description: "a slow member gets few calls, also after the set of members has changed",
+			property:    "AvoidsSlow",
+			check:       checkAvoidsSlow,
 		},
 	}
 }
 
-func checkOddReports(x *exam) error {
+func checkInvalidReports(r *run) error {
 	const n = 9
-	w, err := x.world(equal(n))
+	sim, err := r.simulate(equal(n))
 	if err != nil {
 		return err
 	}
 	ms := func(int) time.Duration { return time.Millisecond }
-	usual, err := w.serve(3*time.Second, 3*n, ms)
+	usual, err := sim.serve(3*time.Second, 3*n, ms)
 	if err != nil {
 		return err
 	}
-	now := w.now
-	for _, class := range []core.Class{core.OK, core.Failure, core.Overload, core.Ignored, core.Cancelled, core.DialFailure, 77} {
+	now := sim.now
+	for _, outcome := range []balance.Outcome{balance.OutcomeOK, balance.OutcomeFailure, balance.OutcomeOverload, balance.OutcomeNeutral, balance.OutcomeCanceled, balance.OutcomeDialFailure, 77} {
 		for _, latency := range []time.Duration{0, -1, math.MinInt64, math.MaxInt64} {
-			for _, at := range []time.Duration{now, now - time.Hour, 0} { // late, as two reports may be
+			for _, at := range []time.Duration{now, now - time.Hour, 0} { // reports may be late
 				for _, i := range []int{0, -1, math.MinInt, n, math.MaxInt} {
 					for _, load := range []float64{0, math.NaN(), math.Inf(1), -1} {
-						w.picker.Report(i, core.Report{Class: class, Latency: latency, At: at, Load: load})
+						sim.picker.Report(i, balance.Report{Outcome: outcome, Latency: latency, At: at, Load: load})
 					}
 				}
 			}
 		}
 	}
-	if t, ok := w.picker.(core.Ticker); ok {
+	if t, ok := sim.picker.(balance.Ticker); ok {
 		for range 3 {
 			t.Tick(now)
 		}
 	}
-	if _, err := w.picks(100); err != nil {
+	if _, err := sim.picks(100); err != nil {
 		return err
 	}
-	// What has answered well for long enough is forgiven.
+	// Enough good answers make up for all reports.
 	calm := func(int) time.Duration { return 20 * time.Millisecond }
-	if _, err := w.serve(3*time.Minute, 3*n, calm); err != nil {
+	if _, err := sim.serve(3*time.Minute, 3*n, calm); err != nil {
 		return err
 	}
-	if _, err := w.serve(time.Second, 3*n, ms); err != nil {
+	if _, err := sim.serve(time.Second, 3*n, ms); err != nil {
 		return err
 	}
-	again, err := w.serve(3*time.Second, 3*n, ms)
+	again, err := sim.serve(3*time.Second, 3*n, ms)
 	if err != nil {
 		return err
 	}
 	for i := range usual {
 		if share := float64(sum(again)) / float64(sum(usual)); float64(again[i]) < 0.5*share*float64(usual[i]) {
-			return fmt.Errorf("endpoint %d got %d of %d calls before the reports, and %d of %d when all had been well for three minutes",
+			return fmt.Errorf("member %d got %d of %d calls before the reports, and %d of %d after three minutes of good answers",
 				i, usual[i], sum(usual), again[i], sum(again))
 		}
 	}
 	return nil
 }
 
-func checkLearns(x *exam) error {
+func checkAvoidsSlow(r *run) error {
 	eps := equal(13)
-	w, err := x.world(eps[:12])
+	sim, err := r.simulate(eps[:12])
 	if err != nil {
 		return err
 	}
 	for _, slow := range []int{0, 4, 8} {
 		speed := func(i int) time.Duration {
-			if w.members[i].Endpoint.Addr == eps[slow].Addr {
+			if sim.members[i].Endpoint.Addr == eps[slow].Addr {
 				return 50 * time.Millisecond
 			}
 			return time.Millisecond
 		}
-		if _, err := w.serve(3*time.Second, 12, speed); err != nil {
+		if _, err := sim.serve(3*time.Second, 12, speed); err != nil {
 			return err
 		}
-		seen, err := w.serve(3*time.Second, 12, speed)
+		seen, err := sim.serve(3*time.Second, 12, speed)
 		if err != nil {
 			return err
 		}
 		if seen[slow] > sum(seen)/50 {
-			return fmt.Errorf("endpoint %d of 12 is 50 times slower and got %d of %d calls", slow, seen[slow], sum(seen))
+			return fmt.Errorf("member %d of 12 is 50 times slower and got %d of %d calls", slow, seen[slow], sum(seen))
 		}
-		// One comes, the order is another one, and nothing was measured since.
-		turned := append(append([]core.Endpoint{eps[12]}, eps[5:12]...), eps[:5]...)
-		if err := w.set(turned); err != nil {
+		// One member joins and the order changes, without any call since.
+		rotated := append(append([]discovery.Endpoint{eps[12]}, eps[5:12]...), eps[:5]...)
+		if err := sim.set(rotated); err != nil {
 			return err
 		}
 		got := 0
 		for range 2000 {
-			i, err := w.pick(core.Hint{})
+			i, err := sim.pick(balance.PickInfo{})
 			if err != nil {
 				return err
 			}
-			if w.members[i].Endpoint.Addr == eps[slow].Addr {
+			if sim.members[i].Endpoint.Addr == eps[slow].Addr {
 				got++
 			}
 		}
 		if got > 2000/50 {
-			return fmt.Errorf("endpoint %d of 12 is 50 times slower; when another one came, it got %d of 2000 calls", slow, got)
+			return fmt.Errorf("member %d of 12 is 50 times slower, and got %d of 2000 calls after another one had joined", slow, got)
 		}
-		if err := w.set(eps[:12]); err != nil {
+		if err := sim.set(eps[:12]); err != nil {
 			return err
 		}
 		calm := func(int) time.Duration { return 20 * time.Millisecond }
-		if _, err := w.serve(2*time.Minute, 12, calm); err != nil {
+		if _, err := sim.serve(2*time.Minute, 12, calm); err != nil {
 			return err
 		}
 	}

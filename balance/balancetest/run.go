@@ -1,147 +1,128 @@
-// Package balancetest is the conformance suite of [core.Balancer]: what any of
-// them has to do, and what some promise beyond that.
+// Package balancetest is the conformance suite of [balance.Balancer].
 //
-//	func TestMine(t *testing.T) {
-//		balancetest.Run(t, func() core.Balancer { return mine.New() }, balancetest.Even(), balancetest.Keys(1))
+//	func TestConformance(t *testing.T) {
+//		balancetest.Run(t, mine.New, balancetest.Properties{Even: true, MaxKeyMoves: 1})
 //	}
 //
-// It examines a balancer as a pool would use it, with members of no pool and
-// a clock of its own: it takes a few seconds and waits for nothing.
+// [Run] tests the contract of every balancer, and the [Properties] that this
+// balancer has beyond it. It simulates a pool, with members of its own and a
+// simulated clock, and takes a few seconds.
+//
+// [NewMember] returns a member for other tests and simulations of balancers.
 package balancetest
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
-// Promise is what a balancer promises beyond the contract.
-type Promise func(*promises)
-
-type promises struct {
-	even, weighted, learns bool
-	weightedKeys           bool
-	except                 map[string]string
-	moves                  float64
-	excess                 float64
-	spare                  int
+// Properties are what a balancer guarantees beyond the contract. Run skips the
+// rules of a property that is not set, and each skip names the property.
+type Properties struct {
+	// Even means that members of the same weight get the same number of calls,
+	// with and without load.
+	Even bool
+	// Weighted means that busy members get calls in proportion to their weights,
+	// if their speeds have the same proportion.
+	Weighted bool
+	// AvoidsSlow means that a slow member gets few calls, also after the set of
+	// members has changed.
+	AvoidsSlow bool
+	// WeightedKeys means that the keys are spread over the members by weight.
+	WeightedKeys bool
+	// MaxKeyMoves, unless 0, means that keyed calls use consistent hashing.
+	// Members of the same weight have about the same number of keys. If a member
+	// is unavailable, its keys move to many other members, and no other key
+	// moves. If a member joins or leaves, at most MaxKeyMoves times as many keys
+	// move as have to.
+	MaxKeyMoves float64
+	// LoadBound, unless 0, means that no member gets a keyed call beyond
+	// (1 + LoadBound) times its share of the calls in flight, rounded up. A
+	// member may have four calls in any case.
+	LoadBound float64
 }
 
-// Even promises that endpoints of the same weight get the same number of
-// calls, whether there is load or not.
-func Even() Promise { return func(p *promises) { p.even = true } }
-
-// Weighted promises that busy endpoints get calls in proportion to their
-// weights, if that is also the proportion of their speeds.
-func Weighted() Promise { return func(p *promises) { p.weighted = true } }
-
-// Learns promises that an endpoint which answers slowly is avoided, and that
-// the next set of endpoints does not make that be forgotten.
-func Learns() Promise { return func(p *promises) { p.learns = true } }
-
-// Keys promises consistent hashing: keys are spread evenly over endpoints of
-// equal weight; those of an endpoint that is out go to many others, and no other key
-// moves; and when one comes or leaves, at most moves times as many keys move as
-// must.
-func Keys(moves float64) Promise { return func(p *promises) { p.moves = moves } }
-
-// WeightedKeys promises that keys are spread over endpoints by weight.
-func WeightedKeys() Promise { return func(p *promises) { p.weightedKeys = true } }
-
-// Bounded promises that no keyed call goes to an endpoint which has more than
-// (1 + excess) times its share of the calls in flight with it, rounded up, nor
-// more than spare.
-func Bounded(excess float64, spare int) Promise {
-	return func(p *promises) { p.excess, p.spare = excess, spare }
-}
-
-// Except admits that the rule of this name is broken, and says why that is
-// borne. The rule is checked all the same: what goes against it is the reason
-// of a skip.
-func Except(rule, why string) Promise {
-	return func(p *promises) {
-		if p.except == nil {
-			p.except = map[string]string{}
-		}
-		p.except[rule] = why
-	}
-}
-
-// rule is one case of the suite: a sentence of the contract and its check.
+// rule is one case of the suite.
 type rule struct {
 	name string
-	says string
-	// applies: nil means to all balancers.
-	applies func(p *promises) bool
-	// long: it plays seconds of calls in one goroutine, in which the race
-	// detector finds nothing, and which take minutes under it.
+	// description is the rule of the contract as a sentence, for failures and
+	// skips.
+	description string
+	// property is the field of Properties that the rule tests. Empty means that
+	// the rule holds for all balancers.
+	property string
+	// long rules simulate seconds of calls in one goroutine. They take minutes
+	// under the race detector, and it cannot find anything in them.
 	long bool
-	// check returns what went against the rule. It has no testing.T so that
-	// the suite's own tests can watch it fail.
-	check func(x *exam) error
+	// check returns what broke the rule. It has no testing.T, so that the
+	// suite's own tests can watch it fail.
+	check func(r *run) error
 }
 
-// limit is how long a check may take: one that takes longer is stuck.
-const limit = 2 * time.Minute
+// checkTimeout is how long a check may take. A check that takes longer is stuck.
+const checkTimeout = 2 * time.Minute
 
-// Run examines the balancers that construct returns, one subtest for each rule
-// that applies. It must not run beside parallel tests: it counts allocations.
-func Run(t *testing.T, construct func() core.Balancer, promised ...Promise) {
+// Run tests the balancers that newBalancer returns, in one subtest for each
+// rule. Do not run it together with parallel tests: it counts allocations.
+func Run(t *testing.T, newBalancer func() balance.Balancer, properties Properties) {
 	t.Helper()
-	var p promises
-	for _, promise := range promised {
-		promise(&p)
-	}
-	for _, r := range rules() {
-		if r.applies != nil && !r.applies(&p) {
-			continue
-		}
-		t.Run(r.name, func(t *testing.T) {
-			if r.long && raced {
-				t.Skip("long, and without concurrency: not under the race detector")
+	for _, rule := range rules() {
+		t.Run(rule.name, func(t *testing.T) {
+			if reason := rule.skipReason(properties); reason != "" {
+				t.Skipf("not checked: %s\ncontract: %s", reason, rule.description)
 			}
-			err := examine(construct, p, r, limit)
-			why, excepted := p.except[r.name]
-			switch {
-			case err != nil && excepted:
-				t.Skipf("%v\ncontract: %s\nadmitted: %s", err, r.says, why)
-			case err != nil:
-				t.Errorf("%v\ncontract: %s", err, r.says)
+			if err := rule.run(newBalancer, properties, checkTimeout); err != nil {
+				t.Errorf("%v\ncontract: %s", err, rule.description)
 			}
 		})
 	}
 }
 
+// rules returns the rules in the order of their subtests.
 func rules() []rule {
-	return slices.Concat(pickRules(), spreadRules(), keyRules(), reportRules(), raceRules())
+	return slices.Concat(pickRules(), spreadRules(), keyRules(), reportRules(), concurrentRules())
 }
 
-// examine checks one rule.
-func examine(construct func() core.Balancer, p promises, r rule, limit time.Duration) error {
+// skipReason returns why Run skips the rule, or "" if it does not.
+func (c rule) skipReason(p Properties) string {
+	switch {
+	case c.property != "" && reflect.ValueOf(p).FieldByName(c.property).IsZero():
+		return "Properties." + c.property + " is not set"
+	case c.long && raceEnabled:
+		return "it takes too long under the race detector"
+	default:
+		return ""
+	}
+}
+
+// run checks the rule. A panic or a timeout is an error.
+func (c rule) run(newBalancer func() balance.Balancer, properties Properties, timeout time.Duration) error {
 	done := make(chan error, 1)
-	go func() { // ends with the check; one that is stuck is left behind
+	go func() { // ends with the check; a stuck check is abandoned
 		defer func() {
 			if v := recover(); v != nil {
 				done <- fmt.Errorf("panic: %v", v)
 			}
 		}()
-		done <- r.check(&exam{promises: p, construct: construct})
+		done <- c.check(&run{properties, newBalancer})
 	}()
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fmt.Errorf("not done after %v: a call does not return, or takes far too long", limit)
+		return fmt.Errorf("the check is not done after %v: a call does not return or takes far too long", timeout)
 	}
 }
 
-// exam is what a check works with.
-type exam struct {
-	promises
-	construct func() core.Balancer
+// run is one case under way.
+type run struct {
+	Properties
+	newBalancer func() balance.Balancer
 }

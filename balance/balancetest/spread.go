@@ -5,38 +5,39 @@ import (
 	"math"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
+// spreadRules are about how many calls each member gets.
 func spreadRules() []rule {
 	return []rule{
 		{
-			name:    "Even",
-			says:    "members of equal weight get the same number of calls",
-			applies: func(p *promises) bool { return p.even },
-			long:    true,
-			check:   checkEven,
+			name:        "Even",
+			description: "members of the same weight get the same number of calls",
+			property:    "Even",
+			long:        true,
+			check:       checkEven,
 		},
 		{
-			name:    "Weighted",
-			says:    "members get calls in proportion to their weights, when their speeds are in that proportion",
-			applies: func(p *promises) bool { return p.weighted },
-			long:    true,
-			check:   checkWeighted,
+			name:        "Weighted",
+			description: "members get calls in proportion to their weights, when their speeds are in that proportion",
+			property:    "Weighted",
+			long:        true,
+			check:       checkWeighted,
 		},
 	}
 }
 
-func checkEven(x *exam) error {
+func checkEven(r *run) error {
 	for _, n := range []int{2, 3, 5, 8, 9, 64} {
-		w, err := x.world(equal(n))
+		sim, err := r.simulate(equal(n))
 		if err != nil {
 			return err
 		}
 		seen := make([]int, n)
 		const each = 2000
 		for range each * n {
-			i, err := w.pick(core.Hint{})
+			i, err := sim.pick(balance.PickInfo{})
 			if err != nil {
 				return err
 			}
@@ -45,32 +46,32 @@ func checkEven(x *exam) error {
 		if err := likely(seen); err != nil {
 			return fmt.Errorf("without load: %w", err)
 		}
-		for i := 1; i < n; i += 2 { // those that are left share alike
-			w.load(i).SetDown(true)
+		for i := 1; i < n; i += 2 { // the others share the calls evenly
+			sim.load(i).SetDown(true)
 		}
 		clear(seen)
 		for range each * n {
-			i, err := w.pick(core.Hint{})
+			i, err := sim.pick(balance.PickInfo{})
 			if err != nil {
 				return err
 			}
 			seen[i]++
 		}
-		var in []int
+		var available []int
 		for i := 0; i < n; i += 2 {
-			in = append(in, seen[i])
+			available = append(available, seen[i])
 		}
-		if err := likely(in); err != nil {
-			return fmt.Errorf("every second is out: %w", err)
+		if err := likely(available); err != nil {
+			return fmt.Errorf("every other member is unavailable: %w", err)
 		}
-		if w, err = x.world(equal(n)); err != nil {
+		if sim, err = r.simulate(equal(n)); err != nil {
 			return err
 		}
 		busy := func(int) time.Duration { return time.Millisecond }
-		if _, err = w.serve(2*time.Second, 3*n, busy); err != nil {
+		if _, err = sim.serve(2*time.Second, 3*n, busy); err != nil {
 			return err
 		}
-		if seen, err = w.serve(5*time.Second, 3*n, busy); err != nil {
+		if seen, err = sim.serve(5*time.Second, 3*n, busy); err != nil {
 			return err
 		}
 		if err := wantShares(seen, repeat(n, 1), 0.15); err != nil {
@@ -80,9 +81,9 @@ func checkEven(x *exam) error {
 	return nil
 }
 
-// likely returns an error if seen is so uneven that equal chances lead there
-// less than once in a billion times: Pearson's chi-square by the approximation
-// of Wilson and Hilferty.
+// likely returns an error if seen is so uneven that equal chances produce it
+// less than once in a billion times. It uses Pearson's chi-square with the
+// approximation of Wilson and Hilferty.
 func likely(seen []int) error {
 	n := float64(len(seen))
 	want, chi := float64(sum(seen))/n, 0.0
@@ -94,25 +95,25 @@ func likely(seen []int) error {
 	}
 	df := n - 1
 	if z := (math.Cbrt(chi/df) - (1 - 2/(9*df))) / math.Sqrt(2/(9*df)); z > 6 {
-		return fmt.Errorf("%d endpoints got %v, which is no accident (chi-square %.1f)", len(seen), brief(seen), chi)
+		return fmt.Errorf("%d members got %v, which is not random (chi-square %.1f)", len(seen), brief(seen), chi)
 	}
 	return nil
 }
 
-func checkWeighted(x *exam) error {
+func checkWeighted(r *run) error {
 	for _, weights := range [][]float64{
 		{1, 2}, {1, 2, 3, 4}, {10, 1, 1}, {0, 0, 5, 1}, repeat(10, 1, 2, 4), repeat(20, 3, 3, 1), {1e9, 2e9, 3e9},
 	} {
-		w, err := x.world(weighing(weights...))
+		sim, err := r.simulate(weighted(weights...))
 		if err != nil {
 			return err
 		}
 		shares, total := make([]float64, len(weights)), 0.0
-		for i, m := range w.members {
+		for i, m := range sim.members {
 			shares[i] = m.Weight()
 			total += m.Weight()
 		}
-		// Each is busy all the time.
+		// Enough clients to keep each member busy.
 		clients := 0
 		for _, s := range shares {
 			clients = max(clients, int(6*total/s))
@@ -121,10 +122,10 @@ func checkWeighted(x *exam) error {
 		speed := func(i int) time.Duration {
 			return time.Duration(float64(time.Millisecond) * total / shares[i] / float64(len(shares)))
 		}
-		if _, err := w.serve(2*time.Second, clients, speed); err != nil {
+		if _, err := sim.serve(2*time.Second, clients, speed); err != nil {
 			return err
 		}
-		seen, err := w.serve(5*time.Second, clients, speed)
+		seen, err := sim.serve(5*time.Second, clients, speed)
 		if err != nil {
 			return err
 		}

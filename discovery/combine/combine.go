@@ -1,12 +1,15 @@
-// Package combine makes one watcher of others: [Union] of several registries,
-// [Failover] from one to another, [Filter] of what a registry says, [Swap],
-// which exchanges the registry of a running pool, and [Remember], which lets a
-// program begin while its registry is down.
+// Package combine makes watchers of watchers: [Union] of several registries,
+// [Failover] from one to another, [Filter] of what a registry reports, [Swap],
+// which exchanges the registry of a running pool, and [Remember], with which a
+// program starts while its registry is down.
 //
-// All of them keep the contract of [core.Watcher], given watchers that do, and
-// are safe for concurrent use. Where several watchers run at a time, one that
-// is lost is begun again with the back-off of the pool's own watch loop, and
-// its last set counts meanwhile.
+// All of them keep the contract of [discovery.Watcher], given watchers that do,
+// and are safe for concurrent use. They run their watchers by [discovery.Follow]:
+// a watch that is lost is begun again with back-off, and its last set counts
+// meanwhile. They compare no sets, and may repeat one.
+//
+// A set counts as the program's own decision if the watcher that it comes from
+// says so, see [discovery.Watcher].
 package combine
 
 import (
@@ -16,14 +19,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/discovery/internal/retry"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // group is the watches that one Watch runs.
 type group struct {
 	running sync.WaitGroup
-	// news holds a token when a follower has something to tell.
+	// news holds a token when the status of a follower has changed.
 	news chan struct{}
 }
 
@@ -33,27 +35,29 @@ func newGroup() *group { return &group{news: make(chan struct{}, 1)} }
 type follower struct {
 	stop context.CancelFunc
 
-	mu   sync.Mutex
-	said status
+	mu  sync.Mutex
+	now status
 }
 
 // status is what a follower knows.
 type status struct {
-	set   []core.Endpoint
+	set   []discovery.Endpoint
 	known bool  // there was a report
 	live  bool  // there was one, and the watch was not lost since
+	fresh bool  // there was one since the last call of status
+	own   bool  // the set is the program's own decision
 	err   error // of the last loss, until the next report
 	// since is when the watch was last lost, or begun if it never reported.
 	since time.Time
 }
 
 // follow begins to run w. It ends with ctx or with stop; g.running waits.
-func (g *group) follow(ctx context.Context, w core.Watcher) *follower {
+func (g *group) follow(ctx context.Context, w discovery.Watcher) *follower {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{stop: cancel, said: status{since: time.Now()}}
+	f := &follower{stop: cancel, now: status{since: time.Now()}}
 	change := func(how func(s *status)) {
 		f.mu.Lock()
-		how(&f.said)
+		how(&f.now)
 		f.mu.Unlock()
 		select {
 		case g.news <- struct{}{}:
@@ -61,44 +65,76 @@ func (g *group) follow(ctx context.Context, w core.Watcher) *follower {
 		}
 	}
 	g.running.Go(func() {
-		_ = retry.Forever(ctx, func(ctx context.Context) error {
-			return w.Watch(ctx, func(set []core.Endpoint) {
-				set = slices.Clone(set)
-				change(func(s *status) { s.set, s.known, s.live, s.err = set, true, true, nil })
-			})
-		}, func(err error, _ time.Duration) {
-			change(func(s *status) {
-				if s.live {
-					s.since = time.Now()
-				}
-				s.live, s.err = false, err
-			})
+		discovery.Follow(ctx, w, discovery.Follower{
+			Reported: func(set []discovery.Endpoint) {
+				set, own := slices.Clone(set), isOwn(w)
+				change(func(s *status) {
+					s.set, s.known, s.live, s.fresh, s.own, s.err = set, true, true, true, own, nil
+				})
+			},
+			Lost: func(err error, _ time.Duration) {
+				change(func(s *status) {
+					if s.live {
+						s.since = time.Now()
+					}
+					s.live, s.err = false, err
+				})
+			},
 		})
 	})
 	return f
 }
 
+// status returns what the follower knows.
 func (f *follower) status() status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.said
+	s := f.now
+	f.now.fresh = false
+	return s
 }
 
-// changes passes on the sets that differ from the last one.
-func changes(report func([]core.Endpoint)) func([]core.Endpoint) {
-	var last []core.Endpoint
-	told := false
-	return func(set []core.Endpoint) {
-		if told && slices.EqualFunc(set, last, core.Endpoint.Equal) {
-			return
-		}
-		last, told = slices.Clone(set), true
-		report(slices.Clone(set))
+// isOwn asks w, from within its report, whether the set is the program's own
+// decision.
+func isOwn(w discovery.Watcher) bool {
+	a, ok := w.(interface{ Authoritative() bool })
+	return ok && a.Authoritative()
+}
+
+// origin knows of the sets that the Watches of one watcher are reporting whether
+// they are the program's own decision.
+type origin struct {
+	mu             sync.Mutex
+	reporting, own int // calls of report that run; those of them with an own set
+}
+
+// report calls report with the set.
+func (o *origin) report(report func([]discovery.Endpoint), set []discovery.Endpoint, own bool) {
+	o.count(+1, own)
+	defer o.count(-1, own)
+	report(set)
+}
+
+func (o *origin) count(n int, own bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reporting += n
+	if own {
+		o.own += n
 	}
 }
 
-// validate asks those of the watchers that have an answer.
-func validate(ws ...core.Watcher) error {
+// Authoritative is of [discovery.Watcher]. The caller is in one of the reports,
+// unknown in which: while several run, the answer is true if it is for all of
+// them. False at worst leaves endpoints in use for the grace.
+func (o *origin) Authoritative() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.reporting > 0 && o.own == o.reporting
+}
+
+// validate validates those of the watchers that can be.
+func validate(ws ...discovery.Watcher) error {
 	var errs []error
 	for _, w := range ws {
 		if w == nil {

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/combine"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
@@ -19,12 +19,12 @@ var errDown = errors.New("registry down")
 // lost is a watcher that is always lost at once.
 type lost struct{}
 
-func (lost) Watch(context.Context, func([]core.Endpoint)) error { return errDown }
+func (lost) Watch(context.Context, func([]discovery.Endpoint)) error { return errDown }
 
 // hung is a watcher that never reports.
 type hung struct{}
 
-func (hung) Watch(ctx context.Context, _ func([]core.Endpoint)) error {
+func (hung) Watch(ctx context.Context, _ func([]discovery.Endpoint)) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -44,7 +44,7 @@ func newRegistry(addrs ...string) *registry {
 }
 
 func (r *registry) set(addrs ...string) {
-	eps := make([]core.Endpoint, len(addrs))
+	eps := make([]discovery.Endpoint, len(addrs))
 	for i, a := range addrs {
 		eps[i].Addr, eps[i].Zone, _ = strings.Cut(a, "/")
 	}
@@ -72,7 +72,10 @@ func (r *registry) count(n int) (down <-chan struct{}, watches int) {
 	return r.down, r.watches
 }
 
-func (r *registry) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+// Authoritative takes back what the embedded list says: this is a registry.
+func (r *registry) Authoritative() bool { return false }
+
+func (r *registry) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	down, _ := r.count(+1)
 	defer r.count(-1)
 	select {
@@ -107,17 +110,18 @@ type watching struct {
 	done chan struct{}
 
 	mu   sync.Mutex
-	sets []string
+	sets []string // without those that repeat the one before
+	last string
 	err  error
 }
 
-func watch(t *testing.T, w core.Watcher) *watching {
+func watch(t *testing.T, w discovery.Watcher) *watching {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	x := &watching{t: t, stop: cancel, done: make(chan struct{})}
+	x := &watching{t: t, stop: cancel, done: make(chan struct{}), last: "none"}
 	go func() {
 		defer close(x.done)
-		err := w.Watch(ctx, func(set []core.Endpoint) {
+		err := w.Watch(ctx, func(set []discovery.Endpoint) {
 			var addrs []string
 			for _, e := range set {
 				a := e.Addr
@@ -128,7 +132,9 @@ func watch(t *testing.T, w core.Watcher) *watching {
 			}
 			x.mu.Lock()
 			defer x.mu.Unlock()
-			x.sets = append(x.sets, strings.Join(addrs, " "))
+			if set := strings.Join(addrs, " "); set != x.last {
+				x.sets, x.last = append(x.sets, set), set
+			}
 		})
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -138,8 +144,8 @@ func watch(t *testing.T, w core.Watcher) *watching {
 	return x
 }
 
-// after lets d pass and expects sets to have been reported since the last
-// call.
+// after lets d pass and expects that these other sets were reported since the
+// last call.
 func (x *watching) after(d time.Duration, want ...string) {
 	x.t.Helper()
 	time.Sleep(d)
@@ -152,7 +158,7 @@ func (x *watching) after(d time.Duration, want ...string) {
 	x.sets = nil
 }
 
-// ended expects the watch to have returned for the reason.
+// ended expects that the watch has returned for the reason.
 func (x *watching) ended(want error) {
 	x.t.Helper()
 	synctest.Wait()
@@ -168,7 +174,7 @@ func (x *watching) ended(want error) {
 	}
 }
 
-func TestUnionWaitsForAllAndTakesTheFirstOfEqualAddresses(t *testing.T) {
+func TestUnionWaitsForAllAndUsesTheFirstOfEqualAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newRegistry("a:1/first", "b:1"), newRegistry("a:1/second", "c:1")
 		x := watch(t, combine.Union(a, b))
@@ -211,7 +217,7 @@ func TestUnionWithARegistryThatIsDownFromTheStartIsAnError(t *testing.T) {
 	})
 }
 
-func TestFailoverUsesTheSecondaryAfterItsPatience(t *testing.T) {
+func TestFailoverUsesTheSecondaryAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newRegistry("a:1"), newRegistry("b:1")
 		x := watch(t, combine.Failover(a, b, 10*time.Second))
@@ -258,10 +264,10 @@ func TestFailoverReturnsTheLossOfBoth(t *testing.T) {
 	})
 }
 
-func TestFilterReportsNoChangeOfWhatItLeavesOut(t *testing.T) {
+func TestFilterReportsOnlyWhatItKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newRegistry("a:1/x", "b:1/y")
-		x := watch(t, combine.Filter(a, func(e core.Endpoint) bool { return e.Zone == "x" }))
+		x := watch(t, combine.Filter(a, func(e discovery.Endpoint) bool { return e.Zone == "x" }))
 		x.after(0, "a:1/x")
 		a.set("a:1/x", "b:2/y")
 		x.after(0)
@@ -272,7 +278,7 @@ func TestFilterReportsNoChangeOfWhatItLeavesOut(t *testing.T) {
 	})
 }
 
-func TestSwapKeepsTheOldSetUntilTheNewIsKnown(t *testing.T) {
+func TestSwapKeepsTheOldSetUntilTheNewWatcherReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newRegistry("a:1"), newRegistry("b:1")
 		b.fall()
@@ -304,7 +310,7 @@ func TestTheLastOfSeveralSwapsCounts(t *testing.T) {
 		s := combine.NewSwap(newRegistry("a:1"))
 		x := watch(t, s)
 		x.after(0, "a:1")
-		for _, w := range []core.Watcher{b, c} {
+		for _, w := range []discovery.Watcher{b, c} {
 			if err := s.Set(w); err != nil {
 				t.Fatal(err)
 			}
@@ -318,7 +324,7 @@ func TestTheLastOfSeveralSwapsCounts(t *testing.T) {
 	})
 }
 
-func TestSwapIsBegunWithTheLastWatcherThatWasSet(t *testing.T) {
+func TestSwapBeginsWithTheLastWatcherThatWasSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := combine.NewSwap(newRegistry("a:1"))
 		if err := s.Set(newRegistry("b:1")); err != nil {
@@ -329,16 +335,17 @@ func TestSwapIsBegunWithTheLastWatcherThatWasSet(t *testing.T) {
 	})
 }
 
-func TestMistakesOfTheWatchersAreFound(t *testing.T) {
+func TestValidateReportsTheMistakesOfTheWatchers(t *testing.T) {
 	bad, good := static.Watcher("nowhere"), static.Watcher("a:1")
-	for name, w := range map[string]core.Watcher{
+	for name, w := range map[string]discovery.Watcher{
 		"union":             combine.Union(good, bad),
 		"empty union":       combine.Union(),
 		"union of nil":      combine.Union(good, nil),
 		"primary":           combine.Failover(bad, good, 0),
 		"secondary":         combine.Failover(good, bad, 0),
-		"negative patience": combine.Failover(good, good, -1),
-		"filter":            combine.Filter(bad, nil),
+		"negative time":     combine.Failover(good, good, -1),
+		"filter":            combine.Filter(bad, func(discovery.Endpoint) bool { return true }),
+		"filter of nothing": combine.Filter(good, nil),
 		"swap":              combine.NewSwap(bad),
 	} {
 		if err := w.(interface{ Validate() error }).Validate(); err == nil {

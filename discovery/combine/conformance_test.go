@@ -6,37 +6,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/combine"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// place is a place of some lists and a watcher made of them.
-type place struct {
-	watcher func() core.Watcher
-	put     func(eps []core.Endpoint) error
-}
-
-func (p place) Watcher() (core.Watcher, error)                   { return p.watcher(), nil }
-func (p place) Put(_ context.Context, eps []core.Endpoint) error { return p.put(eps) }
-func (p place) Close() error                                     { return nil }
-
-func conforms(t *testing.T, newPlace func() place) {
-	t.Helper()
-	discoverytest.Run(t, discoverytest.Harness{
-		NewPlace: func(context.Context) (discoverytest.Place, error) { return newPlace(), nil },
-	})
+// fixture returns a fixture of a combined watcher. put puts a set into the
+// lists that the watcher combines.
+func fixture(watcher func() discovery.Watcher, put func(set []discovery.Endpoint) error) discoverytest.Fixture {
+	return discoverytest.Fixture{
+		Watcher: func() (discovery.Watcher, error) { return watcher(), nil },
+		Put:     func(_ context.Context, set []discovery.Endpoint) error { return put(set) },
+		Close:   func() error { return nil },
+	}
 }
 
 func TestUnionConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		var a, b static.List
-		return place{
-			func() core.Watcher { return combine.Union(&a, &b) },
-			func(eps []core.Endpoint) error {
-				var parts [2][]core.Endpoint
-				for _, e := range eps { // each address has its place for good
+		return fixture(
+			func() discovery.Watcher { return combine.Union(&a, &b) },
+			func(set []discovery.Endpoint) error {
+				var parts [2][]discovery.Endpoint
+				for _, e := range set { // each address stays in one of the lists
 					i := int(e.Addr[len(e.Addr)/2]) % 2
 					parts[i] = append(parts[i], e)
 				}
@@ -45,71 +38,73 @@ func TestUnionConformsToWatcher(t *testing.T) {
 				}
 				return b.Set(parts[1]...)
 			},
-		}
+		)
 	})
 }
 
 func TestFailoverConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		var l static.List
-		return place{
-			func() core.Watcher { return combine.Failover(&l, static.Watcher("192.0.2.99:1"), time.Minute) },
-			func(eps []core.Endpoint) error { return l.Set(eps...) },
-		}
+		return fixture(
+			func() discovery.Watcher { return combine.Failover(&l, static.Watcher("192.0.2.99:1"), time.Minute) },
+			func(set []discovery.Endpoint) error { return l.Set(set...) },
+		)
 	})
 }
 
 func TestFailoverToItsSecondaryConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		var l static.List
-		return place{
-			func() core.Watcher { return combine.Failover(lost{}, &l, 0) },
-			func(eps []core.Endpoint) error { return l.Set(eps...) },
-		}
+		return fixture(
+			func() discovery.Watcher { return combine.Failover(lost{}, &l, 0) },
+			func(set []discovery.Endpoint) error { return l.Set(set...) },
+		)
 	})
 }
 
 func TestFilterConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		var l static.List
-		foreign := core.Endpoint{Addr: "192.0.2.99:1"}
-		return place{
-			func() core.Watcher {
-				return combine.Filter(&l, func(e core.Endpoint) bool { return e.Addr != foreign.Addr })
+		foreign := discovery.Endpoint{Addr: "192.0.2.99:1"}
+		return fixture(
+			func() discovery.Watcher {
+				return combine.Filter(&l, func(e discovery.Endpoint) bool { return e.Addr != foreign.Addr })
 			},
-			func(eps []core.Endpoint) error { return l.Set(append([]core.Endpoint{foreign}, eps...)...) },
-		}
+			func(set []discovery.Endpoint) error { return l.Set(append([]discovery.Endpoint{foreign}, set...)...) },
+		)
 	})
 }
 
 func TestRememberConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
 		var l static.List
 		file := filepath.Join(t.TempDir(), "last.json")
-		return place{
-			func() core.Watcher { return combine.Remember(&l, file, time.Minute, func(err error) { t.Error(err) }) },
-			func(eps []core.Endpoint) error { return l.Set(eps...) },
-		}
+		return fixture(
+			func() discovery.Watcher {
+				return combine.Remember(&l, file, time.Minute, func(err error) { t.Error(err) })
+			},
+			func(set []discovery.Endpoint) error { return l.Set(set...) },
+		)
 	})
 }
 
 func TestSwapConformsToWatcher(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		var l static.List
-		return place{
-			func() core.Watcher { return combine.NewSwap(&l) },
-			func(eps []core.Endpoint) error { return l.Set(eps...) },
-		}
+		return fixture(
+			func() discovery.Watcher { return combine.NewSwap(&l) },
+			func(set []discovery.Endpoint) error { return l.Set(set...) },
+		)
 	})
 }
 
-// TestSwapConformsToWatcherWhileItIsSwapped swaps at every change.
+// TestSwapConformsToWatcherWhileItIsSwapped swaps the watcher at every change.
 func TestSwapConformsToWatcherWhileItIsSwapped(t *testing.T) {
-	conforms(t, func() place {
+	discoverytest.Run(t, func(*testing.T) discoverytest.Fixture {
 		s := combine.NewSwap(static.NewList())
-		return place{
-			func() core.Watcher { return s },
-			func(eps []core.Endpoint) error { return s.Set(static.NewList(eps...)) },
-		}
+		return fixture(
+			func() discovery.Watcher { return s },
+			func(set []discovery.Endpoint) error { return s.Set(static.NewList(set...)) },
+		)
 	})
 }

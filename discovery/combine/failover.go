@@ -6,31 +6,34 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 type failover struct {
-	primary, secondary core.Watcher
+	origin
+	primary, secondary discovery.Watcher
 	after              time.Duration
 }
 
-// Failover watches primary, and secondary while primary has been lost, or has
-// not reported at all, for the time after: zero is at once. Until then the last
-// set counts. When primary reports again it counts at once, and secondary is
-// watched no more. The loss of both is returned.
-func Failover(primary, secondary core.Watcher, after time.Duration) core.Watcher {
-	return failover{primary, secondary, after}
+// Failover watches primary. Once primary has been lost, or has not reported at
+// all, for the time after, Failover watches secondary too and uses its sets; zero
+// means at once. Until then the last set counts. When primary reports again, its
+// set counts at once, and the watch of secondary ends. If both are lost, Watch
+// returns their errors. A change from one to the other does not count as the
+// program's own decision.
+func Failover(primary, secondary discovery.Watcher, after time.Duration) discovery.Watcher {
+	return &failover{primary: primary, secondary: secondary, after: after}
 }
 
-func (f failover) Validate() error {
+func (f *failover) Validate() error {
 	var err error
 	if f.after < 0 {
-		err = fmt.Errorf("combine: failover after %v: must not be negative", f.after)
+		err = fmt.Errorf("combine: Failover after %v: must not be negative", f.after)
 	}
 	return errors.Join(err, validate(f.primary, f.secondary))
 }
 
-func (f failover) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+func (f *failover) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := f.Validate(); err != nil {
 		return err
 	}
@@ -39,40 +42,47 @@ func (f failover) Watch(ctx context.Context, report func([]core.Endpoint)) error
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	report = changes(report)
 	primary := g.follow(inner, f.primary)
+	using := primary
+	use := func(x *follower, s status) {
+		// That another watcher is in use now is not the program's decision.
+		f.report(report, s.set, s.own && x == using)
+		using = x
+	}
 	var secondary *follower // nil while it is not needed
 	for {
 		p := primary.status()
-		var patience <-chan time.Time
+		var due <-chan time.Time
 		stop := func() {}
-		switch {
-		case p.live:
+		if p.fresh {
 			if secondary != nil {
 				secondary.stop()
 				secondary = nil
 			}
-			report(p.set)
+			use(primary, p)
+		}
+		switch {
+		case p.live:
 		case secondary == nil:
 			if left := time.Until(p.since.Add(f.after)); left > 0 {
 				t := time.NewTimer(left)
-				patience, stop = t.C, func() { t.Stop() }
+				due, stop = t.C, func() { t.Stop() }
 				break
 			}
 			secondary = g.follow(inner, f.secondary)
 		default:
 			s := secondary.status()
-			switch {
-			case s.live:
-				report(s.set)
-			case p.err != nil && s.err != nil:
+			if s.fresh {
+				use(secondary, s)
+			}
+			if p.err != nil && s.err != nil {
 				return errors.Join(fmt.Errorf("combine: primary: %w", p.err), fmt.Errorf("combine: secondary: %w", s.err))
 			}
 		}
 		select {
 		case <-ctx.Done():
 		case <-g.news:
-		case <-patience:
+		case <-due:
 		}
 		stop()
 		if ctx.Err() != nil {

@@ -2,26 +2,37 @@ package combine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 type filter struct {
-	w    core.Watcher
-	keep func(core.Endpoint) bool
+	w    discovery.Watcher
+	keep func(discovery.Endpoint) bool
 }
 
-// Filter watches the endpoints of w for which keep returns true. A change of
-// others is not reported. keep must not block.
-func Filter(w core.Watcher, keep func(core.Endpoint) bool) core.Watcher { return filter{w, keep} }
+// Filter watches the endpoints of w for which keep returns true. keep must not
+// block.
+func Filter(w discovery.Watcher, keep func(discovery.Endpoint) bool) discovery.Watcher {
+	return filter{w, keep}
+}
 
-func (f filter) Validate() error { return validate(f.w) }
+func (f filter) Validate() error {
+	var err error
+	if f.keep == nil {
+		err = errors.New("combine: the function of a filter is nil")
+	}
+	return errors.Join(err, validate(f.w))
+}
 
-func (f filter) Watch(ctx context.Context, report func([]core.Endpoint)) error {
-	report = changes(report)
-	return f.w.Watch(ctx, func(set []core.Endpoint) {
-		kept := make([]core.Endpoint, 0, len(set))
+// Authoritative returns what w does, whose report runs.
+func (f filter) Authoritative() bool { return isOwn(f.w) }
+
+func (f filter) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	return f.w.Watch(ctx, func(set []discovery.Endpoint) {
+		kept := make([]discovery.Endpoint, 0, len(set))
 		for _, e := range set {
 			if f.keep(e) {
 				kept = append(kept, e)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,46 +13,51 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 type memory struct {
-	w      core.Watcher
+	origin
+	w      discovery.Watcher
 	file   string
 	after  time.Duration
 	failed func(error)
-	// heard is whether w has reported: the memory is not needed any more.
+	// heard: w has reported, and the file is not read any more.
 	heard atomic.Bool
+	// written is the hash of what was written last, zero for nothing. A set that is
+	// repeated is not written again.
+	written atomic.Uint64
+	seed    maphash.Seed
 }
 
-// Remember watches w and keeps its last set in a file, so that a program can
-// begin while the registry is down: what the file has is reported when w is
-// lost before its first report, or has not made it for the time after (zero is
-// at once). Once w has reported, nothing but w counts.
+// Remember watches w and keeps its last set in a file, so that a program can start
+// while the registry is down. If w is lost before its first report, or has not
+// reported after the time after (zero means at once), Watch reports the set in
+// the file. Once w has reported, only w counts.
 //
-// The file is JSON, an array of [core.Endpoint], and replaced in one step. An
-// empty set is not remembered: a registry that was wiped is what a memory is
-// for. A file that does not exist is no memory. Trouble with it stops nobody;
-// failed, if it is not nil, is told. Two programs must not share a file.
-func Remember(w core.Watcher, file string, after time.Duration, failed func(error)) core.Watcher {
+// The file is a JSON array of [discovery.Endpoint], and is replaced in one step.
+// Remember does not write an empty set: a registry that was wiped is a case it is
+// for. The file need not exist. Errors of the file do not stop the watch; failed
+// is called with them, if it is not nil. Two programs must not share a file.
+func Remember(w discovery.Watcher, file string, after time.Duration, failed func(error)) discovery.Watcher {
 	if failed == nil {
 		failed = func(error) {}
 	}
-	return &memory{w: w, file: file, after: after, failed: failed}
+	return &memory{w: w, file: file, after: after, failed: failed, seed: maphash.MakeSeed()}
 }
 
 func (m *memory) Validate() error {
 	var errs []error
 	if m.file == "" {
-		errs = append(errs, errors.New("combine: no file to remember in"))
+		errs = append(errs, errors.New("combine: no file is named to remember the set in"))
 	}
 	if m.after < 0 {
-		errs = append(errs, fmt.Errorf("combine: memory after %v: must not be negative", m.after))
+		errs = append(errs, fmt.Errorf("combine: Remember after %v: must not be negative", m.after))
 	}
 	return errors.Join(append(errs, validate(m.w))...)
 }
 
-func (m *memory) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+func (m *memory) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := m.Validate(); err != nil {
 		return err
 	}
@@ -60,31 +66,28 @@ func (m *memory) Watch(ctx context.Context, report func([]core.Endpoint)) error 
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	tell := changes(func(set []core.Endpoint) {
-		report(slices.Clone(set)) // which is the receiver's
-		if m.heard.Load() {
-			m.write(set)
-		}
-	})
 	f := g.follow(inner, m.w)
-	patience := time.NewTimer(m.after)
-	defer patience.Stop()
+	late := time.NewTimer(m.after)
+	defer late.Stop()
+	read := false
 	for {
-		late := false
+		due := false
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-g.news:
-		case <-patience.C:
-			late = true
+		case <-late.C:
+			due = true
 		}
 		s := f.status()
-		if s.known {
+		if s.fresh {
 			m.heard.Store(true)
-			tell(s.set)
-		} else if (late || s.err != nil) && !m.heard.Load() {
+			m.report(report, slices.Clone(s.set), s.own) // the receiver may modify it
+			m.write(s.set)
+		} else if (due || s.err != nil) && !s.known && !read && !m.heard.Load() {
+			read = true
 			if set := m.read(); len(set) > 0 {
-				tell(set)
+				m.report(report, set, false)
 			}
 		}
 		if s.err != nil {
@@ -93,38 +96,41 @@ func (m *memory) Watch(ctx context.Context, report func([]core.Endpoint)) error 
 	}
 }
 
-func (m *memory) read() []core.Endpoint {
+func (m *memory) read() []discovery.Endpoint {
 	data, err := os.ReadFile(m.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var set []core.Endpoint
+	var set []discovery.Endpoint
 	if err == nil {
 		err = json.Unmarshal(data, &set)
 	}
 	if err != nil {
-		m.failed(fmt.Errorf("combine: remembering the last set: %w", err))
+		m.failed(fmt.Errorf("combine: reading the remembered set: %w", err))
 		return nil
 	}
 	return set
 }
 
-func (m *memory) write(set []core.Endpoint) {
+func (m *memory) write(set []discovery.Endpoint) {
 	if len(set) == 0 {
 		return
 	}
-	if err := m.replace(set); err != nil {
-		m.failed(fmt.Errorf("combine: keeping the last set: %w", err))
+	data, err := json.MarshalIndent(set, "", "\t")
+	hash := maphash.Bytes(m.seed, data)
+	if err == nil && m.written.Load() != hash {
+		err = m.replace(data)
 	}
+	if err != nil {
+		m.failed(fmt.Errorf("combine: writing the remembered set: %w", err))
+		return
+	}
+	m.written.Store(hash)
 }
 
 // replace writes another file and renames it, so that a crash leaves the old
 // set or the new one.
-func (m *memory) replace(set []core.Endpoint) error {
-	data, err := json.MarshalIndent(set, "", "\t")
-	if err != nil {
-		return err
-	}
+func (m *memory) replace(data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(m.file), filepath.Base(m.file)+".*")
 	if err != nil {
 		return err

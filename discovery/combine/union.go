@@ -6,29 +6,33 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-type union struct{ ws []core.Watcher }
+type union struct {
+	origin
+	ws []discovery.Watcher
+}
 
-// Union watches all servers that any of the watchers names, for the time of a
-// move from one registry to another. What several of them name counts as the
-// first of them says.
+// Union watches the servers that any of the watchers reports, as during a move
+// from one registry to another. If several report the same address, the endpoint
+// of the first of them counts.
 //
-// Nothing is reported before every watcher has reported, since the set would
-// not be complete; a failure of one that has not is returned. Later, a watcher
-// that is lost keeps its last set while the others go on, and only the loss of
-// all of them is returned.
-func Union(ws ...core.Watcher) core.Watcher { return union{slices.Clone(ws)} }
+// Watch reports nothing before every watcher has reported, because the set would
+// not be complete, and returns the error of a watcher that is lost before. Later,
+// the last set of a lost watcher stays while the others go on, and Watch returns
+// only when all of them are lost. A set counts as the program's own decision if
+// the sets of all watchers do.
+func Union(ws ...discovery.Watcher) discovery.Watcher { return &union{ws: slices.Clone(ws)} }
 
-func (u union) Validate() error {
+func (u *union) Validate() error {
 	if len(u.ws) == 0 {
-		return errors.New("combine: a union of no watchers")
+		return errors.New("combine: a union without watchers")
 	}
 	return validate(u.ws...)
 }
 
-func (u union) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+func (u *union) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := u.Validate(); err != nil {
 		return err
 	}
@@ -40,38 +44,47 @@ func (u union) Watch(ctx context.Context, report func([]core.Endpoint)) error {
 	for i, w := range u.ws {
 		followers[i] = g.follow(inner, w)
 	}
-	report = changes(report)
+	fresh := false // a watcher has reported since the last report of the union
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-g.news:
 		}
-		set, complete, err := merge(followers)
+		all, own := make([]status, len(followers)), true
+		for i, f := range followers {
+			all[i] = f.status()
+			fresh, own = fresh || all[i].fresh, own && all[i].own
+		}
+		set, complete, err := merge(all)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if complete && fresh {
+			u.report(report, set, own)
+			fresh = false
+		}
 		if err != nil {
 			return err
-		}
-		if complete && ctx.Err() == nil {
-			report(set)
 		}
 	}
 }
 
-// merge returns the union, if every part of it is known.
-func merge(followers []*follower) (set []core.Endpoint, complete bool, err error) {
+// merge returns the union, and whether every part of it is known. The error says
+// that the union can go on no more.
+func merge(all []status) (set []discovery.Endpoint, complete bool, err error) {
 	seen := make(map[string]bool)
 	var errs []error
 	complete = true
-	for i, f := range followers {
-		s := f.status()
+	for i, s := range all {
 		if s.err != nil {
-			errs = append(errs, fmt.Errorf("combine: watcher %d of %d: %w", i+1, len(followers), s.err))
+			errs = append(errs, fmt.Errorf("combine: watcher %d of %d: %w", i+1, len(all), s.err))
 		}
 		if !s.known {
+			complete = false
 			if s.err != nil {
 				return nil, false, errs[len(errs)-1]
 			}
-			complete = false
 		}
 		for _, e := range s.set {
 			if !seen[e.Addr] {
@@ -80,8 +93,8 @@ func merge(followers []*follower) (set []core.Endpoint, complete bool, err error
 			}
 		}
 	}
-	if len(errs) == len(followers) {
-		return nil, false, errors.Join(errs...)
+	if len(errs) == len(all) {
+		err = errors.Join(errs...)
 	}
-	return set, complete, nil
+	return set, complete, err
 }

@@ -10,11 +10,11 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 )
 
-func open(b *testing.B) (string, *place) {
+func open(b *testing.B) (string, *catalogService) {
 	b.Helper()
 	addr := os.Getenv("CONSUL_HTTP_ADDR")
 	if addr == "" {
@@ -24,15 +24,12 @@ func open(b *testing.B) (string, *place) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := newPlace(db, addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = p.Close() })
-	return addr, p
+	s := newCatalogService(b, db, addr)
+	b.Cleanup(func() { _ = s.close() })
+	return addr, s
 }
 
-// measure tells the median of what each run of step returns.
+// measure reports the median and the 99th percentile of what step returns.
 func measure(b *testing.B, step func(i int) time.Duration) {
 	b.Helper()
 	var all []time.Duration
@@ -44,8 +41,8 @@ func measure(b *testing.B, step func(i int) time.Duration) {
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "µs-p99")
 }
 
-func some(n int) []core.Endpoint {
-	eps := make([]core.Endpoint, n)
+func some(n int) []discovery.Endpoint {
+	eps := make([]discovery.Endpoint, n)
 	for i := range eps {
 		eps[i].Addr = fmt.Sprintf("10.0.%d.%d:80", i>>8&255, i&255)
 	}
@@ -64,17 +61,17 @@ func BenchmarkSeen(b *testing.B) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = consul.Watcher(addr, p.service).Watch(ctx, func(eps []core.Endpoint) { seen <- len(eps) })
+			_ = consul.Watcher([]string{addr}, p.service).Watch(ctx, func(eps []discovery.Endpoint) { seen <- len(eps) })
 		}()
 		<-seen
 		measure(b, func(i int) time.Duration {
 			time.Sleep(rest)
-			begun := time.Now()
-			if err := p.Put(ctx, some(1+i%2)); err != nil {
+			start := time.Now()
+			if err := p.put(ctx, some(1+i%2)); err != nil {
 				b.Fatal(err)
 			}
 			<-seen
-			return time.Since(begun)
+			return time.Since(start)
 		})
 		cancel()
 		<-ended
@@ -98,12 +95,12 @@ func BenchmarkSeen(b *testing.B) {
 		<-returned
 		measure(b, func(i int) time.Duration {
 			time.Sleep(rest)
-			begun := time.Now()
-			if err := p.Put(ctx, some(1+i%2)); err != nil {
+			start := time.Now()
+			if err := p.put(ctx, some(1+i%2)); err != nil {
 				b.Fatal(err)
 			}
 			<-returned
-			return time.Since(begun)
+			return time.Since(start)
 		})
 	})
 }
@@ -112,15 +109,15 @@ func BenchmarkSeen(b *testing.B) {
 // new connection, to its report, and that of a query by Consul's own client.
 func BenchmarkTenThousandCold(b *testing.B) {
 	addr, p := open(b)
-	if err := p.Put(context.Background(), some(10_000)); err != nil {
+	if err := p.put(context.Background(), some(10_000)); err != nil {
 		b.Fatal(err)
 	}
 	b.Run("Watcher", func(b *testing.B) {
 		measure(b, func(int) time.Duration {
-			begun, took := time.Now(), time.Duration(0)
+			start, took := time.Now(), time.Duration(0)
 			ctx, cancel := context.WithCancel(b.Context())
-			_ = consul.Watcher(addr, p.service).Watch(ctx, func(eps []core.Endpoint) {
-				if took = time.Since(begun); len(eps) != 10_000 {
+			_ = consul.Watcher([]string{addr}, p.service).Watch(ctx, func(eps []discovery.Endpoint) {
+				if took = time.Since(start); len(eps) != 10_000 {
 					b.Errorf("%d endpoints", len(eps))
 				}
 				cancel()
@@ -130,11 +127,11 @@ func BenchmarkTenThousandCold(b *testing.B) {
 	})
 	b.Run("RawClient", func(b *testing.B) {
 		measure(b, func(int) time.Duration {
-			begun := time.Now()
+			start := time.Now()
 			if _, _, err := p.db.Health().Service(p.service, "", false, nil); err != nil {
 				b.Fatal(err)
 			}
-			return time.Since(begun)
+			return time.Since(start)
 		})
 	})
 }

@@ -17,9 +17,10 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// client talks to one agent.
+// client makes requests to one agent.
 type client struct {
 	*api.Client
 	config *config
@@ -28,14 +29,14 @@ type client struct {
 	token  string
 }
 
-// dial returns a client for one agent, for close to be called. It does no I/O
-// but reading files of secrets and certificates.
-func dial(c *config, agent string) (*client, error) {
+// newClient returns a client for one agent. The caller closes it. Its only I/O
+// is reading the files of secrets and certificates.
+func newClient(c *config, agent string) (*client, error) {
 	token, err := tokenOf(c)
 	if err != nil {
 		return nil, err
 	}
-	tls, err := c.tls.Config()
+	tls, err := c.tls.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +48,8 @@ func dial(c *config, agent string) (*client, error) {
 	transport := &http.Transport{
 		TLSClientConfig:     tls,
 		TLSHandshakeTimeout: c.timeout,
-		MaxIdleConnsPerHost: 2, // one that waits and one that asks
-		// Agents are on the same machine, or known by their address: no proxy.
+		MaxIdleConnsPerHost: 2, // one for a request that waits, one for a check
+		// No proxy: agents are on the same machine, or listed by their address.
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, addr)
 		},
@@ -69,10 +70,10 @@ func dial(c *config, agent string) (*client, error) {
 	return cl, nil
 }
 
-// tokenOf returns the token that is configured, else the environment's.
+// tokenOf returns the configured token, or else that of the environment.
 func tokenOf(c *config) (string, error) {
-	if c.token.IsSet() {
-		return c.token.Value()
+	if c.credentials.IsSet() {
+		return c.credentials.Value()
 	}
 	if file := os.Getenv(api.HTTPTokenFileEnvName); file != "" {
 		return discovery.NewSecret("file:" + file).Value()
@@ -82,23 +83,23 @@ func tokenOf(c *config) (string, error) {
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// ask makes one request, which has the timeout.
-func (c *client) ask(ctx context.Context, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.config.timeout, errSlow)
+// call makes one request, bounded by the timeout.
+func (c *client) call(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.timeout, errTimeout)
 	defer cancel()
-	return judge(ctx, request(ctx))
+	return classify(ctx, request(ctx))
 }
 
-var errSlow = errors.New("no answer in time")
+var errTimeout = errors.New("no answer in time")
 
-// judge adds to an error what its context knows, and marks those that only a
-// person can help against.
-func judge(ctx context.Context, err error) error {
+// classify adds the cause of its context's end to an error, and marks the
+// errors that retrying cannot help against.
+func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(err, cause) {
-		return fmt.Errorf("%w (%v)", cause, err) //nolint:errorlint // that a context ended is no news
+		return fmt.Errorf("%w (%v)", cause, err) //nolint:errorlint // err only says that a context ended
 	}
 	if status, ok := errors.AsType[api.StatusError](err); ok {
 		switch status.Code {
@@ -109,9 +110,10 @@ func judge(ctx context.Context, err error) error {
 	return err
 }
 
-// alive asks whether there is a leader, which any agent can tell.
-func (c *client) alive(ctx context.Context) error {
-	return c.ask(ctx, func(ctx context.Context) error {
+// checkLeader returns an error if the agent does not answer or knows of no
+// leader.
+func (c *client) checkLeader(ctx context.Context) error {
+	return c.call(ctx, func(ctx context.Context) error {
 		leader, err := c.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
 		if err == nil && leader == "" {
 			err = errors.New("the servers have no leader")
@@ -120,12 +122,12 @@ func (c *client) alive(ctx context.Context) error {
 	})
 }
 
-// mayRead asks whether the token may read the service. Consul before 1.11
-// says nothing of what it has left out of an answer for want of permission.
-// Where nobody knows, everybody may.
-func (c *client) mayRead(ctx context.Context) (may bool, err error) {
-	type question struct{ Resource, Access, Segment string }
-	body, err := json.Marshal([]question{{"service", "read", c.config.service}})
+// canRead reports whether the token may read the service. Consul before 1.11
+// leaves out of an answer, silently, what the token may not read. canRead
+// returns true if Consul cannot tell.
+func (c *client) canRead(ctx context.Context) (can bool, err error) {
+	type permission struct{ Resource, Access, Segment string }
+	body, err := json.Marshal([]permission{{"service", "read", c.config.service}})
 	if err != nil {
 		return false, err
 	}
@@ -138,8 +140,8 @@ func (c *client) mayRead(ctx context.Context) (may bool, err error) {
 		}
 	}
 	u.RawQuery = query.Encode()
-	may = true
-	err = c.ask(ctx, func(ctx context.Context) error {
+	can = true
+	err = c.call(ctx, func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
 		if err != nil {
 			return err
@@ -153,42 +155,33 @@ func (c *client) mayRead(ctx context.Context) (may bool, err error) {
 			return err
 		}
 		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK { // there are no ACLs, or no such question
+		if response.StatusCode != http.StatusOK { // Consul has no ACLs, or does not answer this request
 			return nil
 		}
 		var answers []struct{ Allow bool }
 		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answers); err != nil {
 			return err
 		}
-		may = len(answers) == 1 && answers[0].Allow
+		can = len(answers) == 1 && answers[0].Allow
 		return nil
 	})
-	return may, err
+	return can, err
 }
 
-// pacer bounds the rate of requests: burst at once, and then one each gap.
-type pacer struct {
-	gap   time.Duration
-	burst int
-	due   time.Time // of the next request, had none come early
+// limiter bounds the rate of requests to one per interval, after a burst.
+type limiter struct {
+	interval time.Duration
+	burst    int
+	next     time.Time // of the next request, if none had used the burst
 }
 
-func (p *pacer) wait(ctx context.Context) error {
+// wait waits until the next request may be made, or until ctx ends.
+func (l *limiter) wait(ctx context.Context) error {
 	now := time.Now()
-	if p.due.Before(now) {
-		p.due = now
+	if l.next.Before(now) {
+		l.next = now
 	}
-	early := p.due.Sub(now) - time.Duration(p.burst)*p.gap
-	p.due = p.due.Add(p.gap)
-	if early <= 0 {
-		return ctx.Err()
-	}
-	pause := time.NewTimer(early)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	early := l.next.Sub(now) - time.Duration(l.burst)*l.interval
+	l.next = l.next.Add(l.interval)
+	return wait.For(ctx, early)
 }

@@ -1,17 +1,42 @@
 // Package consul discovers and registers servers in Consul.
 //
-//	watcher := consul.Watcher("127.0.0.1:8500", "echo", consul.Tag("v1"))
+//	watcher := consul.Watcher([]string{"127.0.0.1:8500"}, "echo", consul.WithTag("v1"))
 //
-// or, with every option as a parameter, through a [discovery.Mux]:
+// By URL, through a [discovery.Mux] that has [Opener]:
 //
-//	mux.Handle("consul", consul.Opener)
-//	mux.Open("consul://127.0.0.1:8500/echo?tag=v1&dc=east&token=env:CONSUL_TOKEN")
+//	consul://127.0.0.1:8500/echo?tag=v1&ttl=5s
+//	consul://10.0.0.1,10.0.0.2/echo?datacenter=east&credentials=env:CONSUL_TOKEN&tls=true
 //
 // A server is an instance of a service whose checks are not critical. Its
-// weight is that of its worst check, as in Consul's answers by DNS. A registrar
-// registers an instance with the agent beside it, with a check that is
-// critical as soon as the program is not heard of.
+// weight is that of its worst check, as in Consul's DNS answers. A registrar
+// registers an instance with the local agent. The instance has a check that
+// becomes critical when the agent no longer hears from the program.
 //
-// Where no token is given, it is the one in CONSUL_HTTP_TOKEN or in the file
-// CONSUL_HTTP_TOKEN_FILE, as with all programs that talk to Consul.
+// # Options and URL parameters
+//
+// A parameter has the name of its option, in lower case with underscores and
+// without With. [Watcher], [Registrar] and URLs have the same ones. A watcher
+// ignores what concerns only registrars, and the reverse.
+//
+//	option            parameter          default
+//	WithCredentials   credentials        -
+//	WithTLS           tls                false
+//	                  tls_ca             -
+//	                  tls_cert           -
+//	                  tls_key            -
+//	                  tls_server_name    -
+//	OnSkipped         -                  -
+//	Timeout           timeout            5s
+//	TTL               ttl                10s
+//	DeregisterAfter   deregister_after   1m0s
+//	Wait              wait               1m0s
+//	Passing           passing            false
+//	WithTag           tag                -
+//	WithDatacenter    datacenter         -
+//	WithNamespace     namespace          -
+//
+// Without credentials, the token is that of the environment variable
+// CONSUL_HTTP_TOKEN_FILE, which names a file, or CONSUL_HTTP_TOKEN, as in all
+// programs that use Consul. The parameter tag may be repeated, like its option.
+// Consul has its own format of entries, so there is no option for it.
 package consul

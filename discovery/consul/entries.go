@@ -10,9 +10,10 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-// fill makes entries the set, by what they say of endpoints: all else in them,
-// such as what a check last said, is no change.
-func fill(set *discovery.Set, entries []*api.ServiceEntry) error {
+// replace replaces the entries of the set. An entry is reduced to what describes
+// an endpoint, so that anything else in it, such as a check's last output, is
+// no change.
+func replace(set *discovery.Set, entries []*api.ServiceEntry) error {
 	values := make(map[string][]byte, len(entries))
 	for _, e := range entries {
 		if e == nil || e.Node == nil || e.Service == nil {
@@ -41,7 +42,7 @@ func entryOf(e *api.ServiceEntry) *format.ConsulEntry {
 			ID: e.Service.ID, Tags: e.Service.Tags, Address: e.Service.Address, Port: e.Service.Port, Meta: e.Service.Meta,
 		},
 	}
-	if weights := e.Service.Weights; weights != (api.AgentWeights{}) { // else it is older than weights
+	if weights := e.Service.Weights; weights != (api.AgentWeights{}) { // an old Consul has no weights
 		f.Service.Weights = &format.ConsulWeights{Passing: weights.Passing, Warning: weights.Warning}
 	}
 	if l := e.Service.Locality; l != nil {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 )
 
 // A pool gets such a watcher as its first argument.
 func ExampleWatcher() {
-	w := consul.Watcher("127.0.0.1:8500", "echo",
-		consul.Tag("v1"), consul.Token(discovery.NewSecret("file:/run/secrets/consul")))
+	w := consul.Watcher([]string{"127.0.0.1:8500"}, "echo",
+		consul.WithTag("v1"), consul.WithCredentials(discovery.NewSecret("file:/run/secrets/consul")))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
 	// Output: <nil>
 }
@@ -21,8 +20,12 @@ func ExampleWatcher() {
 func ExampleRegistrar() {
 	serve := func() {}
 
-	registrar := consul.Registrar("127.0.0.1:8500", "echo", consul.Tag("v1"))
-	registration := discovery.Register(registrar, core.Endpoint{Addr: "10.0.0.7:9090", Zone: "a"})
+	registrar := consul.Registrar([]string{"127.0.0.1:8500"}, "echo", consul.WithTag("v1"))
+	registration, err := discovery.Register(registrar, discovery.Endpoint{Addr: "10.0.0.7:9090", Zone: "a"})
+	if err != nil {
+		fmt.Println(err) // it can never work
+		return
+	}
 	serve()
 	_ = registration.Close(context.Background())
 }
@@ -32,5 +35,5 @@ func ExampleOpener() {
 	mux.Handle("consul", consul.Opener)
 	_, err := mux.Open("consul://127.0.0.1:8500/echo?tag=v1&ttl=1ms")
 	fmt.Println(err)
-	// Output: discovery: consul://127.0.0.1:8500/echo?tag=...&ttl=...: parameter "ttl": "1ms" is not a duration from 1s to 1h0m0s
+	// Output: discovery: consul://127.0.0.1:8500/echo?tag=...&ttl=...: parameter "ttl": "1ms" is not a duration from 2s to 1h0m0s in whole seconds
 }

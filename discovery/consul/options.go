@@ -3,7 +3,6 @@ package consul
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,131 +10,144 @@ import (
 )
 
 const (
-	defaultTimeout = 5 * time.Second
-	minTimeout     = 100 * time.Millisecond
-	maxTimeout     = time.Minute
+	// defaultPort is the port of an agent that is listed without one.
+	defaultPort = 8500
 
 	// maxWait is Consul's own limit.
 	defaultWait = time.Minute
 	minWait     = time.Second
 	maxWait     = 10 * time.Minute
 
-	defaultTTL = 10 * time.Second
-	minTTL     = time.Second
-	maxTTL     = time.Hour
-
-	// minReap is Consul's own limit, which it looks at every 30 s.
-	defaultReap = time.Minute
-	minReap     = time.Minute
-	maxReap     = 7 * 24 * time.Hour
-
-	defaultPort = 8500
+	// minDeregisterAfter is Consul's own limit, which it checks every 30 s.
+	defaultDeregisterAfter = time.Minute
+	minDeregisterAfter     = time.Minute
+	maxDeregisterAfter     = 7 * 24 * time.Hour
 )
 
-// config is what the options fill.
+// config has what the arguments, options and parameters of one watcher or
+// registrar say.
 type config struct {
-	agents     []string
-	service    string
-	tags       []string
-	datacenter string
-	namespace  string
-	passing    bool
-	token      discovery.Secret
-	tls        discovery.TLS
-	timeout    time.Duration
-	wait       time.Duration
-	ttl        time.Duration
-	reap       time.Duration
-	skipped    func(key string, err error)
+	agents          []string // each with its port
+	service         string
+	credentials     discovery.Secret // the token
+	tls             discovery.TLS
+	timeout         time.Duration
+	ttl             time.Duration
+	deregisterAfter time.Duration
+	wait            time.Duration
+	passing         bool
+	tags            []string
+	datacenter      string
+	namespace       string
+	onSkipped       func(key string, err error)
+
+	params *discovery.Params // declare the fields above
+	err    error             // mistakes in the arguments or the URL
 }
 
 // Option sets one parameter of a watcher or a registrar.
 type Option func(*config)
 
-// Tag adds a tag that an instance must have to count. A registrar adds it to
-// its instances, for its watchers to find them.
-func Tag(tag string) Option { return func(c *config) { c.tags = append(c.tags, tag) } }
+// WithCredentials sets the token. The default is the token that the environment
+// names. The secret is looked up for each Watch and Register and never shown.
+func WithCredentials(s discovery.Secret) Option { return func(c *config) { c.credentials = s } }
 
-// Datacenter sets the datacenter to watch; the default is the agent's. A
-// registrar has none but that of its agent.
-func Datacenter(name string) Option { return func(c *config) { c.datacenter = name } }
+// WithTLS switches TLS on, whether t.Enabled is set or not, and says how to use
+// it. The default is plain connections.
+func WithTLS(t discovery.TLS) Option {
+	return func(c *config) {
+		c.tls = t
+		c.tls.Enabled = true
+	}
+}
 
-// Namespace sets the namespace, which only Consul Enterprise has; the default
-// is the token's.
-func Namespace(name string) Option { return func(c *config) { c.namespace = name } }
+// OnSkipped sets a function to call with each entry that is malformed, wholly
+// or in part, once for each value of the entry. The goroutine of Watch calls it
+// and waits for it. Registrars ignore it.
+func OnSkipped(f func(key string, err error)) Option { return func(c *config) { c.onSkipped = f } }
 
-// Passing makes a watcher leave out instances with a check that warns, which
-// count by default, with their weight for that case.
-func Passing() Option { return func(c *config) { c.passing = true } }
-
-// Token sets the token to be known by. It is looked up again for each Watch
-// and Register, and never shown.
-func Token(token discovery.Secret) Option { return func(c *config) { c.token = token } }
-
-// TLS sets how to talk TLS; the default is not to.
-func TLS(t discovery.TLS) Option { return func(c *config) { c.tls = t } }
-
-// Timeout sets how long an agent may take for an answer, connecting included
-// and the wait for a change not; from 100 ms to 1 min, the default is 5 s. A
-// watch that waits asks as often whether Consul is there and has a leader.
+// Timeout sets how long an agent may take to answer, connecting included and
+// the wait for a change excluded. A watch checks at the same interval that
+// Consul answers and has a leader. The timeout is from 100 ms to 1 min, and 5 s
+// by default.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// Wait sets how long one request of a watch waits for a change; from 1 s to
-// 10 min, the default is 1 min. Consul adds up to a sixteenth.
-func Wait(d time.Duration) Option { return func(c *config) { c.wait = d } }
-
-// TTL sets after which silence of its program an instance is critical, and so
-// watched no more; from 1 s to 1 h, the default is 10 s. Watchers have none.
+// TTL sets how long an instance stays passing after its agent last heard from
+// the program. The TTL is from 2 s to 1 h in whole seconds, and 10 s by
+// default. Watchers ignore it.
 func TTL(d time.Duration) Option { return func(c *config) { c.ttl = d } }
 
 // DeregisterAfter sets after which time in critical state the agent removes an
-// instance; from 1 min to 7 days, the default is 1 min. Watchers have none.
-func DeregisterAfter(d time.Duration) Option { return func(c *config) { c.reap = d } }
+// instance. It is from 1 min to 7 days, and 1 min by default. Watchers ignore
+// it.
+func DeregisterAfter(d time.Duration) Option { return func(c *config) { c.deregisterAfter = d } }
 
-// Skipped sets who is told of each entry that is malformed; the default is
-// nobody. It is called from the goroutine of Watch, once for each value of the
-// entry, and holds the watch up. Registrars have none.
-func Skipped(f func(key string, err error)) Option { return func(c *config) { c.skipped = f } }
+// Wait sets how long one request waits for a change. It is from 1 s to 10 min,
+// and 1 min by default. Consul adds up to a sixteenth.
+func Wait(d time.Duration) Option { return func(c *config) { c.wait = d } }
 
-func newConfig(agents []string, service string, opts []Option) config {
-	c := config{
-		agents: slices.Clone(agents), service: service,
-		timeout: defaultTimeout, wait: defaultWait, ttl: defaultTTL, reap: defaultReap,
-	}
+// Passing leaves out instances whose worst check is a warning. By default they
+// are servers with the weight that they have for warnings. Registrars ignore
+// it.
+func Passing() Option { return func(c *config) { c.passing = true } }
+
+// WithTag adds a tag that an instance must have to be a server. A registrar
+// adds it to its instances.
+func WithTag(tag string) Option { return func(c *config) { c.tags = append(c.tags, tag) } }
+
+// WithDatacenter sets the datacenter to watch. The default is the agent's. A
+// registrar accepts none, because an agent registers only in its own.
+func WithDatacenter(name string) Option { return func(c *config) { c.datacenter = name } }
+
+// WithNamespace sets the namespace, a feature of Consul Enterprise. The default
+// is the token's.
+func WithNamespace(name string) Option { return func(c *config) { c.namespace = name } }
+
+// declare declares the fields as parameters, which gives them their defaults.
+func (c *config) declare(p *discovery.Params) {
+	c.params = p
+	p.Credentials(&c.credentials, "the token; empty means that of CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN")
+	p.TLS(&c.tls)
+	p.Timeout(&c.timeout)
+	p.TTL(&c.ttl)
+	p.Duration(&c.deregisterAfter, "deregister_after", defaultDeregisterAfter, minDeregisterAfter, maxDeregisterAfter,
+		"how long an instance is critical before the agent removes it")
+	p.Duration(&c.wait, "wait", defaultWait, minWait, maxWait, "how long one request waits for a change")
+	p.Bool(&c.passing, "passing", false, "whether to leave out instances that warn")
+	p.Strings(&c.tags, "tag", "tag that an instance must have; a registrar adds it")
+	p.String(&c.datacenter, "datacenter", "", "datacenter to watch; empty means the agent's")
+	p.String(&c.namespace, "namespace", "", "namespace of Consul Enterprise; empty means the token's")
+}
+
+func newConfig(agents []string, service string, opts []Option) *config {
+	c := &config{}
+	c.declare(&discovery.Params{})
 	for _, o := range opts {
-		o(&c)
+		o(c)
 	}
+	c.place(agents, service)
 	return c
 }
 
-// validate reports every mistake.
-func (c *config) validate() error {
-	var errs []error
-	must := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
+// place sets the arguments of Watcher and Registrar.
+func (c *config) place(agents []string, service string) {
+	c.agents, c.err = discovery.ServerAddrs(agents, defaultPort)
+	c.service = service
+}
+
+// validate reports every mistake, errs included. It does no I/O.
+func (c *config) validate(errs ...error) error {
+	errs = append(errs, c.err, c.params.Validate())
+	switch {
+	case c.service == "":
+		errs = append(errs, errors.New("the service is empty"))
+	case strings.Contains(c.service, "/"):
+		errs = append(errs, fmt.Errorf("the service %q has a slash in its name", c.service))
 	}
-	between := func(name string, d, least, most time.Duration) {
-		must(d >= least && d <= most, "%s %v is not from %v to %v", name, d, least, most)
-	}
-	must(len(c.agents) > 0, "no agent of Consul is named")
-	for i, a := range c.agents {
-		if err := discovery.ValidServer(a); err != nil {
-			errs = append(errs, fmt.Errorf("agent %d of %d: %w", i+1, len(c.agents), err))
-		}
-	}
-	must(c.service != "", "no service is named")
-	must(!strings.Contains(c.service, "/"), "the service %q has a slash in its name", c.service)
 	for _, tag := range c.tags {
-		must(tag != "" && !strings.Contains(tag, ","), "the tag %q is empty or has a comma", tag)
-	}
-	between("timeout", c.timeout, minTimeout, maxTimeout)
-	between("wait", c.wait, minWait, maxWait)
-	between("TTL", c.ttl, minTTL, maxTTL)
-	between("time to deregister after", c.reap, minReap, maxReap)
-	if err := c.tls.Validate(); err != nil {
-		errs = append(errs, err)
+		if tag == "" || strings.Contains(tag, ",") {
+			errs = append(errs, fmt.Errorf("the tag %q is empty or has a comma", tag))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("consul: %w", err)

@@ -12,69 +12,71 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// Registrar registers servers as instances of a service with an agent, the one
-// on the same machine: the instances of an agent that dies are critical. Its
-// parameters are those of [Watcher], but for a single agent. The token needs
-// to write the service and to read it: an instance that is deregistered or
-// changed is put back.
+// Registrar returns a registrar of servers as instances of a service. Its
+// parameters are those of [Watcher], but for a single agent, the one on the same
+// machine: Consul marks the instances of an agent that dies as critical. The
+// token needs permission to write and to read the service. An instance that
+// somebody deregisters or changes is put back.
 //
-// An instance whose program died is critical, and so watched no more, within
-// the TTL; the agent removes it after another minute at the earliest, as
-// [DeregisterAfter] says.
-func Registrar(agent, service string, opts ...Option) discovery.Registrar {
-	return &registrar{newConfig(strings.Split(agent, ","), service, opts)}
+// When a program dies, its instance becomes critical after the TTL, and is then
+// no server for a watcher. The agent removes the instance after a further
+// minute at the earliest, as [DeregisterAfter] says.
+func Registrar(agents []string, service string, opts ...Option) discovery.Registrar {
+	return &registrar{newConfig(agents, service, opts)}
 }
 
-type registrar struct{ config }
+type registrar struct{ *config }
 
-// Validate reports every mistake in what the registrar was made of.
+// Validate reports every mistake in the arguments and options.
 func (r *registrar) Validate() error {
-	if err := r.validate(); err != nil {
-		return err
+	var errs []error
+	if len(r.agents) > 1 {
+		errs = append(errs, errors.New("a registrar has one agent, not several"))
 	}
-	switch {
-	case len(r.agents) > 1:
-		return errors.New("consul: an instance is registered with one agent, not with several")
-	case r.datacenter != "":
-		return errors.New("consul: an instance is registered in the datacenter of its agent, and in no other")
-	case r.passing:
-		return errors.New("consul: whether instances that warn are left out is a question of watching")
+	if r.datacenter != "" {
+		errs = append(errs, errors.New("a registrar has no datacenter but its agent's"))
 	}
-	return nil
+	return r.validate(errs...)
+}
+
+// ValidateEndpoint reports what an instance of Consul cannot hold.
+func (r *registrar) ValidateEndpoint(e discovery.Endpoint) error {
+	_, err := r.instance(e)
+	return err
 }
 
 // Register implements [discovery.Registrar].
-func (r *registrar) Register(ctx context.Context, e core.Endpoint) error {
-	if err := r.Validate(); err != nil {
+func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, registered func()) error {
+	if err := errors.Join(ctx.Err(), r.Validate()); err != nil {
 		return err
 	}
 	service, err := r.instance(e)
 	if err != nil {
 		return err
 	}
-	c, err := dial(&r.config, r.agents[0])
+	c, err := newClient(r.config, r.agents[0])
 	if err != nil {
 		return fmt.Errorf("consul: %w", err)
 	}
 	defer c.close()
-	k := &keeper{client: c, service: service}
-	err = discovery.Persist(ctx, k.keep)
+	g := &registration{client: c, service: service, registered: registered}
+	err = discovery.Retry(ctx, g.hold)
 	if ctx.Err() == nil {
 		return fmt.Errorf("consul: registering %s at %s: %w", service.ID, r.agents[0], err)
 	}
-	if err := k.deregister(ctx); err != nil {
+	if err := g.deregister(ctx); err != nil {
 		return fmt.Errorf("consul: %s may stay for up to %v: removing it at %s: %w", service.ID, r.ttl, r.agents[0], err)
 	}
 	return ctx.Err()
 }
 
-// instance is e as Consul keeps it.
-func (r *registrar) instance(e core.Endpoint) (*api.AgentServiceRegistration, error) {
+// instance returns e as an instance of the service.
+func (r *registrar) instance(e discovery.Endpoint) (*api.AgentServiceRegistration, error) {
 	s, err := format.NewConsulService(r.service, e)
 	if err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
@@ -86,43 +88,38 @@ func (r *registrar) instance(e core.Endpoint) (*api.AgentServiceRegistration, er
 		Check: &api.AgentServiceCheck{
 			CheckID: "service:" + s.ID,
 			TTL:     r.ttl.String(),
-			Status:  api.HealthPassing, // else it is critical at first, and each time it is put back
-			// After a crash. The instance itself deregisters when it ends.
-			DeregisterCriticalServiceAfter: r.reap.String(),
+			Status:  api.HealthPassing, // a new check is critical by default
+			// For a crash: Register itself deregisters the instance.
+			DeregisterCriticalServiceAfter: r.deregisterAfter.String(),
 		},
 	}, nil
 }
 
-// keeper keeps one instance.
-type keeper struct {
+// registration is one instance.
+type registration struct {
 	*client
 	service *api.AgentServiceRegistration
-	tried   bool // to register: there may be something to remove
+	tried   bool // the agent may have the instance
+
+	registered func()
 }
 
-// keep registers the instance, and then keeps it passing and looks after it,
+// hold registers the instance, then keeps its check passing and watches it
 // until either fails.
-func (k *keeper) keep(ctx context.Context, well func()) error {
-	if err := k.register(ctx); err != nil {
+func (g *registration) hold(ctx context.Context, healthy func()) error {
+	if err := g.register(ctx); err != nil {
 		return err
 	}
-	discovery.Confirm(ctx)
-	well()
-	ctx, cancel := context.WithCancelCause(ctx)
-	looked := make(chan struct{})
-	go func() { // ends with the context; waited for below
-		defer close(looked)
-		cancel(k.guard(ctx))
-	}()
-	cancel(k.pass(ctx))
-	<-looked
-	return context.Cause(ctx)
+	g.registered()
+	healthy()
+	return wait.First(ctx, g.keepPassing, g.watchInstance)
 }
 
-// register registers, or changes, the instance. It is not broken off where it
-// may do so after the removal that follows: it has half of the time for that.
-func (k *keeper) register(ctx context.Context) error {
-	k.tried = true
+// register registers or updates the instance. The end of ctx does not cancel
+// the request at once, because the agent could then carry it out after the
+// deregistration that follows. The request has half of that time to complete.
+func (g *registration) register(ctx context.Context) error {
+	g.tried = true
 	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	end := context.AfterFunc(ctx, func() {
@@ -130,90 +127,90 @@ func (k *keeper) register(ctx context.Context) error {
 		context.AfterFunc(finish, func() { late.Stop() })
 	})
 	defer end()
-	return k.ask(finish, func(ctx context.Context) error {
-		return k.Agent().ServiceRegisterOpts(k.service, api.ServiceRegisterOpts{}.WithContext(ctx))
+	return g.call(finish, func(ctx context.Context) error {
+		return g.Agent().ServiceRegisterOpts(g.service, api.ServiceRegisterOpts{}.WithContext(ctx))
 	})
 }
 
-// pass tells the agent that the program is alive, twice as often as it has to,
-// so that one loss does no harm.
-func (k *keeper) pass(ctx context.Context) error {
-	tick := time.NewTicker(k.config.ttl / 4)
+// keepPassing updates the check four times per TTL, so that one lost request
+// does no harm.
+func (g *registration) keepPassing(ctx context.Context) error {
+	tick := time.NewTicker(g.config.ttl / 4)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
-		err := k.ask(ctx, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeoutCause(ctx, k.config.ttl/4, errSlow)
+		err := g.call(ctx, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeoutCause(ctx, g.config.ttl/4, errTimeout)
 			defer cancel()
-			// Always the same text: a new one would be written by the servers.
-			return judge(ctx, k.Agent().UpdateTTLOpts(k.service.Check.CheckID, "", api.HealthPassing, k.options(ctx)))
+			// The output is always the same: a new one would be written to the servers.
+			return classify(ctx, g.Agent().UpdateTTLOpts(g.service.Check.CheckID, "", api.HealthPassing, g.options(ctx)))
 		})
-		if err != nil { // 404, when the agent has lost it, or any other
+		if err != nil { // status 404 if the agent has lost the instance, or any other
 			return err
 		}
 	}
 }
 
-// guard waits until the instance is not what was registered any more. Without
-// a change the agent answers when the wait is over.
-func (k *keeper) guard(ctx context.Context) error {
-	pace := &pacer{gap: time.Second, burst: 5} // there may be agents that do not wait
+// watchInstance returns an error when the agent's instance differs from the
+// registered one. The agent answers when it changes, or after the wait.
+func (g *registration) watchInstance(ctx context.Context) error {
+	rate := &limiter{interval: time.Second, burst: 5} // for agents that do not wait
 	hash := ""
 	for {
-		if err := pace.wait(ctx); err != nil {
+		if err := rate.wait(ctx); err != nil {
 			return err
 		}
-		now, meta, err := k.look(ctx, hash)
-		if err != nil { // 404, when it is gone, or any other
+		now, meta, err := g.query(ctx, hash)
+		if err != nil { // status 404 if the agent has lost the instance, or any other
 			return err
 		}
-		if !k.is(now) {
-			return errors.New("somebody has changed the instance")
+		if !g.matches(now) {
+			return errors.New("the instance was changed")
 		}
 		hash = meta.LastContentHash
 	}
 }
 
-// look returns the instance, with a hash once it has another one.
-func (k *keeper) look(ctx context.Context, hash string) (*api.AgentService, *api.QueryMeta, error) {
-	limit, options := k.config.timeout, k.options(ctx)
+// query returns the instance when its hash is another one than the given one.
+func (g *registration) query(ctx context.Context, hash string) (*api.AgentService, *api.QueryMeta, error) {
+	limit, options := g.config.timeout, g.options(ctx)
 	if hash != "" {
-		options.WaitHash, options.WaitTime = hash, k.config.wait
-		limit += k.config.wait + k.config.wait/16
+		options.WaitHash, options.WaitTime = hash, g.config.wait
+		limit += g.config.wait + g.config.wait/16
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
-	now, meta, err := k.Agent().Service(k.service.ID, options.WithContext(ctx))
-	return now, meta, judge(ctx, err)
+	now, meta, err := g.Agent().Service(g.service.ID, options.WithContext(ctx))
+	return now, meta, classify(ctx, err)
 }
 
-// is tells whether now is what was registered, as far as it matters to a
+// matches reports whether now is the registered instance, in what matters to a
 // watcher.
-func (k *keeper) is(now *api.AgentService) bool {
-	s := k.service
+func (g *registration) matches(now *api.AgentService) bool {
+	s := g.service
 	return now.Service == s.Name && now.Address == s.Address && now.Port == s.Port && now.Weights == *s.Weights &&
 		slices.Equal(now.Tags, s.Tags) && maps.Equal(now.Meta, s.Meta)
 }
 
-func (k *keeper) options(ctx context.Context) *api.QueryOptions {
-	return (&api.QueryOptions{Namespace: k.config.namespace}).WithContext(ctx)
+func (g *registration) options(ctx context.Context) *api.QueryOptions {
+	return (&api.QueryOptions{Namespace: g.config.namespace}).WithContext(ctx)
 }
 
-// deregister removes the instance, which may be gone already.
-func (k *keeper) deregister(ctx context.Context) error {
-	if !k.tried {
+// deregister removes the instance. It succeeds if the agent no longer has it.
+func (g *registration) deregister(ctx context.Context) error {
+	if !g.tried {
 		return nil
 	}
 	return discovery.Deregister(ctx, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, discovery.DeregisterTimeout/2, errSlow)
+		ctx, cancel := context.WithTimeoutCause(ctx, discovery.DeregisterTimeout/2, errTimeout)
 		defer cancel()
-		err := judge(ctx, k.Agent().ServiceDeregisterOpts(k.service.ID, k.options(ctx)))
+		err := classify(ctx, g.Agent().ServiceDeregisterOpts(g.service.ID, g.options(ctx)))
 		if status, ok := errors.AsType[api.StatusError](err); ok && (status.Code == http.StatusNotFound || strings.HasPrefix(status.Body, "Unknown service")) {
-			return nil // old agents answer 500
+			return nil // old agents answer with status 500
 		}
 		return err
 	})

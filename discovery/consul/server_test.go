@@ -10,12 +10,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
-
-	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
-// patience bounds what a test waits for.
-const patience = 30 * time.Second
+// timeout bounds what a test waits for.
+const timeout = 30 * time.Second
 
 // process is a Consul of the test's own, which it may kill; it keeps nothing,
 // so that it has lost everything when it is started again.
@@ -95,20 +93,9 @@ func (p *process) ready() {
 // eventually waits for what sends no event.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for begun := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Since(begun) > patience {
-			t.Fatalf("waited %v for %s", patience, what)
+	for start := time.Now(); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Since(start) > timeout {
+			t.Fatalf("waited %v for %s", timeout, what)
 		}
 	}
-}
-
-// proxy returns a proxy in front of an agent.
-func proxy(t *testing.T, server string) *discoverytest.Proxy {
-	t.Helper()
-	p, err := discoverytest.NewProxy(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.Close() })
-	return p
 }

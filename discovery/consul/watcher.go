@@ -4,52 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// Watcher watches the instances of a service. agent is "host:port" or
-// "unix:/path", usually of the agent on the same machine; several, joined by
-// commas, are asked in turn when one fails. It does no I/O, and mistakes are
-// reported by its method Validate() error.
+// Watcher returns a watcher of the instances of a service. agents are those to
+// ask, each "host", "host:port" or "unix:/path"; the default port is 8500. It is
+// usually one, on the same machine. When a request fails, Watch asks the next
+// agent in the list.
 //
-// Its Watch gets over troubles of Consul that last less than about 10 s, and
-// returns an error when one lasts longer, or at once when Consul refuses the
-// token. It may be called several times at once.
-func Watcher(agent, service string, opts ...Option) core.Watcher {
-	return &watcher{newConfig(strings.Split(agent, ","), service, opts)}
+// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// arguments and options. Its Watch survives a failure of Consul that lasts less
+// than about 10 s. Watch returns an error when a failure lasts longer, and at
+// once when Consul refuses the credentials. The watcher is safe for concurrent
+// use.
+func Watcher(agents []string, service string, opts ...Option) discovery.Watcher {
+	return &watcher{newConfig(agents, service, opts)}
 }
 
-type watcher struct{ config }
+type watcher struct{ *config }
 
-// Validate reports every mistake in what the watcher was made of.
+// Validate reports every mistake in the arguments and options.
 func (w *watcher) Validate() error { return w.validate() }
 
-// Watch implements [core.Watcher].
-func (w *watcher) Watch(ctx context.Context, report func([]core.Endpoint)) error {
-	if err := w.validate(); err != nil {
+// Watch implements [discovery.Watcher].
+func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	set := discovery.NewSet(format.Consul().Decode, w.skipped)
-	pace := &pacer{gap: 100 * time.Millisecond, burst: 10}
-	tries := 0
-	err := discovery.Persist(ctx, func(ctx context.Context, well func()) error {
-		agent := w.agents[tries%len(w.agents)]
-		tries++
-		c, err := dial(&w.config, agent)
+	set := discovery.NewSet(format.Consul().Decode, w.onSkipped)
+	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
+	attempts := 0
+	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
+		agent := w.agents[attempts%len(w.agents)]
+		attempts++
+		c, err := newClient(w.config, agent)
 		if err == nil {
 			defer c.close()
-			err = w.follow(ctx, c, pace, func(entries []*api.ServiceEntry) error {
-				if err := fill(set, entries); err != nil {
+			err = w.follow(ctx, c, rate, func(entries []*api.ServiceEntry) error {
+				if err := replace(set, entries); err != nil {
 					return err
 				}
-				well()
+				healthy()
 				set.Report(report)
 				return nil
 			})
@@ -62,42 +63,40 @@ func (w *watcher) Watch(ctx context.Context, report func([]core.Endpoint)) error
 	return fmt.Errorf("consul: watching %s %w", w.service, err)
 }
 
-// follow asks for the instances, and again with the index of the last answer,
-// for which Consul waits until there is a change, or for as long as it is told
-// to. A return is not a change.
-func (w *watcher) follow(ctx context.Context, c *client, pace *pacer, take func([]*api.ServiceEntry) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	prodded := make(chan struct{})
-	defer func() {
-		cancel(nil)
-		<-prodded
-	}()
-	go func() { // ends with the context; the deferred function waits
-		defer close(prodded)
-		cancel(w.prod(ctx, c))
-	}()
+// follow passes each answer of the agent to take, in the calling goroutine,
+// until one fails.
+func (w *watcher) follow(ctx context.Context, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
+	return wait.First(ctx,
+		func(ctx context.Context) error { return w.monitor(ctx, c) },
+		func(ctx context.Context) error { return w.poll(ctx, c, rate, take) })
+}
+
+// poll requests the instances again and again. A request with the index of the
+// last answer returns when there is a change, or after the wait. So a return
+// need not be a change.
+func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
 	index := uint64(0)
 	for {
-		if err := pace.wait(ctx); err != nil {
-			return judge(ctx, err)
+		if err := rate.wait(ctx); err != nil {
+			return err
 		}
 		entries, meta, err := w.query(ctx, c, index)
 		if err != nil {
 			return err
 		}
-		if err := w.trust(ctx, c, entries, meta); err != nil {
+		if err := w.checkComplete(ctx, c, entries, meta); err != nil {
 			return err
 		}
 		if err := take(entries); err != nil {
 			return err
 		}
-		// An index that went back, or a wait that was broken off, as it is when
-		// Consul is restored, says that what comes next may have a lower index
-		// than the last: the next request is not to wait for that.
+		// When Consul is restored from a snapshot, its index goes back, or it
+		// breaks the wait off. The next change may then have a lower index than
+		// the last answer, so the next request must not wait.
 		if meta.LastIndex < index || index > 0 && meta.LastIndex == index && meta.RequestTime < w.wait {
 			index = 0
 		} else {
-			index = max(meta.LastIndex, 1) // a wait for index 0 is none
+			index = max(meta.LastIndex, 1) // Consul does not wait for index 0
 		}
 	}
 }
@@ -109,39 +108,40 @@ func (w *watcher) query(ctx context.Context, c *client, index uint64) ([]*api.Se
 		options.WaitIndex, options.WaitTime = index, w.wait
 		limit += w.wait + w.wait/16
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
 	entries, meta, err := c.Health().ServiceMultipleTags(w.service, w.tags, w.passing, options.WithContext(ctx))
-	return entries, meta, judge(ctx, err)
+	return entries, meta, classify(ctx, err)
 }
 
-// trust tells whether the answer is all that there is.
-func (w *watcher) trust(ctx context.Context, c *client, entries []*api.ServiceEntry, meta *api.QueryMeta) error {
-	may := !meta.ResultsFilteredByACLs
-	if may && len(entries) == 0 {
+// checkComplete returns an error if Consul left instances out of the answer
+// because the token may not read them.
+func (w *watcher) checkComplete(ctx context.Context, c *client, entries []*api.ServiceEntry, meta *api.QueryMeta) error {
+	complete := !meta.ResultsFilteredByACLs
+	if complete && len(entries) == 0 {
 		var err error
-		if may, err = c.mayRead(ctx); err != nil {
+		if complete, err = c.canRead(ctx); err != nil {
 			return err
 		}
 	}
-	if !may {
+	if !complete {
 		return discovery.Permanent(errors.New("the token may not read all instances of the service and their nodes"))
 	}
 	return nil
 }
 
-// prod asks now and then whether Consul is there, since a request that waits
-// is silent whether it is or not.
-func (w *watcher) prod(ctx context.Context, c *client) error {
+// monitor checks once per timeout that Consul answers, because a request that
+// waits for a change is silent whether Consul is there or not.
+func (w *watcher) monitor(ctx context.Context, c *client) error {
 	tick := time.NewTicker(w.timeout)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
-		if err := c.alive(ctx); err != nil {
+		if err := c.checkLeader(ctx); err != nil {
 			return err
 		}
 	}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
 // instance puts an instance of a service into the catalog, on a node that goes
@@ -49,7 +49,7 @@ func TestWeightIsThatOfTheWorstCheckAndCriticalInstancesAreLeftOut(t *testing.T)
 	instance(t, db, service, "10.0.0.3", api.HealthCritical)
 	weights := make(map[string]float64)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := consul.Watcher(addr, service).Watch(ctx, func(eps []core.Endpoint) {
+	err := consul.Watcher([]string{addr}, service).Watch(ctx, func(eps []discovery.Endpoint) {
 		for _, e := range eps {
 			weights[e.Addr] = e.Weight
 		}
@@ -66,7 +66,7 @@ func TestInstanceThatWarnsCountsUnlessOnlyPassingOnesDo(t *testing.T) {
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
 	instance(t, db, service, "10.0.0.2", api.HealthWarning)
 	instance(t, db, service, "10.0.0.3", api.HealthCritical)
-	all, passing := discoverytest.Follow(t, consul.Watcher(addr, service)), discoverytest.Follow(t, consul.Watcher(addr, service, consul.Passing()))
+	all, passing := discoverytest.Follow(t, consul.Watcher([]string{addr}, service)), discoverytest.Follow(t, consul.Watcher([]string{addr}, service, consul.Passing()))
 	all.Await("10.0.0.1:80", "10.0.0.2:80")
 	passing.Await("10.0.0.1:80")
 	instance(t, db, service, "10.0.0.1", api.HealthCritical)
@@ -81,23 +81,23 @@ func TestInstanceNeedsEachTag(t *testing.T) {
 	instance(t, db, service, "10.0.0.1", api.HealthPassing, "v1", "blue")
 	instance(t, db, service, "10.0.0.2", api.HealthPassing, "v1")
 	instance(t, db, service, "10.0.0.3", api.HealthPassing, "blue")
-	discoverytest.Follow(t, consul.Watcher(addr, service, consul.Tag("v1"))).Await("10.0.0.1:80", "10.0.0.2:80")
-	discoverytest.Follow(t, consul.Watcher(addr, service, consul.Tag("v1"), consul.Tag("blue"))).Await("10.0.0.1:80")
+	discoverytest.Follow(t, consul.Watcher([]string{addr}, service, consul.WithTag("v1"))).Await("10.0.0.1:80", "10.0.0.2:80")
+	discoverytest.Follow(t, consul.Watcher([]string{addr}, service, consul.WithTag("v1"), consul.WithTag("blue"))).Await("10.0.0.1:80")
 }
 
 func TestInstanceOfAnIPv6NodeHasBrackets(t *testing.T) {
 	addr := server(t)
 	db, service := raw(t, addr), newService()
 	instance(t, db, service, "2001:db8::1", api.HealthPassing) // the node's address, the service has none
-	discoverytest.Follow(t, consul.Watcher(addr, service)).Await("[2001:db8::1]:80")
+	discoverytest.Follow(t, consul.Watcher([]string{addr}, service)).Await("[2001:db8::1]:80")
 }
 
 // TestReturnIsNotAChange has requests return because their time is up.
 func TestReturnIsNotAChange(t *testing.T) {
 	addr := server(t)
-	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	db, service, p := raw(t, addr), newService(), plugintest.Proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Wait(time.Second), consul.Timeout(time.Minute)))
+	f := discoverytest.Follow(t, consul.Watcher([]string{p.Addr()}, service, consul.Wait(time.Second), consul.Timeout(time.Minute)))
 	f.Await("10.0.0.1:80")
 	first := p.Traffic().FromServer
 	eventually(t, "three more answers", func() bool { return p.Traffic().FromServer >= 4*first })
@@ -107,13 +107,13 @@ func TestReturnIsNotAChange(t *testing.T) {
 	}
 }
 
-// TestCheckThatOnlySaysSomethingElseIsNoChange is about what makes Consul
+// TestNewOutputOfACheckIsNoChange is about what makes Consul
 // return, and is nothing to a pool.
-func TestCheckThatOnlySaysSomethingElseIsNoChange(t *testing.T) {
+func TestNewOutputOfACheckIsNoChange(t *testing.T) {
 	addr := server(t)
 	db, service := raw(t, addr), newService()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := discoverytest.Follow(t, consul.Watcher(addr, service))
+	f := discoverytest.Follow(t, consul.Watcher([]string{addr}, service))
 	f.Await("10.0.0.1:80")
 	say(t, db, service, "10.0.0.1", api.HealthPassing, "still well")
 	instance(t, db, service, "10.0.0.2", api.HealthPassing)
@@ -125,25 +125,25 @@ func TestCheckThatOnlySaysSomethingElseIsNoChange(t *testing.T) {
 
 func TestOneChangeCostsOneRequest(t *testing.T) {
 	addr := server(t)
-	db, service, p := raw(t, addr), newService(), proxy(t, addr)
-	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Minute)))
+	db, service, p := raw(t, addr), newService(), plugintest.Proxy(t, addr)
+	f := discoverytest.Follow(t, consul.Watcher([]string{p.Addr()}, service, consul.Timeout(time.Minute)))
 	f.Await()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing) // nothing is asked about an empty set any more
 	f.AwaitLen(1)
 	const changes = 5
-	begun := p.Traffic().ToServer
+	before := p.Traffic().ToServer
 	for i := range changes {
 		instance(t, db, service, fmt.Sprint("10.0.1.", i), api.HealthPassing)
 		f.AwaitLen(i + 2)
 	}
 	// A request is between 200 and 300 bytes. The one that is waiting when the
 	// count begins may be counted, or the last one not.
-	if sent := p.Traffic().ToServer - begun; sent > (changes+1)*300 {
+	if sent := p.Traffic().ToServer - before; sent > (changes+1)*300 {
 		t.Errorf("%d changes have cost %d bytes of requests", changes, sent)
 	}
 }
 
-func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
+func TestMissingPermissionToReadIsReportedAtOnce(t *testing.T) {
 	addr := server(t)
 	db, service := raw(t, addr), newService()
 	if _, _, err := db.ACL().TokenReadSelf(nil); err != nil {
@@ -154,14 +154,14 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 		"ACL not found": "00000000-1111-2222-3333-444444444444",
 		"may not read":  "anonymous", // of whom Consul has a token, which may do nothing
 	} {
-		begun := time.Now()
-		f := discoverytest.Follow(t, consul.Watcher(addr, service, consul.Token(discovery.NewSecret(token))))
+		start := time.Now()
+		f := discoverytest.Follow(t, consul.Watcher([]string{addr}, service, consul.WithCredentials(discovery.NewSecret(token))))
 		err := f.Fails()
 		if !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), token) {
 			t.Errorf("error %q, want %q and no token", err, what)
 		}
-		if d := time.Since(begun); d > 2*time.Second {
-			t.Errorf("%s: told after %v", what, d)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("%s: reported after %v", what, d)
 		}
 		if f.Count() > 0 {
 			t.Errorf("%s: something was reported", what)
@@ -169,18 +169,18 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 	}
 }
 
-func TestUnknownDatacenterIsToldAfterAWhile(t *testing.T) {
-	err := discoverytest.Follow(t, consul.Watcher(server(t), newService(), consul.Datacenter("atlantis"))).Fails()
+func TestUnknownDatacenterIsReportedAfterTheRetryWindow(t *testing.T) {
+	err := discoverytest.Follow(t, consul.Watcher([]string{server(t)}, newService(), consul.WithDatacenter("atlantis"))).Fails()
 	if !strings.Contains(err.Error(), "No path to datacenter") {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestUnreachableAgentIsToldByNameAfterAWhile(t *testing.T) {
+func TestUnreachableAgentIsReportedByNameAfterTheRetryWindow(t *testing.T) {
 	addr := "127.0.0.1:" + freePorts(t, 1)[0]
-	begun := time.Now()
-	err := discoverytest.Follow(t, consul.Watcher(addr, "echo")).Fails()
-	if d := time.Since(begun); d < 5*time.Second || d > 20*time.Second {
+	start := time.Now()
+	err := discoverytest.Follow(t, consul.Watcher([]string{addr}, "echo")).Fails()
+	if d := time.Since(start); d < 5*time.Second || d > 20*time.Second {
 		t.Errorf("it failed after %v, want about 10 s", d)
 	}
 	for _, part := range []string{addr, "echo", "connection refused"} {
@@ -190,13 +190,13 @@ func TestUnreachableAgentIsToldByNameAfterAWhile(t *testing.T) {
 	}
 }
 
-// TestAgentThatHangsWhileItIsWaitedForIsNoticed is about a request that would
+// TestAgentThatHangsDuringABlockingQueryIsNoticed is about a request that would
 // wait for a minute.
-func TestAgentThatHangsWhileItIsWaitedForIsNoticed(t *testing.T) {
+func TestAgentThatHangsDuringABlockingQueryIsNoticed(t *testing.T) {
 	addr := server(t)
-	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	db, service, p := raw(t, addr), newService(), plugintest.Proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service, consul.Timeout(time.Second)))
+	f := discoverytest.Follow(t, consul.Watcher([]string{p.Addr()}, service, consul.Timeout(time.Second)))
 	f.Await("10.0.0.1:80")
 	if err := p.Hang(); err != nil {
 		t.Fatal(err)
@@ -211,16 +211,16 @@ func TestAgentThatHangsWhileItIsWaitedForIsNoticed(t *testing.T) {
 
 func TestAnotherAgentIsAskedWhenOneHangs(t *testing.T) {
 	addr := server(t)
-	db, service, p := raw(t, addr), newService(), proxy(t, addr)
-	f := discoverytest.Follow(t, consul.Watcher(p.Addr()+","+addr, service, consul.Timeout(time.Second)))
+	db, service, p := raw(t, addr), newService(), plugintest.Proxy(t, addr)
+	f := discoverytest.Follow(t, consul.Watcher([]string{p.Addr(), addr}, service, consul.Timeout(time.Second)))
 	f.Await()
 	if err := p.Hang(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
 	f.Await("10.0.0.1:80")
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("seen after %v", d)
 	}
 }
@@ -240,21 +240,21 @@ func TestIndexThatGoesBackIsSeen(t *testing.T) {
 	for i := range 50 {
 		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
 	}
-	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo"))
+	f := discoverytest.Follow(t, consul.Watcher([]string{c.addr}, "echo"))
 	f.AwaitLen(51)
 	if err := db.Snapshot().Restore(nil, past); err != nil {
 		t.Fatal(err)
 	}
 	f.Await("10.0.0.1:80")
-	begun := time.Now()
+	start := time.Now()
 	instance(t, db, "echo", "10.0.0.2", api.HealthPassing)
 	f.Await("10.0.0.1:80", "10.0.0.2:80")
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("a change after that was seen after %v", d)
 	}
 }
 
-func TestServerThatStartsAnewWithNothingIsSeen(t *testing.T) {
+func TestServerThatRestartsEmptyIsSeen(t *testing.T) {
 	c := startConsul(t, "-dev")
 	c.ready()
 	db := raw(t, c.addr)
@@ -262,7 +262,7 @@ func TestServerThatStartsAnewWithNothingIsSeen(t *testing.T) {
 		instance(t, db, "echo", fmt.Sprintf("10.0.1.%d", i), api.HealthPassing)
 	}
 	instance(t, db, "echo", "10.0.0.1", api.HealthPassing)
-	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo"))
+	f := discoverytest.Follow(t, consul.Watcher([]string{c.addr}, "echo"))
 	f.AwaitLen(51)
 	c.kill()
 	c.start()
@@ -275,20 +275,20 @@ func TestServerThatStartsAnewWithNothingIsSeen(t *testing.T) {
 
 func TestServersWithoutALeaderAreAnErrorNotAnEmptySet(t *testing.T) {
 	c := startConsul(t, "-server", "-bootstrap-expect=3", "-data-dir="+t.TempDir())
-	f := discoverytest.Follow(t, consul.Watcher(c.addr, "echo", consul.Timeout(time.Second)))
+	f := discoverytest.Follow(t, consul.Watcher([]string{c.addr}, "echo", consul.Timeout(time.Second)))
 	t.Log(f.Fails())
 	if f.Count() > 0 {
 		t.Error("something was reported")
 	}
 }
 
-// TestEndOfAnOutageIsSeenWithinSeconds is about one that is too short for
-// Watch to tell.
+// TestEndOfAnOutageIsSeenWithinSeconds has an outage that is too short for Watch
+// to return.
 func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	addr := server(t)
-	db, service, p := raw(t, addr), newService(), proxy(t, addr)
+	db, service, p := raw(t, addr), newService(), plugintest.Proxy(t, addr)
 	instance(t, db, service, "10.0.0.1", api.HealthPassing)
-	f := discoverytest.Follow(t, consul.Watcher(p.Addr(), service))
+	f := discoverytest.Follow(t, consul.Watcher([]string{p.Addr()}, service))
 	f.Await("10.0.0.1:80")
 	p.Cut()
 	outage := time.NewTimer(5 * time.Second)
@@ -297,14 +297,14 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	if err := p.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	f.Await("10.0.0.1:80", "10.0.0.2:80")
-	d := time.Since(begun)
+	d := time.Since(start)
 	t.Logf("what changed in an outage of 5 s was seen %v after its end", d)
 	if d > 2*time.Second {
 		t.Error("that is too long")
 	}
-	begun = time.Now()
+	start = time.Now()
 	f.Stop()
-	t.Logf("Watch returned %v after it was cancelled", time.Since(begun))
+	t.Logf("Watch returned %v after it was cancelled", time.Since(start))
 }

@@ -3,29 +3,27 @@ package discoverytest
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// brokenRegistrar is a mistake, and the rules that have to find it.
+// brokenRegistrar is a registrar with a mistake, and the rules that have to
+// fail.
 type brokenRegistrar struct {
 	name     string
 	register registerFunc
 	caughtBy []string
-	says     string // part of what each of them has to say
+	wantErr  string // part of the error of each of these rules
 }
 
-// putOnce registers without ever looking again.
-func putOnce(ctx context.Context, p *fakeRegistry, e core.Endpoint, session int) error {
+// putOnce registers and never checks the entry again.
+func putOnce(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, session int, registered func()) error {
 	if err := p.put(ctx, e, session); err != nil {
 		return err
 	}
-	discovery.Confirm(ctx)
+	registered()
 	<-ctx.Done()
 	return withdraw(ctx, p, e, session)
 }
@@ -34,105 +32,105 @@ func brokenRegistrars(t *testing.T) []brokenRegistrar {
 	t.Helper()
 	return []brokenRegistrar{
 		{
-			name: "confirms what it has not done yet",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				discovery.Confirm(ctx)
-				if err := rest(ctx); err != nil {
+			name: "calls registered before it has registered",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				registered()
+				if err := waitQuiet(ctx); err != nil {
 					return err
 				}
-				return goodRegister(ctx, p, e)
+				return goodRegister(ctx, p, e, registered)
 			},
 			caughtBy: []string{"Registers"},
-			says:     "the registry has {}",
+			wantErr:  "the registry holds {}",
 		},
 		{
 			name: "registers the address alone",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				return goodRegister(ctx, p, core.Endpoint{Addr: e.Addr})
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				return goodRegister(ctx, p, discovery.Endpoint{Addr: e.Addr}, registered)
 			},
 			caughtBy: []string{"Attributes", "Again"},
-			says:     "the registry has",
+			wantErr:  "the registry holds",
 		},
 		{
 			name: "leaves removal to the registry",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				if err := p.put(ctx, e, p.session()); err != nil {
 					return err
 				}
-				discovery.Confirm(ctx)
+				registered()
 				<-ctx.Done()
 				return ctx.Err()
 			},
 			caughtBy: []string{"Deregisters", "Final"},
-			says:     "the registry has {10.0.0.1:9090}",
+			wantErr:  "the registry holds {10.0.0.1:9090}",
 		},
 		{
-			name: "takes its end for a failure",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				_ = goodRegister(ctx, p, e)
+			name: "returns an error of its own when its context has ended",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				_ = goodRegister(ctx, p, e, registered)
 				return errors.New("registrar: stopped")
 			},
 			caughtBy: []string{"Deregisters"},
-			says:     "does not match",
+			wantErr:  "does not match",
 		},
 		{
-			name: "does not wait for what it has begun",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+			name: "does not wait for a request that it has sent",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				session := p.session()
 				done := make(chan struct{})
 				go func() {
-					time.Sleep(5 * time.Millisecond) // a slow request
+					time.Sleep(quietTime) // a slow request, slower than each round of Final
 					_ = p.put(context.WithoutCancel(ctx), e, session)
 					close(done)
 				}()
 				select {
 				case <-done:
-					discovery.Confirm(ctx)
+					registered()
 					<-ctx.Done()
 				case <-ctx.Done():
 				}
 				return withdraw(ctx, p, e, session)
 			},
 			caughtBy: []string{"Final"},
-			says:     "the registry has {10.0.0.1:9090}",
+			wantErr:  "the registry holds {10.0.0.1:9090}",
 		},
 		{
-			name: "removes everything that is its own",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				err := goodRegister(ctx, p, e)
+			name: "removes all entries of its own",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				err := goodRegister(ctx, p, e, registered)
 				_ = p.request(context.Background(), func() { clear(p.entries) })
-				<-t.Context().Done() // so that nobody registers again
+				<-t.Context().Done() // so that the suite does not register again
 				return err
 			},
 			caughtBy: []string{"Several"},
 		},
 		{
-			name: "takes an entry that is there for its own",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+			name: "takes an existing entry for its own",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				p.mu.Lock()
 				left, ok := p.entries[e.Addr]
 				p.mu.Unlock()
 				if !ok {
-					return goodRegister(ctx, p, e)
+					return goodRegister(ctx, p, e, registered)
 				}
-				discovery.Confirm(ctx)
+				registered()
 				<-ctx.Done()
 				return withdraw(ctx, p, e, left.session)
 			},
 			caughtBy: []string{"TakesOver"},
-			says:     "the registry has {}",
+			wantErr:  "the registry holds {}",
 		},
 		{
 			name: "does not look again",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				return putOnce(ctx, p, e, p.session())
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				return putOnce(ctx, p, e, p.session(), registered)
 			},
 			caughtBy: []string{"Deleted", "ExpiredRegistrar", "Outage"},
-			says:     "the registry has {}",
+			wantErr:  "the registry holds {}",
 		},
 		{
 			name: "removes its entry when its connection breaks",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				p.mu.Lock()
 				links := p.links
 				p.mu.Unlock()
@@ -142,89 +140,67 @@ func brokenRegistrars(t *testing.T) []brokenRegistrar {
 					_ = p.until(linked, func() bool { return p.links != links })
 					cancel()
 				}()
-				if err := goodRegister(linked, p, e); ctx.Err() != nil {
+				if err := goodRegister(linked, p, e, registered); ctx.Err() != nil {
 					return err
 				}
 				return errLost
 			},
-			caughtBy: []string{"BrokenLink"},
-			says:     "the registry has {}",
+			caughtBy: []string{"BrokenConnection"},
+			wantErr:  "the registry holds {}",
 		},
 		{
 			name: "registers for ever",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				return putOnce(ctx, p, e, 0)
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				return putOnce(ctx, p, e, 0, registered)
 			},
 			caughtBy: []string{"Crash"},
-			says:     "the registry has {10.0.0.1:9090}",
+			wantErr:  "the registry holds {10.0.0.1:9090}",
 		},
 		{
 			name: "insists on removal",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
-				if err := putOnce(ctx, p, e, 0); err == nil || errors.Is(err, ctx.Err()) {
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				if err := putOnce(ctx, p, e, 0, registered); err == nil || errors.Is(err, ctx.Err()) {
 					return err
 				}
 				for p.remove(t.Context(), e.Addr, 0) != nil && t.Context().Err() == nil {
-					_ = rest(t.Context())
+					_ = waitQuiet(t.Context())
 				}
 				return ctx.Err()
 			},
 			caughtBy: []string{"StopHung", "StopCut"},
-			says:     "had not returned",
+			wantErr:  "had not returned",
 		},
 		{
 			name: "leaves a goroutine",
-			register: func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				go func() { <-t.Context().Done() }()
-				return goodRegister(ctx, p, e)
+				return goodRegister(ctx, p, e, registered)
 			},
 			caughtBy: []string{"NothingLeft"},
-			says:     "goroutines are left",
+			wantErr:  "goroutines are left",
 		},
-	}
-}
-
-func registrarHarness(r registerFunc) RegistrarHarness {
-	return RegistrarHarness{
-		NewPlace: func(context.Context) (RegistrarPlace, error) { return newFakeRegistry(r), nil },
-		TTL:      fakeTTL,
 	}
 }
 
 func TestEachBrokenRegistrarIsCaught(t *testing.T) {
-	shown := make(map[string]bool)
+	canFail := make(map[string]bool) // rules that catch a broken registrar
 	for _, b := range brokenRegistrars(t) {
+		for _, name := range b.caughtBy {
+			canFail[name] = true
+		}
 		t.Run(b.name, func(t *testing.T) {
 			for _, name := range b.caughtBy {
-				i := slices.IndexFunc(registrarRules(), func(r registrarRule) bool { return r.name == name })
-				if i < 0 {
-					t.Fatalf("there is no rule %s", name)
-				}
-				h := registrarHarness(b.register)
-				h.Timeout = 200 * time.Millisecond // it is meant to run out
-				err := examineRegistrar(t.Context(), h, registrarRules()[i])
-				switch {
-				case errors.Is(err, errors.ErrUnsupported):
-					t.Errorf("%s was skipped: %v", name, err)
-				case err == nil:
-					t.Errorf("%s did not catch it", name)
-				case !strings.Contains(err.Error(), b.says):
-					t.Errorf("%s says %q, want it to say %q", name, err, b.says)
-				}
-				shown[name] = true
+				wantCaught(t, registrarRules(), name, newFakeRegistry(b.register).fixture(), b.wantErr)
 			}
 		})
 	}
-	for _, r := range registrarRules() {
-		if !shown[r.name] {
-			t.Errorf("no broken registrar shows that rule %s can fail", r.name)
-		}
-		if r.says == "" {
-			t.Errorf("rule %s has no sentence", r.name)
+	for _, rule := range registrarRules() {
+		if !canFail[rule.name] {
+			t.Errorf("no broken registrar shows that rule %s can fail", rule.name)
 		}
 	}
 }
 
 func TestARegistrarThatWorksIsNotCaught(t *testing.T) {
-	RunRegistrar(t, registrarHarness(goodRegister))
+	RunRegistrar(t, func(*testing.T) Fixture { return newFakeRegistry(goodRegister).fixture() })
 }

@@ -7,48 +7,37 @@ import (
 	"sync"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 const fakeTTL = 200 * time.Millisecond
 
-// fakeRegistry is a registry in memory whose entries belong to sessions. It
-// can be cut off, silenced and tampered with.
+// fakeRegistry is a registry in memory whose entries belong to sessions.
 type fakeRegistry struct {
 	register registerFunc
 
 	mu       sync.Mutex
 	entries  map[string]fakeEntry
 	sessions int
-	links    int // how often connections were broken
-	trouble  error
-	hung     bool
+	links    int // how often connections have broken
+	outage   error
+	hung     bool          // requests wait
 	changed  chan struct{} // closed and replaced by each change of the above
 }
 
 type fakeEntry struct {
-	e       core.Endpoint
-	session int // 0 for an entry that is nobody's and stays for ever
+	e       discovery.Endpoint
+	session int // 0 for an entry that belongs to no session and never expires
 }
 
 // registerFunc is the Register of a registrar under test.
-type registerFunc func(ctx context.Context, p *fakeRegistry, e core.Endpoint) error
-
-var (
-	_ Cutter  = (*fakeRegistry)(nil)
-	_ Hanger  = (*fakeRegistry)(nil)
-	_ Expirer = (*fakeRegistry)(nil)
-	_ Deleter = (*fakeRegistry)(nil)
-	_ Leaver  = (*fakeRegistry)(nil)
-	_ breaker = (*fakeRegistry)(nil)
-)
+type registerFunc func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error
 
 func newFakeRegistry(r registerFunc) *fakeRegistry {
 	return &fakeRegistry{register: r, entries: make(map[string]fakeEntry), changed: make(chan struct{})}
 }
 
-// change runs f and tells those that wait.
+// change runs f and wakes all that wait for a change.
 func (p *fakeRegistry) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,11 +50,11 @@ func (p *fakeRegistry) change(f func()) {
 func (p *fakeRegistry) request(ctx context.Context, f func()) error {
 	for {
 		p.mu.Lock()
-		trouble, hung, changed := p.trouble, p.hung, p.changed
+		outage, hung, changed := p.outage, p.hung, p.changed
 		p.mu.Unlock()
 		switch {
-		case trouble != nil:
-			return trouble
+		case outage != nil:
+			return outage
 		case !hung:
 			p.change(f)
 			return nil
@@ -83,7 +72,7 @@ func (p *fakeRegistry) session() (id int) {
 	return id
 }
 
-func (p *fakeRegistry) put(ctx context.Context, e core.Endpoint, session int) error {
+func (p *fakeRegistry) put(ctx context.Context, e discovery.Endpoint, session int) error {
 	return p.request(ctx, func() { p.entries[e.Addr] = fakeEntry{e, session} })
 }
 
@@ -95,14 +84,14 @@ func (p *fakeRegistry) remove(ctx context.Context, addr string, session int) err
 	})
 }
 
-// until waits until f holds, the registry is in trouble or ctx is done.
+// until waits until f returns true, there is an outage or ctx is done.
 func (p *fakeRegistry) until(ctx context.Context, f func() bool) error {
 	for {
 		p.mu.Lock()
-		ok, trouble, changed := f(), p.trouble, p.changed
+		ok, outage, changed := f(), p.outage, p.changed
 		p.mu.Unlock()
-		if ok || trouble != nil {
-			return trouble
+		if ok || outage != nil {
+			return outage
 		}
 		select {
 		case <-changed:
@@ -112,38 +101,50 @@ func (p *fakeRegistry) until(ctx context.Context, f func() bool) error {
 	}
 }
 
-// expire drops the entries of all sessions.
+// expire removes the entries of all sessions.
 func (p *fakeRegistry) expire() {
 	p.change(func() {
 		maps.DeleteFunc(p.entries, func(_ string, e fakeEntry) bool { return e.session != 0 })
 	})
 }
 
-func (p *fakeRegistry) Registrar() (discovery.Registrar, error) { return fakeRegistrar{p}, nil }
-
-func (p *fakeRegistry) Entries(context.Context) ([]core.Endpoint, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var eps []core.Endpoint
-	for _, e := range p.entries {
-		eps = append(eps, e.e)
+// fixture returns a fixture of the registry with all that RunRegistrar can use.
+func (p *fakeRegistry) fixture() Fixture {
+	return Fixture{
+		Registrar:      func() (discovery.Registrar, error) { return fakeRegistrar{p}, nil },
+		Entries:        p.list,
+		Close:          func() error { return nil },
+		Cut:            p.cut,
+		Hang:           p.hang,
+		Break:          func(context.Context) error { p.change(func() { p.links++ }); return nil },
+		ExpireSessions: func(context.Context) error { p.expire(); return nil },
+		DeleteEntry:    p.deleteEntry,
+		PutOrphan:      p.putOrphan,
+		TTL:            fakeTTL,
 	}
-	return eps, nil
 }
 
-func (p *fakeRegistry) Close() error { return nil }
+func (p *fakeRegistry) list(context.Context) ([]discovery.Endpoint, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var set []discovery.Endpoint
+	for _, e := range p.entries {
+		set = append(set, e.e)
+	}
+	return set, nil
+}
 
-func (p *fakeRegistry) Cut(context.Context) (func() error, error) {
-	p.change(func() { p.trouble = errLost })
+func (p *fakeRegistry) cut(context.Context) (func() error, error) {
+	p.change(func() { p.outage = errLost })
 	ttl := time.AfterFunc(fakeTTL, p.expire)
 	return func() error {
 		ttl.Stop()
-		p.change(func() { p.trouble = nil })
+		p.change(func() { p.outage = nil })
 		return nil
 	}, nil
 }
 
-func (p *fakeRegistry) Hang(context.Context) (func() error, error) {
+func (p *fakeRegistry) hang(context.Context) (func() error, error) {
 	p.change(func() { p.hung = true })
 	return func() error {
 		p.change(func() { p.hung = false })
@@ -151,37 +152,30 @@ func (p *fakeRegistry) Hang(context.Context) (func() error, error) {
 	}, nil
 }
 
-func (p *fakeRegistry) breakLinks() { p.change(func() { p.links++ }) }
-
-func (p *fakeRegistry) Expire(context.Context) error {
-	p.expire()
-	return nil
-}
-
-func (p *fakeRegistry) Delete(_ context.Context, addr string) error {
+func (p *fakeRegistry) deleteEntry(_ context.Context, addr string) error {
 	p.change(func() { delete(p.entries, addr) })
 	return nil
 }
 
-func (p *fakeRegistry) Leave(ctx context.Context, e core.Endpoint) (func() error, error) {
-	dead := p.session()
-	die := func() error { return p.remove(context.Background(), e.Addr, dead) }
-	return die, p.put(ctx, e, dead)
+func (p *fakeRegistry) putOrphan(ctx context.Context, e discovery.Endpoint) (func() error, error) {
+	crashed := p.session()
+	expire := func() error { return p.remove(context.Background(), e.Addr, crashed) }
+	return expire, p.put(ctx, e, crashed)
 }
 
 type fakeRegistrar struct{ p *fakeRegistry }
 
-func (r fakeRegistrar) Register(ctx context.Context, e core.Endpoint) error {
-	return r.p.register(ctx, r.p, e)
+func (r fakeRegistrar) Register(ctx context.Context, e discovery.Endpoint, registered func()) error {
+	return r.p.register(ctx, r.p, e, registered)
 }
 
-// goodRegister is a Register that keeps the contract.
-func goodRegister(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
+// goodRegister is a Register that fulfills the contract.
+func goodRegister(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 	session := p.session()
 	var err error
 	for err == nil {
 		if err = p.put(ctx, e, session); err == nil {
-			discovery.Confirm(ctx)
+			registered()
 			err = p.until(ctx, func() bool { return p.entries[e.Addr].session != session })
 		}
 	}
@@ -191,7 +185,7 @@ func goodRegister(ctx context.Context, p *fakeRegistry, e core.Endpoint) error {
 	return withdraw(ctx, p, e, session)
 }
 
-func withdraw(ctx context.Context, p *fakeRegistry, e core.Endpoint, session int) error {
+func withdraw(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, session int) error {
 	removal, cancel := context.WithTimeout(context.WithoutCancel(ctx), discovery.DeregisterTimeout)
 	defer cancel()
 	if err := p.remove(removal, e.Addr, session); err != nil {

@@ -3,148 +3,103 @@ package discoverytest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// patience bounds what a Follower waits for.
-const patience = 30 * time.Second
+// followTimeout is how long a Follower waits for anything.
+const followTimeout = 30 * time.Second
 
-// Follower is one Watch and what it has told, for tests of a plugin beyond the
-// suite. Its methods fail the test after 30 s of waiting.
+// Follower is one call of Watch and the sets that it has reported, for a
+// backend's tests beyond the suite. A method that waits fails the test after
+// 30 s.
 type Follower struct {
-	t      *testing.T
-	cancel context.CancelFunc
-	ended  chan struct{}
-
-	mu      sync.Mutex
-	reports [][]string // of addresses, sorted
-	news    chan struct{}
-	err     error
+	t *testing.T
+	s *stream
 }
 
-// Follow begins a Watch, which the end of the test ends.
-func Follow(t *testing.T, w core.Watcher) *Follower {
+// Follow starts a Watch, which stops at the end of the test.
+func Follow(t *testing.T, w discovery.Watcher) *Follower {
 	t.Helper()
-	f := &Follower{t: t, ended: make(chan struct{}), news: make(chan struct{})}
-	ctx, cancel := context.WithCancel(t.Context())
-	f.cancel = cancel
-	go func() { // ends with the Watch
-		err := w.Watch(ctx, f.report)
-		f.mu.Lock()
-		f.err = err
-		f.mu.Unlock()
-		close(f.ended)
-	}()
+	f := &Follower{t, startStream(t.Context(), w, followTimeout, nil)}
 	t.Cleanup(f.Stop)
 	return f
 }
 
-func (f *Follower) report(eps []core.Endpoint) {
-	addrs := make([]string, len(eps))
-	for i, e := range eps {
-		addrs[i] = e.Addr
-	}
-	slices.Sort(addrs)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.reports = append(f.reports, addrs)
-	close(f.news)
-	f.news = make(chan struct{})
-}
+// Cancel cancels the context of the Watch.
+func (f *Follower) Cancel() { f.s.cancel() }
 
-// Cancel ends the context of the Watch.
-func (f *Follower) Cancel() { f.cancel() }
-
-// Stop ends the Watch, which has a second for it.
+// Stop cancels the Watch and waits for it to return. It fails the test if that
+// takes more than a second.
 func (f *Follower) Stop() {
 	f.t.Helper()
-	f.cancel()
-	select {
-	case <-f.ended:
-	case <-f.after(time.Second):
-		f.t.Fatal("Watch had not returned 1 s after its context ended")
+	f.s.cancel()
+	if err := f.s.awaitEnd(); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-// Await waits until the last report is the set of addresses.
+// Await waits until the last report is the set of these addresses.
 func (f *Follower) Await(addrs ...string) {
 	f.t.Helper()
 	slices.Sort(addrs)
-	f.Until(func(last []string) bool { return slices.Equal(last, addrs) }, strings.Join(addrs, " "))
+	f.Until(func(last []string) bool { return slices.Equal(last, addrs) }, fmt.Sprint(addrs))
 }
 
-// AwaitLen waits until the last report has n addresses.
+// AwaitLen waits until the last report has n endpoints.
 func (f *Follower) AwaitLen(n int) {
 	f.t.Helper()
-	f.Until(func(last []string) bool { return len(last) == n }, "a number of servers")
+	f.Until(func(last []string) bool { return len(last) == n }, fmt.Sprintf("%d endpoints", n))
 }
 
-// Until waits until ok holds of the last report, the sorted addresses. what
-// says in the error what was waited for.
+// Until waits until ok returns true for the sorted addresses of the last
+// report. what names the awaited set in the failure.
 func (f *Follower) Until(ok func(last []string) bool, what string) {
 	f.t.Helper()
-	late := f.after(patience)
-	for {
-		f.mu.Lock()
-		news, n := f.news, len(f.reports)
-		var last []string
-		if n > 0 {
-			last = f.reports[n-1]
+	err := f.s.until(what, func(reports [][]discovery.Endpoint) bool {
+		if len(reports) == 0 {
+			return false
 		}
-		f.mu.Unlock()
-		if n > 0 && ok(last) {
-			return
+		var addrs []string
+		for _, e := range reports[len(reports)-1] {
+			addrs = append(addrs, e.Addr)
 		}
-		select {
-		case <-news:
-		case <-f.ended:
-			f.t.Fatalf("Watch returned %v while waiting for %q", f.err, what)
-		case <-late:
-			f.t.Fatalf("waited %v for %q; the last of %d reports has %d servers: %.300q", patience, what, n, len(last), last)
-		}
+		slices.Sort(addrs)
+		return ok(addrs)
+	})
+	if err != nil {
+		f.t.Fatal(err)
 	}
 }
 
 // Runs fails the test if Watch has returned.
 func (f *Follower) Runs() {
 	f.t.Helper()
-	select {
-	case <-f.ended:
-		f.t.Fatalf("Watch returned %v", f.err)
-	default:
+	if now := f.s.state(); now.returned {
+		f.t.Fatalf("Watch returned %v", now.err)
 	}
 }
 
-// Fails waits until Watch returns by itself, with an error.
+// Fails waits until Watch returns an error by itself, and returns that error.
 func (f *Follower) Fails() error {
 	f.t.Helper()
+	late := time.NewTimer(followTimeout)
+	defer late.Stop()
 	select {
-	case <-f.ended:
-	case <-f.after(patience):
-		f.t.Fatalf("Watch had not failed after %v", patience)
+	case <-f.s.ended:
+	case <-late.C:
+		f.t.Fatalf("Watch had not failed after %v", followTimeout)
 	}
-	if f.err == nil || errors.Is(f.err, context.Canceled) {
-		f.t.Fatalf("Watch returned %v", f.err)
+	err := f.s.state().err
+	if err == nil || errors.Is(err, context.Canceled) {
+		f.t.Fatalf("Watch returned %v", err)
 	}
-	return f.err
+	return err
 }
 
 // Count returns the number of reports so far.
-func (f *Follower) Count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.reports)
-}
-
-// after is time.After, stopped with the test.
-func (f *Follower) after(d time.Duration) <-chan time.Time {
-	t := time.NewTimer(d)
-	f.t.Cleanup(func() { t.Stop() })
-	return t.C
-}
+func (f *Follower) Count() int { return len(f.s.state().reports) }

@@ -4,52 +4,51 @@ import (
 	"context"
 	"slices"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// foreignRules are about entries that are not the watcher's business.
+// foreignRules are about entries that a watcher must not report.
 func foreignRules() []rule {
 	return []rule{
 		{
-			name:  "Malformed",
-			says:  "an entry that cannot be read is skipped, and holds up no other",
-			check: checkMalformed,
+			name:        "Malformed",
+			description: "a watcher skips a malformed entry and reports all others",
+			check:       checkMalformed,
 		},
 		{
-			name:  "Beside",
-			says:  "entries of a place whose name begins with the name of this one are not reported",
-			check: checkBeside,
+			name:        "Sibling",
+			description: "a watcher does not report entries of another service whose name begins with the name of its own",
+			check:       checkSibling,
 		},
 	}
 }
 
-// checkMalformed spoils the place while a watch runs, and shows it spoilt to a
-// watch that begins.
-func checkMalformed(ctx context.Context, x *exam) error {
-	spoiler, ok := x.place.(Spoiler)
-	if !ok {
-		return lacks("Spoiler", "hold malformed entries")
+// checkMalformed adds malformed entries while one watch runs, and then starts
+// another one.
+func checkMalformed(ctx context.Context, r *run) error {
+	if r.PutMalformed == nil {
+		return missing("PutMalformed")
 	}
-	running, err := x.openAt(ctx, eps(0, 3)...)
+	running, err := r.openAt(ctx, eps(0, 3)...)
 	if err != nil {
 		return err
 	}
-	if err := tried("spoiling", spoiler.Spoil(ctx)); err != nil {
-		return err
+	if err := r.PutMalformed(ctx); err != nil {
+		return fieldError("PutMalformed", err)
 	}
-	begun, err := x.open(ctx)
+	started, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
-	if err := begun.await(eps(0, 3)); err != nil {
+	if err := started.await(eps(0, 3)); err != nil {
 		return err
 	}
-	for _, s := range []*session{running, begun} {
+	for _, s := range []*stream{running, started} {
 		if err := s.settle(eps(0, 3)); err != nil {
 			return err
 		}
 	}
-	if err := follow(ctx, x, begun, eps(0, 3), eps(1, 5)); err != nil {
+	if err := r.putEach(ctx, started, eps(0, 3), eps(1, 5)); err != nil {
 		return err
 	}
 	if err := running.await(eps(1, 5), eps(0, 3)); err != nil {
@@ -58,32 +57,31 @@ func checkMalformed(ctx context.Context, x *exam) error {
 	if err := running.stop(); err != nil {
 		return err
 	}
-	return begun.stop()
+	return started.stop()
 }
 
-func checkBeside(ctx context.Context, x *exam) error {
-	n, ok := x.place.(Neighbour)
-	if !ok {
-		return lacks("Neighbour", "have another place beside it")
+func checkSibling(ctx context.Context, r *run) error {
+	if r.PutSibling == nil {
+		return missing("PutSibling")
 	}
-	beside := func(eps []core.Endpoint) error { return tried("putting beside", n.PutBeside(ctx, eps)) }
-	if err := x.put(ctx, eps(0, 2)...); err != nil {
+	putSibling := func(set []discovery.Endpoint) error { return fieldError("PutSibling", r.PutSibling(ctx, set)) }
+	if err := r.put(ctx, eps(0, 2)...); err != nil {
 		return err
 	}
-	if err := beside(eps(100, 102)); err != nil {
+	if err := putSibling(eps(100, 102)); err != nil {
 		return err
 	}
-	s, err := x.open(ctx)
+	s, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.await(eps(0, 2)); err != nil {
 		return err
 	}
-	if err := beside(eps(101, 104)); err != nil {
+	if err := putSibling(eps(101, 104)); err != nil {
 		return err
 	}
-	if err := follow(ctx, x, s, eps(0, 2), slices.Concat(eps(0, 2), eps(5, 6))); err != nil {
+	if err := r.putEach(ctx, s, eps(0, 2), slices.Concat(eps(0, 2), eps(5, 6))); err != nil {
 		return err
 	}
 	return s.stop()

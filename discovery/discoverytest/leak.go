@@ -7,65 +7,64 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// rounds is how often the leak rules begin and end a watch: more than anything
-// a client keeps for later use.
+// rounds is the number of watches in a leak rule: more than a client keeps of
+// anything for later use.
 const rounds = 100
 
-// leakRules are about what watches leave behind.
+// leakRules are about what watches leave behind when they have ended.
 func leakRules() []rule {
 	return []rule{
 		{
-			name:  "NoGoroutineLeft",
-			says:  "100 watches that ended leave no goroutine",
-			check: checkNoGoroutineLeft,
+			name:        "NoGoroutineLeft",
+			description: "100 watches that have ended leave no goroutine",
+			check:       checkNoGoroutineLeft,
 		},
 		{
-			name:  "NoFileLeft",
-			says:  "100 watches that ended leave no open file or socket",
-			check: checkNoFileLeft,
+			name:        "NoFileLeft",
+			description: "100 watches that have ended leave no open file or socket",
+			check:       checkNoFileLeft,
 		},
 		{
-			name:  "NoWatchLeft",
-			says:  "100 watches that ended leave no watch in the registry",
-			check: checkNoWatchLeft,
+			name:        "NoWatchLeft",
+			description: "100 watches that have ended leave no watch in the registry",
+			check:       checkNoWatchLeft,
 		},
 	}
 }
 
-// watchAndCancel begins and ends watches in every way: after the first report,
-// on the way to it and before the start; with a new watcher and with one that
-// is used again and again. The registry holds eps(0, 3).
-func watchAndCancel(ctx context.Context, x *exam, n int) error {
-	old, err := x.watcher()
+// watchAndCancel starts n watches and cancels them: after the first report,
+// before it, and before the start; with a new watcher, and with one that runs
+// again and again. The registry holds eps(0, 3).
+func watchAndCancel(ctx context.Context, r *run, n int) error {
+	old, err := r.watcher()
 	if err != nil {
 		return err
 	}
 	for i := range n {
 		w := old
 		if i%2 == 0 {
-			if w, err = x.watcher(); err != nil {
+			if w, err = r.watcher(); err != nil {
 				return err
 			}
 		}
-		if err := watchOnce(ctx, x, w, i/2%3); err != nil {
+		if err := watchOnce(ctx, r, w, i/2%3); err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
 		}
 	}
 	return nil
 }
 
-func watchOnce(ctx context.Context, x *exam, w core.Watcher, way int) error {
+func watchOnce(ctx context.Context, r *run, w discovery.Watcher, way int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if way == 0 {
 		cancel()
 	}
-	s := x.watch(ctx, w, nil)
+	s := r.watch(ctx, w, nil)
 	if way == 1 {
 		if err := s.await(eps(0, 3)); err != nil {
 			return err
@@ -74,16 +73,21 @@ func watchOnce(ctx context.Context, x *exam, w core.Watcher, way int) error {
 	return s.stop()
 }
 
-func checkNoGoroutineLeft(ctx context.Context, x *exam) error {
-	if err := x.put(ctx, eps(0, 3)...); err != nil { // the place's own goroutines are not the watcher's
+func checkNoGoroutineLeft(ctx context.Context, r *run) error {
+	if err := r.put(ctx, eps(0, 3)...); err != nil { // before the count: the fixture may start goroutines of its own
 		return err
 	}
 	before := goroutines()
-	if err := watchAndCancel(ctx, x, rounds); err != nil {
+	if err := watchAndCancel(ctx, r, rounds); err != nil {
 		return err
 	}
+	return r.awaitGoroutines(ctx, before)
+}
+
+// awaitGoroutines waits until all goroutines have ended that are not in before.
+func (r *run) awaitGoroutines(ctx context.Context, before map[string]string) error {
 	var left map[string]string
-	if x.poll(ctx, func() bool {
+	if r.poll(ctx, func() bool {
 		left = goroutines()
 		for id := range before {
 			delete(left, id)
@@ -96,85 +100,68 @@ func checkNoGoroutineLeft(ctx context.Context, x *exam) error {
 	for _, one = range left {
 		break
 	}
-	return fmt.Errorf("%d goroutines are left %v after the last watch returned, one of them:\n%s", len(left), x.timeout, one)
+	return fmt.Errorf("%d goroutines are left %v after the last call returned, one of them:\n%s", len(left), r.Timeout, one)
 }
 
-func checkNoFileLeft(ctx context.Context, x *exam) error {
+func checkNoFileLeft(ctx context.Context, r *run) error {
 	if _, err := openFiles(); err != nil {
 		return fmt.Errorf("this system does not list open files: %w (%w)", err, errors.ErrUnsupported)
 	}
-	if err := x.put(ctx, eps(0, 3)...); err != nil {
+	if err := r.put(ctx, eps(0, 3)...); err != nil {
 		return err
 	}
-	// The first watch may open what the process then keeps, like the poller.
-	if err := watchAndCancel(ctx, x, 6); err != nil {
+	// The first watch may open files that the process keeps, like the poller's.
+	if err := watchAndCancel(ctx, r, 6); err != nil {
 		return err
 	}
 	before, err := openFiles()
 	if err != nil {
 		return err
 	}
-	if err := watchAndCancel(ctx, x, rounds); err != nil {
+	if err := watchAndCancel(ctx, r, rounds); err != nil {
 		return err
 	}
 	var after int
-	if x.poll(ctx, func() bool {
+	if r.poll(ctx, func() bool {
 		after, err = openFiles()
 		return err != nil || after <= before
 	}) {
 		return err
 	}
-	return fmt.Errorf("%d files were open before and %d are %v after the last watch returned", before, after, x.timeout)
+	return fmt.Errorf("%d files were open before, and %d are open %v after the last watch returned", before, after, r.Timeout)
 }
 
-func checkNoWatchLeft(ctx context.Context, x *exam) error {
-	c, ok := x.place.(WatchCounter)
-	if !ok {
-		return lacks("WatchCounter", "count the watches that its registry holds")
+func checkNoWatchLeft(ctx context.Context, r *run) error {
+	if r.CountWatches == nil {
+		return missing("CountWatches")
 	}
-	// One watch stays, so that a client which watches share stays too.
-	s, err := x.openAt(ctx, eps(0, 3)...)
+	// One watch keeps running, so that a client that watches share stays open.
+	s, err := r.openAt(ctx, eps(0, 3)...)
 	if err != nil {
 		return err
 	}
-	before, err := c.Watches(ctx)
+	before, err := r.CountWatches(ctx)
 	if err != nil {
-		return tried("counting watches", err)
+		return fieldError("CountWatches", err)
 	}
 	if before == 0 {
-		return errors.New("the registry holds no watch while one runs: is it counted?")
+		return errors.New("Fixture.CountWatches returned 0 while a watch is running")
 	}
-	if err := watchAndCancel(ctx, x, rounds); err != nil {
+	if err := watchAndCancel(ctx, r, rounds); err != nil {
 		return err
 	}
 	after := 0
-	if x.poll(ctx, func() bool {
-		after, err = c.Watches(ctx)
+	if r.poll(ctx, func() bool {
+		after, err = r.CountWatches(ctx)
 		return err != nil || after <= before
 	}) {
-		return errors.Join(err, s.stop())
+		return errors.Join(fieldError("CountWatches", err), s.stop())
 	}
-	return fmt.Errorf("the registry held %d watches before and %d %v after the last watch returned", before, after, x.timeout)
+	return fmt.Errorf("the registry held %d watches before, and holds %d %v after the last watch returned", before, after, r.Timeout)
 }
 
-// poll waits for what sends no event: ends of goroutines, closed files.
-func (x *exam) poll(ctx context.Context, ok func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, x.timeout)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
-// goroutines returns the stacks of all goroutines by their number, without
-// this one and those of the testing package.
+// goroutines returns the stacks of all goroutines by number, without this one
+// and those of the testing package.
 func goroutines() map[string]string {
 	buf := make([]byte, 1<<20)
 	for {

@@ -8,41 +8,41 @@ import (
 	"time"
 )
 
-// Proxy is a TCP listener in front of one server, through which a test breaks
-// the link between a client and its registry and counts what crosses it. It
-// passes bytes on as they are, in both directions.
+// Proxy is a TCP proxy in front of one server. A test uses it to disturb the
+// connections between a client and a registry, and to count their traffic. A
+// Proxy forwards bytes unchanged in both directions.
 //
-// A new Proxy passes everything on. [Proxy.Cut], [Proxy.Hang] and
-// [Proxy.CutAfter] disturb it until [Proxy.Heal]; of Cut and Hang the last one
-// called counts. All methods may be called from any goroutine, and none of
-// them waits for the client or the server.
+// A new Proxy forwards everything. [Proxy.Cut], [Proxy.Hang] and
+// [Proxy.CutAfter] disturb it until [Proxy.Heal]. A Cut ends a Hang, and a Hang
+// ends a Cut. All methods are safe for concurrent use, and none waits for the
+// client or the server.
 type Proxy struct {
 	server string
 	addr   string
 	ctx    context.Context //nolint:containedctx // from NewProxy to Close
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // every goroutine of the proxy
+	wg     sync.WaitGroup // all goroutines of the proxy
 
 	mu       sync.Mutex
 	listener net.Listener // nil while connections are refused
 	links    map[*link]struct{}
-	flow     chan struct{} // closed while bytes are passed on
+	flow     chan struct{} // closed while the proxy forwards bytes
 	traffic  Traffic
 	cut      chan struct{} // what CutAfter returned; nil for no limit
-	left     int64         // how many bytes may still come from the server until then
+	left     int64         // the bytes that may still come from the server before the cut
 }
 
-// Traffic is what crossed a [Proxy] since it was made.
+// Traffic counts what a [Proxy] has forwarded since NewProxy.
 type Traffic struct {
-	Connections int64 // that clients made
-	Open        int   // of these, those not closed yet
-	ToServer    int64 // bytes that were passed on to the server
-	FromServer  int64 // bytes that were passed on to clients
+	Connections int64 // connections that clients have made
+	Open        int   // connections that are open now
+	ToServer    int64 // bytes forwarded to the server
+	FromServer  int64 // bytes forwarded to clients
 }
 
-// NewProxy listens on a free port of 127.0.0.1 for connections to server,
-// which is "host:port" and need not be up: each connection to the proxy makes
-// one to the server, and is closed if that fails.
+// NewProxy returns a proxy that listens on a free port of 127.0.0.1. server is
+// "host:port" and may be down: the proxy connects to it once for each
+// connection of a client, and closes the client's connection if that fails.
 func NewProxy(server string) (*Proxy, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Proxy{
@@ -60,12 +60,10 @@ func NewProxy(server string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr returns the address to connect to, "127.0.0.1:port". It stays the same
-// for the life of the proxy.
+// Addr returns the address of the proxy, "127.0.0.1:port". It never changes.
 func (p *Proxy) Addr() string { return p.addr }
 
-// Traffic returns the counts so far; the difference of two is what an action
-// took.
+// Traffic returns the counts so far.
 func (p *Proxy) Traffic() Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,9 +81,10 @@ func (p *Proxy) Cut() {
 	p.passLocked(true)
 }
 
-// Hang keeps connections open and accepts new ones, and passes nothing on in
-// either direction, not even that a connection was closed. What was sent
-// meanwhile is passed on after Heal, as after a pause of the network.
+// Hang keeps connections open and accepts new ones, but forwards nothing in
+// either direction, not even the end of a connection. Heal forwards what was
+// sent meanwhile, as after a pause of the network. Hang returns the same error
+// as Heal.
 func (p *Proxy) Hang() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,10 +92,10 @@ func (p *Proxy) Hang() error {
 	return p.acceptLocked()
 }
 
-// CutAfter lets n more bytes through from the server, over all connections
-// together, and in place of the byte after them closes all connections and
-// the channel that it returns. New connections then work as usual. A later
-// CutAfter replaces an earlier one, whose channel stays open.
+// CutAfter forwards n more bytes from the server, over all connections
+// together. Instead of the next byte, it closes all connections and the
+// returned channel. New connections work. A later CutAfter replaces an earlier
+// one, whose channel stays open.
 func (p *Proxy) CutAfter(n int64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,17 +103,16 @@ func (p *Proxy) CutAfter(n int64) <-chan struct{} {
 	return p.cut
 }
 
-// Break closes all connections. New ones work as they did before.
+// Break closes all connections. New ones work as before.
 func (p *Proxy) Break() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.breakLocked()
 }
 
-// Heal ends whatever Cut, Hang and CutAfter began. Its error, like that of
-// Hang, says that connections can be accepted no more: another process has
-// taken the port while they were refused, or the proxy is closed
-// ([net.ErrClosed]).
+// Heal ends the effects of Cut, Hang and CutAfter. It returns an error if the
+// proxy cannot listen any more: another process has taken the port during a
+// Cut, or the proxy is closed ([net.ErrClosed]).
 func (p *Proxy) Heal() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,8 +121,8 @@ func (p *Proxy) Heal() error {
 	return p.acceptLocked()
 }
 
-// Close closes all connections and the listener, and returns when no goroutine
-// of the proxy is left. Closing again does nothing.
+// Close closes all connections and the listener, and waits for all goroutines
+// of the proxy. A second Close does nothing.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.cancel()
@@ -184,7 +182,7 @@ func (p *Proxy) accept(listener net.Listener) {
 			return
 		}
 		p.mu.Lock()
-		if p.listener != listener { // refused or closed since
+		if p.listener != listener { // the proxy has refused connections or closed since
 			p.mu.Unlock()
 			_ = c.Close()
 			return
@@ -198,7 +196,7 @@ func (p *Proxy) accept(listener net.Listener) {
 	}
 }
 
-// link is one connection of a client and the one it has to the server.
+// link is a connection of a client and its connection to the server.
 type link struct {
 	proxy  *Proxy
 	client net.Conn
@@ -221,7 +219,7 @@ func (l *link) run() {
 	pumps.Wait()
 }
 
-// dial connects to the server, when connections are passed on.
+// dial connects to the server, as soon as the proxy forwards.
 func (l *link) dial() (net.Conn, error) {
 	if !l.flows() {
 		return nil, l.ctx.Err()
@@ -238,8 +236,9 @@ func (l *link) forget() {
 	delete(l.proxy.links, l)
 }
 
-// pump passes on what src sends, of n bytes that came as many as count says.
-// The end of either pump is the end of the link.
+// pump forwards what src sends. count returns how many of n received bytes to
+// forward, and the channel of CutAfter if the cut follows them. The end of a
+// pump ends the link.
 func (l *link) pump(dst, src net.Conn, count func(n int) (pass int, cut chan struct{})) {
 	defer l.cancel()
 	buf := make([]byte, 32<<10)
@@ -262,7 +261,8 @@ func (l *link) pump(dst, src net.Conn, count func(n int) (pass int, cut chan str
 	}
 }
 
-// flows waits until bytes are passed on; false if the link was closed first.
+// flows waits until the proxy forwards bytes. It returns false if the link was
+// closed before.
 func (l *link) flows() bool {
 	l.proxy.mu.Lock()
 	flow := l.proxy.flow
@@ -298,8 +298,8 @@ func (l *link) fromServer(n int) (int, chan struct{}) {
 	return n, cut
 }
 
-// cutNow does what CutAfter promised with cut, unless another link has done it
-// or Heal has ended it.
+// cutNow closes all connections and cut, unless another link has done so or
+// Heal has canceled it.
 func (p *Proxy) cutNow(cut chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -77,7 +77,7 @@ func wantEcho(t *testing.T, c net.Conn, s string) {
 // wantSilent checks that nothing comes, for a while.
 func wantSilent(t *testing.T, c net.Conn) {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(quiet))
+	_ = c.SetReadDeadline(time.Now().Add(quietTime))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !isTimeout(err) {
 		t.Fatalf("read %d bytes, error %v", n, err)
 	}
@@ -315,8 +315,8 @@ func TestProxyThatIsClosedLeavesNothing(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	x := &exam{timeout: 5 * time.Second} // the server's connections end on their own
-	if !x.poll(t.Context(), func() bool { return len(goroutines()) <= len(before) }) {
+	// The connections of the server end on their own.
+	if !poll(t.Context(), 5*time.Second, func() bool { return len(goroutines()) <= len(before) }) {
 		t.Errorf("%d goroutines before, %d left", len(before), len(goroutines()))
 	}
 	if got := p.Traffic().Open; got != 0 {

@@ -6,120 +6,122 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-func registrarRules() []registrarRule {
-	return []registrarRule{
+// registrarRules returns the rules of RunRegistrar in the order of their
+// subtests.
+func registrarRules() []rule {
+	return []rule{
 		{
-			name:  "Registers",
-			says:  "when Register confirms, the registry has the endpoint",
-			check: checkRegisters,
+			name:        "Registers",
+			description: "when Register calls registered, the registry holds the endpoint",
+			check:       checkRegisters,
 		},
 		{
-			name:  "Attributes",
-			says:  "weight, zone and attributes are registered as they are",
-			check: checkRegistersAttributes,
+			name:        "Attributes",
+			description: "a registrar registers weight, zone and attributes as they are",
+			check:       checkRegistersAttributes,
 		},
 		{
-			name:  "Deregisters",
-			says:  "when Register has returned after its context's end, the registry has the endpoint no more",
-			check: checkDeregisters,
+			name:        "Deregisters",
+			description: "when Register has returned after its context's end, the registry no longer holds the endpoint",
+			check:       checkDeregisters,
 		},
 		{
-			name:  "Final",
-			says:  "a registration that ended at any moment leaves nothing, and nothing comes back",
-			check: checkFinal,
+			name:        "Final",
+			description: "a registration that is canceled at any time leaves no entry, and none comes back",
+			check:       checkFinal,
 		},
 		{
-			name:  "Several",
-			says:  "several endpoints can be registered at a time, and each ends alone",
-			check: checkSeveral,
+			name:        "Several",
+			description: "a registrar can register several endpoints at a time, and deregister each alone",
+			check:       checkSeveral,
 		},
 		{
-			name:  "Again",
-			says:  "an endpoint can be registered again at once, with what is new of it",
-			check: checkAgain,
+			name:        "Again",
+			description: "an endpoint can be registered again at once, with changed attributes",
+			check:       checkAgain,
 		},
 		{
-			name:  "TakesOver",
-			says:  "an entry that a dead registrar left is taken over: when it would go, the endpoint stays",
-			check: checkTakesOver,
+			name:        "TakesOver",
+			description: "a registrar takes over the entry of a crashed one: the endpoint stays when that entry expires",
+			check:       checkTakesOver,
 		},
 		{
-			name:  "Deleted",
-			says:  "an entry that an operator deletes is made again",
-			check: checkDeleted,
+			name:        "Deleted",
+			description: "a registrar creates an entry again that an operator has deleted",
+			check:       checkDeleted,
 		},
 		{
-			name:  "ExpiredRegistrar",
-			says:  "after its session or lease expired the endpoint is registered again",
-			check: checkExpiredRegistrar,
+			name:        "ExpiredRegistrar",
+			description: "a registrar registers the endpoint again after its session or lease expired",
+			check:       checkExpiredRegistrar,
 		},
 		{
-			name:  "Outage",
-			says:  "after an outage longer than the TTL the endpoint is registered again",
-			check: checkOutage,
+			name:        "Outage",
+			description: "a registrar registers the endpoint again after an outage longer than the TTL",
+			check:       checkOutage,
 		},
 		{
-			name:  "BrokenLink",
-			says:  "a connection that breaks and can be made again does not cost the registration",
-			check: checkBrokenLink,
+			name:        "BrokenConnection",
+			description: "a registration survives a broken connection",
+			check:       checkBrokenConnection,
 		},
 		{
-			name:  "Crash",
-			says:  "the registry drops an endpoint whose registrar crashed, within the TTL",
-			check: checkCrash,
+			name:        "Crash",
+			description: "within the TTL, the registry drops the endpoint of a crashed registrar",
+			check:       checkCrash,
 		},
 		{
-			name:  "StopHung",
-			says:  "with a registry that does not answer, Register returns within 2 s of its context's end",
-			check: stopDuring(hang),
+			name:        "StopHung",
+			description: "Register returns within 2 s of its context's end while the registry does not answer",
+			check:       checkStopHung,
 		},
 		{
-			name:  "StopCut",
-			says:  "with a registry that refuses connections, Register returns within 2 s of its context's end",
-			check: stopDuring(cut),
+			name:        "StopCut",
+			description: "Register returns within 2 s of its context's end while the registry refuses connections",
+			check:       checkStopCut,
 		},
 		{
-			name:  "NothingLeft",
-			says:  "registrations that ended leave no goroutine",
-			check: checkNothingLeft,
+			name:        "NothingLeft",
+			description: "registrations that have ended leave no goroutine",
+			check:       checkNothingLeft,
 		},
 	}
 }
 
-func checkRegisters(ctx context.Context, x *registrarExam) error {
-	if _, err := x.registered(ctx, ep(0)); err != nil {
+func checkRegisters(ctx context.Context, r *run) error {
+	if _, err := r.registerAndWait(ctx, ep(0)); err != nil {
 		return err
 	}
-	return x.stays(ctx, quiet, ep(0))
+	return r.stays(ctx, quietTime, ep(0))
 }
 
-func checkRegistersAttributes(ctx context.Context, x *registrarExam) error {
-	e := core.Endpoint{Addr: "[2001:db8::1]:9090", Weight: 3, Zone: "東京-1", Attrs: map[string]string{"version": "2", "kind": "a b/c"}}
-	if _, err := x.registered(ctx, e); err != nil {
+func checkRegistersAttributes(ctx context.Context, r *run) error {
+	e := discovery.Endpoint{Addr: "[2001:db8::1]:9090", Weight: 3, Zone: "東京-1", Attrs: map[string]string{"version": "2", "kind": "a b/c"}}
+	if _, err := r.registerAndWait(ctx, e); err != nil {
 		return err
 	}
-	return x.holds(ctx, e)
+	return r.holds(ctx, e)
 }
 
-func checkDeregisters(ctx context.Context, x *registrarExam) error {
-	n, err := x.registered(ctx, ep(0))
+func checkDeregisters(ctx context.Context, r *run) error {
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
 		return err
 	}
-	if err := n.withdrawn(); err != nil {
+	if err := n.deregister(); err != nil {
 		return err
 	}
-	return x.stays(ctx, quiet)
+	return r.stays(ctx, quietTime)
 }
 
-// checkFinal ends registrations on the way to be made.
-func checkFinal(ctx context.Context, x *registrarExam) error {
+// checkFinal cancels registrations while they are being made.
+func checkFinal(ctx context.Context, r *run) error {
 	const rounds = 20
 	for i := range rounds {
-		n, err := x.register(ctx, ep(0))
+		n, err := r.register(ctx, ep(0))
 		if err != nil {
 			return err
 		}
@@ -129,235 +131,218 @@ func checkFinal(ctx context.Context, x *registrarExam) error {
 		if err := n.stop(); err != nil {
 			return err
 		}
-		if err := x.holds(ctx); err != nil {
-			return fmt.Errorf("ended after %d ms: %w", i, err)
+		if err := r.holds(ctx); err != nil {
+			return fmt.Errorf("canceled after %d ms: %w", i, err)
 		}
 	}
-	return x.stays(ctx, 3*quiet)
+	return r.stays(ctx, 3*quietTime)
 }
 
-func checkSeveral(ctx context.Context, x *registrarExam) error {
-	r, err := x.registrar()
+func checkSeveral(ctx context.Context, r *run) error {
+	registrar, err := r.registrar()
 	if err != nil {
 		return err
 	}
-	var all []*tenure
+	var all []*registration
 	for i := range 3 {
-		all = append(all, x.registerWith(ctx, r, ep(i)))
+		all = append(all, r.registerWith(ctx, registrar, ep(i)))
 	}
 	for _, n := range all {
-		if err := x.confirm(n); err != nil {
+		if err := r.awaitRegistered(n); err != nil {
 			return err
 		}
 	}
-	if err := x.holds(ctx, eps(0, 3)...); err != nil {
+	if err := r.holds(ctx, eps(0, 3)...); err != nil {
 		return err
 	}
-	if err := all[1].withdrawn(); err != nil {
+	if err := all[1].deregister(); err != nil {
 		return err
 	}
-	return x.stays(ctx, 3*quiet, ep(0), ep(2))
+	return r.stays(ctx, 3*quietTime, ep(0), ep(2))
 }
 
-func checkAgain(ctx context.Context, x *registrarExam) error {
-	r, err := x.registrar()
+func checkAgain(ctx context.Context, r *run) error {
+	registrar, err := r.registrar()
 	if err != nil {
 		return err
 	}
 	for i := range 3 {
 		e := ep(0)
 		e.Weight = float64(i + 1)
-		n := x.registerWith(ctx, r, e)
-		if err := x.confirm(n); err != nil {
+		n := r.registerWith(ctx, registrar, e)
+		if err := r.awaitRegistered(n); err != nil {
 			return err
 		}
-		if err := x.holds(ctx, e); err != nil {
+		if err := r.holds(ctx, e); err != nil {
 			return err
 		}
-		if err := n.withdrawn(); err != nil {
+		if err := n.deregister(); err != nil {
 			return err
 		}
 	}
-	return x.holds(ctx)
+	return r.holds(ctx)
 }
 
-func checkTakesOver(ctx context.Context, x *registrarExam) error {
-	l, ok := x.place.(Leaver)
-	if !ok {
-		return lacks("Leaver", "hold the entry of a dead registrar")
+func checkTakesOver(ctx context.Context, r *run) error {
+	if r.PutOrphan == nil {
+		return missing("PutOrphan")
 	}
-	die, err := l.Leave(ctx, ep(0))
+	expire, err := disturb(ctx, "PutOrphan", func(ctx context.Context) (func() error, error) { return r.PutOrphan(ctx, ep(0)) })
 	if err != nil {
-		return tried("leaving an entry", err)
+		return err
 	}
-	die = once("ending what the dead registrar left", die)
-	n, err := x.registered(ctx, ep(0))
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
-		return errors.Join(err, die())
+		return errors.Join(err, expire())
 	}
-	if err := errors.Join(x.holds(ctx, ep(0)), die()); err != nil {
+	if err := errors.Join(r.holds(ctx, ep(0)), expire()); err != nil {
 		return err
 	}
-	if err := x.stays(ctx, 10*quiet, ep(0)); err != nil {
+	if err := r.stays(ctx, 10*quietTime, ep(0)); err != nil {
 		return err
 	}
-	if err := n.withdrawn(); err != nil {
+	if err := n.deregister(); err != nil {
 		return err
 	}
-	return x.stays(ctx, quiet)
+	return r.stays(ctx, quietTime)
 }
 
-func checkDeleted(ctx context.Context, x *registrarExam) error {
-	d, ok := x.place.(Deleter)
-	if !ok {
-		return lacks("Deleter", "delete an entry past its registrar")
+func checkDeleted(ctx context.Context, r *run) error {
+	if r.DeleteEntry == nil {
+		return missing("DeleteEntry")
 	}
-	n, err := x.registered(ctx, ep(0))
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
 		return err
 	}
 	for range 3 {
-		if err := tried("deleting", d.Delete(ctx, ep(0).Addr)); err != nil {
+		if err := r.DeleteEntry(ctx, ep(0).Addr); err != nil {
+			return fieldError("DeleteEntry", err)
+		}
+		if err := r.awaitEntries(ctx, r.Timeout, ep(0)); err != nil {
 			return err
 		}
-		if err := x.await(ctx, x.timeout, ep(0)); err != nil {
-			return err
-		}
 	}
-	if err := n.withdrawn(); err != nil {
+	if err := n.deregister(); err != nil {
 		return err
 	}
-	return x.stays(ctx, quiet)
+	return r.stays(ctx, quietTime)
 }
 
-func checkExpiredRegistrar(ctx context.Context, x *registrarExam) error {
-	e, ok := x.place.(Expirer)
-	if !ok {
-		return lacks("Expirer", "make a session or lease expire")
+func checkExpiredRegistrar(ctx context.Context, r *run) error {
+	if r.ExpireSessions == nil {
+		return missing("ExpireSessions")
 	}
-	n, err := x.registered(ctx, ep(0))
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
 		return err
 	}
-	if err := tried("expiring", e.Expire(ctx)); err != nil {
+	if err := r.ExpireSessions(ctx); err != nil {
+		return fieldError("ExpireSessions", err)
+	}
+	if err := r.awaitEntries(ctx, r.Timeout, ep(0)); err != nil {
 		return err
 	}
-	if err := x.await(ctx, x.timeout, ep(0)); err != nil {
+	if err := r.stays(ctx, 3*quietTime, ep(0)); err != nil {
 		return err
 	}
-	if err := x.stays(ctx, 3*quiet, ep(0)); err != nil {
+	if err := n.deregister(); err != nil {
 		return err
 	}
-	if err := n.withdrawn(); err != nil {
-		return err
-	}
-	return x.stays(ctx, quiet)
+	return r.stays(ctx, quietTime)
 }
 
-func checkOutage(ctx context.Context, x *registrarExam) error {
-	n, err := x.registered(ctx, ep(0))
+func checkOutage(ctx context.Context, r *run) error {
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
 		return err
 	}
-	heal, err := cut(ctx, x.place)
+	restore, err := r.cut(ctx)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(x.await(ctx, x.ttl+x.timeout), heal()); err != nil {
+	if err := errors.Join(r.awaitEntries(ctx, r.TTL+r.Timeout), restore()); err != nil {
 		return fmt.Errorf("during the outage: %w", err)
 	}
-	if err := x.await(ctx, x.timeout, ep(0)); err != nil {
+	if err := r.awaitEntries(ctx, r.Timeout, ep(0)); err != nil {
 		return err
 	}
-	if err := n.withdrawn(); err != nil {
+	if err := n.deregister(); err != nil {
 		return err
 	}
-	return x.stays(ctx, quiet)
+	return r.stays(ctx, quietTime)
 }
 
-func checkBrokenLink(ctx context.Context, x *registrarExam) error {
-	breakLinks, err := breaks(x.place)
-	if err != nil {
-		return err
+func checkBrokenConnection(ctx context.Context, r *run) error {
+	if r.Break == nil {
+		return missing("Break")
 	}
-	if _, err := x.registered(ctx, ep(0)); err != nil {
+	if _, err := r.registerAndWait(ctx, ep(0)); err != nil {
 		return err
 	}
 	for range 3 {
-		breakLinks()
-		if err := x.stays(ctx, 4*quiet, ep(0)); err != nil {
+		if err := r.Break(ctx); err != nil {
+			return fieldError("Break", err)
+		}
+		if err := r.stays(ctx, 4*quietTime, ep(0)); err != nil {
 			return err
 		}
 	}
-	// For good: by now an entry that was not kept alive would be gone.
-	return x.stays(ctx, x.ttl+4*quiet, ep(0))
+	// Longer than the TTL: the registry drops an entry that is not kept alive.
+	return r.stays(ctx, r.TTL+4*quietTime, ep(0))
 }
 
-// breaker is a place of the suite's own tests that has no proxies.
-type breaker interface{ breakLinks() }
-
-func breaks(place any) (func(), error) {
-	if b, ok := place.(breaker); ok {
-		return b.breakLinks, nil
-	}
-	p, ok := place.(Proxied)
-	if !ok {
-		return nil, lacks("Proxied", "break a connection")
-	}
-	return func() {
-		for _, proxy := range p.Proxies() {
-			proxy.Break()
-		}
-	}, nil
-}
-
-func checkCrash(ctx context.Context, x *registrarExam) error {
-	n, err := x.registered(ctx, ep(0))
+func checkCrash(ctx context.Context, r *run) error {
+	n, err := r.registerAndWait(ctx, ep(0))
 	if err != nil {
 		return err
 	}
-	// Nothing that it says on its way out is heard.
-	heal, err := cut(ctx, x.place)
+	// A crashed registrar does not deregister, so the registry must not hear it.
+	restore, err := r.cut(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.stop(), x.await(ctx, x.ttl+x.timeout), heal())
+	return errors.Join(n.stop(), r.awaitEntries(ctx, r.TTL+r.Timeout), restore())
 }
 
-func stopDuring(trouble func(context.Context, any) (func() error, error)) func(context.Context, *registrarExam) error {
-	return func(ctx context.Context, x *registrarExam) error {
-		old, err := x.registered(ctx, ep(0))
-		if err != nil {
-			return err
-		}
-		end, err := trouble(ctx, x.place)
-		if err != nil {
-			return err
-		}
-		fresh, err := x.register(ctx, ep(1))
-		if err != nil {
-			return errors.Join(err, end())
-		}
-		if err := rest(ctx); err != nil {
-			return errors.Join(err, end())
-		}
-		return errors.Join(old.stop(), fresh.stop(), end())
+func checkStopHung(ctx context.Context, r *run) error { return checkStopDuring(ctx, r, r.hang) }
+
+func checkStopCut(ctx context.Context, r *run) error { return checkStopDuring(ctx, r, r.cut) }
+
+// checkStopDuring stops two registrations during a fault. One had succeeded
+// before the fault, the other one never gets an answer.
+func checkStopDuring(ctx context.Context, r *run, f fault) error {
+	old, err := r.registerAndWait(ctx, ep(0))
+	if err != nil {
+		return err
 	}
+	restore, err := f(ctx)
+	if err != nil {
+		return err
+	}
+	fresh, err := r.register(ctx, ep(1))
+	if err != nil {
+		return errors.Join(err, restore())
+	}
+	if err := waitQuiet(ctx); err != nil {
+		return errors.Join(err, restore())
+	}
+	return errors.Join(old.stop(), fresh.stop(), restore())
 }
 
-func checkNothingLeft(ctx context.Context, x *registrarExam) error {
+func checkNothingLeft(ctx context.Context, r *run) error {
 	const rounds = 20
 	once := func() error {
-		n, err := x.registered(ctx, ep(0))
+		n, err := r.registerAndWait(ctx, ep(0))
 		if err != nil {
 			return err
 		}
-		return n.withdrawn()
+		return n.deregister()
 	}
-	if err := once(); err != nil { // what the place begins with its first use is its own
+	if err := once(); err != nil { // before the count: the fixture may start goroutines of its own
 		return err
 	}
-	if err := x.holds(ctx); err != nil {
+	if err := r.holds(ctx); err != nil {
 		return err
 	}
 	before := goroutines()
@@ -366,18 +351,5 @@ func checkNothingLeft(ctx context.Context, x *registrarExam) error {
 			return err
 		}
 	}
-	left := func() (one string, n int) {
-		for id, stack := range goroutines() {
-			if _, old := before[id]; !old {
-				one, n = stack, n+1
-			}
-		}
-		return one, n
-	}
-	w := &exam{timeout: x.timeout}
-	if w.poll(ctx, func() bool { _, n := left(); return n == 0 }) {
-		return nil
-	}
-	one, n := left()
-	return fmt.Errorf("%d goroutines are left %v after the last Register returned, one of them:\n%s", n, x.timeout, one)
+	return r.awaitGoroutines(ctx, before)
 }

@@ -11,115 +11,122 @@ import (
 func scaleRules() []rule {
 	return []rule{
 		{
-			name:  "Large",
-			says:  "a set of 10,000 endpoints is complete in the first report, and one change in it is seen",
-			check: checkLarge,
+			name:        "Large",
+			description: "the first report of a set of 10,000 endpoints is complete, and a watcher reports one change in it",
+			check:       checkLarge,
 		},
 		{
-			name:  "OneOfMany",
-			says:  "a change of one endpoint among many is learned with at most two requests",
-			check: checkOneOfMany,
+			name:        "OneOfMany",
+			description: "a watcher needs at most two requests to learn of a change of one endpoint among many",
+			check:       checkOneOfMany,
 		},
 		{
-			name:  "Storm",
-			says:  "after thousands of changes, as fast as the registry takes them, the last report is the last set",
-			check: checkStorm,
+			name:        "Storm",
+			description: "after thousands of changes without a pause, the last report is the last set",
+			check:       checkStorm,
 		},
 	}
 }
 
-// fill puts n endpoints into the registry, in parts that each take less than
-// the timeout.
-func (x *exam) fill(ctx context.Context, n int) error {
+// fill puts n endpoints into the registry, in parts that take less than the
+// timeout each.
+func (r *run) fill(ctx context.Context, n int) error {
 	const part = 500
 	for i := 0; i < n; i += part {
-		if err := x.put(ctx, eps(0, min(i+part, n))...); err != nil {
+		if err := r.put(ctx, eps(0, min(i+part, n))...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkLarge(ctx context.Context, x *exam) error {
-	all := eps(0, x.scale)
-	if err := x.fill(ctx, x.scale); err != nil {
+func checkLarge(ctx context.Context, r *run) error {
+	all := eps(0, r.Scale)
+	if err := r.fill(ctx, r.Scale); err != nil {
 		return err
 	}
 	begin := time.Now()
-	s, err := x.open(ctx)
+	s, err := r.open(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.await(all); err != nil {
 		return err
 	}
-	x.logf("%d endpoints took %v", x.scale, time.Since(begin).Round(time.Millisecond))
+	r.logf("the first report of %d endpoints took %v", r.Scale, time.Since(begin).Round(time.Millisecond))
 	begin = time.Now()
-	if err := follow(ctx, x, s, all, all[1:], all); err != nil {
+	if err := r.putEach(ctx, s, all, all[1:], all); err != nil {
 		return err
 	}
-	x.logf("one removed and added again took %v", time.Since(begin).Round(time.Millisecond))
+	r.logf("removing one and adding it again took %v", time.Since(begin).Round(time.Millisecond))
 	return s.stop()
 }
 
-func checkOneOfMany(ctx context.Context, x *exam) error {
+func checkOneOfMany(ctx context.Context, r *run) error {
 	const many, changes = 500, 10
-	c, ok := x.place.(Counter)
-	if !ok {
-		return lacks("Counter", "count requests")
+	if r.CountRequests == nil {
+		return missing("CountRequests")
 	}
 	all := eps(0, many)
-	s, err := x.openAt(ctx, all...)
+	s, err := r.openAt(ctx, all...)
 	if err != nil {
 		return err
 	}
-	if err := rest(ctx); err != nil {
+	if err := waitQuiet(ctx); err != nil {
 		return err
 	}
-	before := c.Requests()
+	before, err := r.CountRequests(ctx)
+	if err != nil {
+		return fieldError("CountRequests", err)
+	}
 	for i := range changes {
 		next := slices.Concat(eps(0, many), eps(many+i, many+i+1))
-		if err := follow(ctx, x, s, all, next); err != nil {
+		if err := r.putEach(ctx, s, all, next); err != nil {
 			return err
 		}
 		all = next
 	}
-	if err := rest(ctx); err != nil { // the watch may ask for the next change after it reported one
+	if err := waitQuiet(ctx); err != nil { // a watch may make a request after it reported a change
 		return err
 	}
-	// Each change replaces the endpoint of the one before: two events.
-	if n := c.Requests() - before; n > 2*(2*changes-1) {
-		return fmt.Errorf("%d changes of one endpoint among %d took %d requests", 2*changes-1, many, n)
+	after, err := r.CountRequests(ctx)
+	if err != nil {
+		return fieldError("CountRequests", err)
+	}
+	// Each step but the first also removes the endpoint of the one before.
+	const total = 2*changes - 1
+	if n := after - before; n > 2*total {
+		return fmt.Errorf("%d changes of one endpoint among %d took %d requests", total, many, n)
 	}
 	return s.stop()
 }
 
-// checkStorm changes the upper half of a set thousands of times; the lower
-// half is there all the time.
-func checkStorm(ctx context.Context, x *exam) error {
+// checkStorm changes the upper half of a set thousands of times. The lower half
+// stays.
+func checkStorm(ctx context.Context, r *run) error {
 	const changes, half = 2000, 20
 	lower := eps(0, half)
-	s, err := x.openAt(ctx, lower...)
+	s, err := r.openAt(ctx, lower...)
 	if err != nil {
 		return err
 	}
 	begin := time.Now()
 	for i := range changes {
 		set := slices.Concat(lower, eps(half, half+i%7), eps(half+10, half+10+i%5))
-		if err := x.put(ctx, set...); err != nil {
+		if err := r.put(ctx, set...); err != nil {
 			return err
 		}
 	}
-	// The last set is none of those before it, or one of these could pass for it.
+	// The last set differs from all sets before, which must not pass for it.
 	set := slices.Concat(lower, eps(2*half, 2*half+1))
-	if err := x.put(ctx, set...); err != nil {
+	if err := r.put(ctx, set...); err != nil {
 		return err
 	}
 	took := time.Since(begin)
-	// Whatever was seen lies between the lower half and everything.
+	// All reports lie between the lower half and all endpoints.
 	if err := s.settle(set, eps(0, 2*half+1), lower); err != nil {
 		return err
 	}
-	x.logf("%d changes of several endpoints each took %v and gave %d reports", changes, took.Round(time.Millisecond), len(s.view().reports))
+	r.logf("%d changes of several endpoints each took %v and gave %d reports", changes, took.Round(time.Millisecond), len(s.state().reports))
 	return s.stop()
 }

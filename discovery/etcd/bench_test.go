@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 )
 
@@ -34,7 +34,7 @@ func open(b *testing.B) ([]string, *clientv3.Client, string) {
 	return all, db, prefix
 }
 
-// measure tells the median of what each run of step returns.
+// measure reports the median and the 99th percentile of what step returns.
 func measure(b *testing.B, step func(i int) time.Duration) {
 	b.Helper()
 	var all []time.Duration
@@ -56,16 +56,16 @@ func BenchmarkSeen(b *testing.B) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = etcd.Watcher(all, prefix).Watch(ctx, func(eps []core.Endpoint) { seen <- len(eps) })
+			_ = etcd.Watcher(all, prefix).Watch(ctx, func(eps []discovery.Endpoint) { seen <- len(eps) })
 		}()
 		<-seen
 		measure(b, func(i int) time.Duration {
-			begun := time.Now()
+			start := time.Now()
 			if _, err := db.Put(ctx, prefix+"a", entry(fmt.Sprintf("10.0.%d.%d:80", i>>8&255, i&255))); err != nil {
 				b.Fatal(err)
 			}
 			<-seen
-			return time.Since(begun)
+			return time.Since(start)
 		})
 		cancel()
 		<-ended
@@ -77,12 +77,12 @@ func BenchmarkSeen(b *testing.B) {
 		watch := db.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 		<-watch
 		measure(b, func(i int) time.Duration {
-			begun := time.Now()
+			start := time.Now()
 			if _, err := db.Put(ctx, prefix+"a", entry(fmt.Sprintf("10.0.%d.%d:80", i>>8&255, i&255))); err != nil {
 				b.Fatal(err)
 			}
 			<-watch
-			return time.Since(begun)
+			return time.Since(start)
 		})
 	})
 }
@@ -103,10 +103,10 @@ func BenchmarkTenThousandCold(b *testing.B) {
 	}
 	b.Run("Watcher", func(b *testing.B) {
 		measure(b, func(int) time.Duration {
-			begun, took := time.Now(), time.Duration(0)
+			start, took := time.Now(), time.Duration(0)
 			ctx, cancel := context.WithCancel(b.Context())
-			_ = etcd.Watcher(all, prefix).Watch(ctx, func(eps []core.Endpoint) {
-				if took = time.Since(begun); len(eps) != 10_000 {
+			_ = etcd.Watcher(all, prefix).Watch(ctx, func(eps []discovery.Endpoint) {
+				if took = time.Since(start); len(eps) != 10_000 {
 					b.Errorf("%d endpoints", len(eps))
 				}
 				cancel()
@@ -116,7 +116,7 @@ func BenchmarkTenThousandCold(b *testing.B) {
 	})
 	b.Run("RawClient", func(b *testing.B) {
 		measure(b, func(int) time.Duration {
-			begun := time.Now()
+			start := time.Now()
 			c, err := clientv3.New(clientv3.Config{Endpoints: all, Logger: zap.NewNop()})
 			if err != nil {
 				b.Fatal(err)
@@ -125,7 +125,7 @@ func BenchmarkTenThousandCold(b *testing.B) {
 			if _, err := c.Get(context.Background(), prefix, clientv3.WithPrefix()); err != nil {
 				b.Fatal(err)
 			}
-			return time.Since(begun)
+			return time.Since(start)
 		})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,103 +17,108 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// client is a connection to each server of an etcd cluster, shared by all that
-// have the same servers and credentials. Of etcd's own client it uses the
-// connections only: that one retries without end and without a word, and
-// resumes a watch at a revision that a wiped server may never reach.
+// client has the connections to the servers of an etcd cluster. All watchers and
+// registrars with the same clientKey share it. It uses only the connections of
+// etcd's own client, because that client retries for ever without reporting it,
+// and resumes a watch at a revision that a wiped server may never reach.
 type client struct {
-	identity
+	clientKey
 	conn  *clientv3.Client
 	kv    pb.KVClient
 	watch pb.WatchClient
 	lease pb.LeaseClient
 	auth  pb.AuthClient
 	token atomic.Pointer[string] // nil until the user has logged in
-	users int                    // of this client; guarded by clients
+	users int                    // watchers and registrars; guarded by clients
 }
 
-// identity is what makes two clients the same.
-type identity struct {
-	endpoints      string // joined by commas
+// clientKey is what two watchers or registrars have in common if they share a
+// client.
+type clientKey struct {
+	servers        string // sorted, joined by commas
 	user, password string
 	tls            discovery.TLS
 	timeout        time.Duration
 }
 
-// clients has those that are in use.
+// clients are the clients in use.
 //
-//nolint:gochecknoglobals // sharing is its purpose
+//nolint:gochecknoglobals // one client per cluster and user in the whole process is the purpose
 var clients struct {
 	sync.Mutex
-	open map[identity]*client
+	open map[clientKey]*client
 }
 
-// acquire returns the client for c, for release to be given back. It does no
-// I/O but reading files of secrets and certificates.
+// acquire returns the client for c. The caller releases it. Its only I/O is
+// reading the files of secrets and certificates.
 func acquire(c *config) (*client, error) {
-	password, err := c.password.Value()
+	user, password, err := c.credentials.SplitUserPassword()
 	if err != nil {
 		return nil, err
 	}
-	id := identity{strings.Join(c.endpoints, ","), c.user, password, c.tls, c.timeout}
+	servers := slices.Sorted(slices.Values(c.servers))
+	key := clientKey{strings.Join(servers, ","), user, password, c.tls, c.timeout}
 	clients.Lock()
 	defer clients.Unlock()
-	cl := clients.open[id]
+	cl := clients.open[key]
 	if cl == nil {
-		if cl, err = dial(id, c.endpoints); err != nil {
+		if cl, err = newClient(key, c.servers); err != nil {
 			return nil, err
 		}
 		if clients.open == nil {
-			clients.open = make(map[identity]*client)
+			clients.open = make(map[clientKey]*client)
 		}
-		clients.open[id] = cl
+		clients.open[key] = cl
 	}
 	cl.users++
 	return cl, nil
 }
 
+// release ends one use of the client. The last one closes it.
 func (c *client) release() {
 	clients.Lock()
 	defer clients.Unlock()
 	if c.users--; c.users == 0 {
-		delete(clients.open, c.identity)
-		_ = c.conn.Close() // it has nothing to say
+		delete(clients.open, c.clientKey)
+		_ = c.conn.Close() // nothing is lost if it fails
 	}
 }
 
-func dial(id identity, endpoints []string) (*client, error) {
-	config, err := id.tls.Config()
+func newClient(key clientKey, servers []string) (*client, error) {
+	config, err := key.tls.Load()
 	if err != nil {
 		return nil, err
 	}
-	c := &client{identity: id}
+	c := &client{clientKey: key}
 	options := []grpc.DialOption{
 		grpc.WithPerRPCCredentials(c),
-		grpc.WithNoProxy(), // the environment's is for the web, not for a registry
-		// gRPC's own pauses grow to two minutes; these stay below a second.
+		grpc.WithNoProxy(), // the environment's proxy is for the web, not for a registry
+		// gRPC's own back-off grows to two minutes; this one stays below a second.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.25, MaxDelay: 800 * time.Millisecond},
-			MinConnectTimeout: id.timeout,
+			MinConnectTimeout: key.timeout,
 		}),
 		// Lists grow beyond gRPC's default of 4 MiB.
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	}
-	if id.tls.ServerName != "" { // in place of which gRPC would take the address, whatever config says
-		options = append(options, grpc.WithAuthority(id.tls.ServerName))
+	if config != nil && config.ServerName != "" { // gRPC would use the address, whatever config says
+		options = append(options, grpc.WithAuthority(config.ServerName))
 	}
-	// Without a user it connects when it is first used.
+	// Without a user, it connects when it is first used.
 	c.conn, err = clientv3.New(clientv3.Config{
-		Endpoints: endpoints,
+		Endpoints: servers,
 		TLS:       config,
 		Logger:    zap.NewNop(),
-		// A server that is silent is taken for dead; gRPC allows no shorter time.
+		// gRPC allows no shorter time until a silent server counts as dead.
 		DialKeepAliveTime:    10 * time.Second,
-		DialKeepAliveTimeout: id.timeout,
-		MaxUnaryRetries:      1, // discovery.Persist does that
+		DialKeepAliveTimeout: key.timeout,
+		MaxUnaryRetries:      1, // discovery.Retry retries
 		DialOptions:          options,
 	})
 	if err != nil {
@@ -123,26 +129,27 @@ func dial(id identity, endpoints []string) (*client, error) {
 	return c, nil
 }
 
-// ask makes one request, which has the timeout. A user whose token is missing
-// or no longer good logs in first.
-func (c *client) ask(ctx context.Context, request func(context.Context) error) error {
+// call makes one request, bounded by the timeout. It logs in first if the user
+// has no token or the token has expired.
+func (c *client) call(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if c.user != "" && c.token.Load() == nil {
 		if err := c.login(ctx); err != nil {
-			return judge(err)
+			return classify(err)
 		}
 	}
 	err := rpctypes.Error(request(ctx))
-	if c.user != "" && outdated(err) {
+	if c.user != "" && needsLogin(err) {
 		if err = c.login(ctx); err == nil {
 			err = rpctypes.Error(request(ctx))
 		}
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("no answer in time: %w", err)
+	// The server may notice the deadline before ctx does.
+	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v: %w", c.timeout, err)
 	}
-	return judge(err)
+	return classify(err)
 }
 
 func (c *client) login(ctx context.Context) error {
@@ -166,14 +173,14 @@ func (c *client) GetRequestMetadata(context.Context, ...string) (map[string]stri
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
 func (*client) RequireTransportSecurity() bool { return false }
 
-// outdated tells whether logging in again may help.
-func outdated(err error) bool {
+// needsLogin reports whether a new token may help against err.
+func needsLogin(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||
 		errors.Is(err, rpctypes.ErrUserEmpty)
 }
 
-// judge marks the errors that only a person can help against.
-func judge(err error) error {
+// classify marks the errors that retrying cannot help against.
+func classify(err error) error {
 	for _, p := range []error{rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty} {
 		if errors.Is(err, p) {
 			return discovery.Permanent(err)

@@ -2,15 +2,40 @@
 //
 //	watcher := etcd.Watcher([]string{"10.0.0.1:2379", "10.0.0.2:2379"}, "/services/echo/")
 //
-// or, with every option as a parameter, through a [discovery.Mux]:
+// By URL, through a [discovery.Mux] that has [Opener]:
 //
-//	mux.Handle("etcd", etcd.Opener)
-//	mux.Open("etcd://root:env:ETCD_PASSWORD@10.0.0.1:2379,10.0.0.2:2379/services/echo/?format=kratos&tls=true")
+//	etcd://10.0.0.1:2379,10.0.0.2:2379/services/echo/?format=kratos&ttl=5s
+//	etcd://root:env%3AETCD_PASSWORD@etcd.example.com/services/echo/?tls=true
 //
-// A server is a key under the prefix, written as the format says; as the gRPC
-// naming of etcd does it, if none is named. A registrar attaches its key to a
-// lease, so that it vanishes with the program.
+// A server is a key under the prefix. The format says how it is written. A
+// registrar attaches its key to a lease, so that etcd deletes the key when the
+// program is gone.
 //
-// Everything in a process that has the same servers and credentials shares one
-// client, which lives as long as something is watched or registered.
+// # Options and URL parameters
+//
+// A parameter has the name of its option, in lower case with underscores and
+// without With. [Watcher], [Registrar] and URLs have the same ones. A watcher
+// ignores what concerns only registrars, and the reverse.
+//
+//	option            parameter         default
+//	WithFormat        format            naming
+//	WithCredentials   credentials       -
+//	WithTLS           tls               false
+//	                  tls_ca            -
+//	                  tls_cert          -
+//	                  tls_key           -
+//	                  tls_server_name   -
+//	OnSkipped         -                 -
+//	Timeout           timeout           5s
+//	TTL               ttl               10s
+//	-                 prefix            -
+//
+// The parameter prefix replaces the URL's path, for a prefix that does not
+// begin with a slash.
+//
+// # Connections
+//
+// All watchers and registrars in a process that have the same servers,
+// credentials, TLS and timeout share one client. The client lives as long as
+// one of them watches or registers.
 package etcd

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
@@ -13,8 +12,8 @@ import (
 // A pool gets such a watcher as its first argument.
 func ExampleWatcher() {
 	w := etcd.Watcher([]string{"10.0.0.1:2379", "10.0.0.2:2379"}, "/services/echo/",
-		etcd.Format(format.Kratos("grpc")),
-		etcd.User("reader", discovery.NewSecret("env:ETCD_PASSWORD")))
+		etcd.WithFormat(format.Kratos("grpc")),
+		etcd.WithCredentials(discovery.UserPassword("reader", discovery.NewSecret("env:ETCD_PASSWORD"))))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
 	// Output: <nil>
 }
@@ -24,7 +23,11 @@ func ExampleRegistrar() {
 	serve := func() {}
 
 	registrar := etcd.Registrar([]string{"10.0.0.1:2379"}, "/services/echo/")
-	registration := discovery.Register(registrar, core.Endpoint{Addr: "10.0.0.7:9090", Zone: "a"})
+	registration, err := discovery.Register(registrar, discovery.Endpoint{Addr: "10.0.0.7:9090", Zone: "a"})
+	if err != nil {
+		fmt.Println(err) // it can never work
+		return
+	}
 	serve()
 	_ = registration.Close(context.Background())
 }
@@ -34,5 +37,5 @@ func ExampleOpener() {
 	mux.Handle("etcd", etcd.Opener)
 	_, err := mux.Open("etcd://10.0.0.1:2379/services/echo/?ttl=1s")
 	fmt.Println(err)
-	// Output: discovery: etcd://10.0.0.1:2379/services/echo/?ttl=...: parameter "ttl": "1s" is not a duration from 2s to 1h0m0s
+	// Output: discovery: etcd://10.0.0.1:2379/services/echo/?ttl=...: parameter "ttl": "1s" is not a duration from 2s to 1h0m0s in whole seconds
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
 // TestWipedServerIsSeen has a watch at a revision that the wiped server is far
@@ -45,7 +46,7 @@ func TestLostQuorumIsAnErrorAndItsReturnIsSeen(t *testing.T) {
 	c.members[2].kill()
 	err := f.Fails()
 	if !strings.Contains(err.Error(), "no answer") && !strings.Contains(err.Error(), "no leader") {
-		t.Errorf("the error does not tell the trouble: %v", err)
+		t.Errorf("the error does not name the failure: %v", err)
 	}
 	if n := f.Count(); n != 1 {
 		t.Errorf("%d reports, want none after the first", n)
@@ -56,8 +57,9 @@ func TestLostQuorumIsAnErrorAndItsReturnIsSeen(t *testing.T) {
 	f.Await("10.0.0.1:80")
 }
 
-// auth switches access control on: root/secret may all, reader/secret may read
-// /x/, writer/secret read and write it, and nobody/secret nothing.
+// auth switches access control on, with four users whose password is secret: root
+// may do everything, reader may read /x/, writer may read and write it, and
+// nobody may do nothing.
 func auth(t *testing.T, c *cluster) (root *clientv3.Client) {
 	t.Helper()
 	db := raw(t, c.addrs())
@@ -87,22 +89,22 @@ func auth(t *testing.T, c *cluster) (root *clientv3.Client) {
 	}
 	must(db.AuthEnable(ctx))
 	root, err := clientv3.New(clientv3.Config{
-		Endpoints: c.addrs(), Username: "root", Password: "secret", Logger: zap.NewNop(), DialTimeout: patience,
+		Endpoints: c.addrs(), Username: "root", Password: "secret", Logger: zap.NewNop(), DialTimeout: timeout,
 	})
 	must(nil, err)
 	t.Cleanup(func() { _ = root.Close() })
 	return root
 }
 
-func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
+func TestMissingPermissionToReadIsReportedAtOnce(t *testing.T) {
 	c := startCluster(t, 1)
 	auth(t, c)
 	for what, opts := range map[string][]etcd.Option{
-		"etcdserver: authentication failed": {etcd.User("reader", discovery.NewSecret("wrong"))},
-		"etcdserver: permission denied":     {etcd.User("nobody", discovery.NewSecret("secret"))},
+		"etcdserver: authentication failed": {etcd.WithCredentials(discovery.NewSecret("reader:wrong"))},
+		"etcdserver: permission denied":     {etcd.WithCredentials(discovery.NewSecret("nobody:secret"))},
 		"etcdserver: user name is empty":    nil,
 	} {
-		begun := time.Now()
+		start := time.Now()
 		f := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", opts...))
 		err := f.Fails()
 		if !strings.Contains(err.Error(), what) {
@@ -111,8 +113,8 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 		if strings.Contains(err.Error(), "wrong") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("the error shows the password: %v", err)
 		}
-		if d := time.Since(begun); d > 2*time.Second {
-			t.Errorf("%s: told after %v", what, d)
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("%s: reported after %v", what, d)
 		}
 		if f.Count() > 0 {
 			t.Errorf("%s: something was reported", what)
@@ -120,13 +122,13 @@ func TestWhoMayNotReadIsToldSoAtOnce(t *testing.T) {
 	}
 }
 
-// TestTokenThatExpiredIsRenewed lets every token end within a second or two.
+// TestTokenThatExpiredIsRenewed has tokens that expire within two seconds.
 func TestTokenThatExpiredIsRenewed(t *testing.T) {
 	c := startCluster(t, 1, "--auth-token-ttl", "1")
 	root := auth(t, c)
-	p := proxy(t, c.addrs()[0])
+	p := plugintest.Proxy(t, c.addrs()[0])
 	put(t, root, "/x/a", entry("10.0.0.1:80"))
-	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.WithCredentials(discovery.NewSecret("reader:secret"))))
 	f.Await("10.0.0.1:80")
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); { // the tokens' ends are what is waited for
 		put(t, root, "/x/a", entry("10.0.0.1:80"))
@@ -139,9 +141,9 @@ func TestTokenThatExpiredIsRenewed(t *testing.T) {
 func TestRevokedPermissionIsAnErrorNotASmallerSet(t *testing.T) {
 	c := startCluster(t, 1)
 	root := auth(t, c)
-	p := proxy(t, c.addrs()[0])
+	p := plugintest.Proxy(t, c.addrs()[0])
 	put(t, root, "/x/a", entry("10.0.0.1:80"))
-	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.User("reader", discovery.NewSecret("secret"))))
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, "/x/", etcd.WithCredentials(discovery.NewSecret("reader:secret"))))
 	f.Await("10.0.0.1:80")
 	if _, err := root.RoleRevokePermission(t.Context(), "reader", "/x/", clientv3.GetPrefixRangeEnd("/x/")); err != nil {
 		t.Fatal(err)

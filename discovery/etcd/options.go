@@ -3,7 +3,6 @@ package etcd
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,104 +10,97 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-const (
-	defaultFormat  = "naming"
-	defaultTimeout = 5 * time.Second
-	defaultTTL     = 10 * time.Second
-	// minTTL is about as short as etcd itself grants leases: one and a half
-	// election timeouts.
-	minTTL = 2 * time.Second
-	maxTTL = time.Hour
+// defaultPort is the port of a server that is listed without one.
+const defaultPort = 2379
 
-	minTimeout = 100 * time.Millisecond
-	maxTimeout = time.Minute
-
-	defaultPort = 2379
-)
-
-// config is what the options fill.
+// config has what the arguments, options and parameters of one watcher or
+// registrar say.
 type config struct {
-	endpoints []string
-	prefix    string // with a slash at its end
-	format    format.Format
-	user      string
-	password  discovery.Secret
-	tls       discovery.TLS
-	timeout   time.Duration
-	ttl       time.Duration
-	skipped   func(key string, err error)
+	servers     []string // each with its port
+	prefix      string   // with a slash at its end
+	format      format.Format
+	credentials discovery.Secret // "user:password"
+	tls         discovery.TLS
+	timeout     time.Duration
+	ttl         time.Duration
+	onSkipped   func(key string, err error)
+
+	params *discovery.Params // declare the fields above
+	err    error             // mistakes in the arguments or the URL
 }
 
 // Option sets one parameter of a watcher or a registrar.
 type Option func(*config)
 
-// Format sets how servers are written; the default is format.Naming.
-func Format(f format.Format) Option { return func(c *config) { c.format = f } }
+// WithFormat sets how keys and values are written. The default is
+// [format.GRPCNaming]. A watcher needs the format's Decode, a registrar its
+// Encode.
+func WithFormat(f format.Format) Option { return func(c *config) { c.format = f } }
 
-// User sets who to log in as; the default is nobody. The password is looked
-// up again for each new client, and never shown.
-func User(name string, password discovery.Secret) Option {
-	return func(c *config) { c.user, c.password = name, password }
+// WithCredentials sets the user to log in as and the password: a secret
+// "user:password", such as [discovery.UserPassword] makes. The default is not
+// to log in. The secret is looked up for each new client and never shown.
+func WithCredentials(s discovery.Secret) Option { return func(c *config) { c.credentials = s } }
+
+// WithTLS switches TLS on, whether t.Enabled is set or not, and says how to use
+// it. The default is plain connections.
+func WithTLS(t discovery.TLS) Option {
+	return func(c *config) {
+		c.tls = t
+		c.tls.Enabled = true
+	}
 }
 
-// TLS sets how to talk TLS; the default is not to.
-func TLS(t discovery.TLS) Option { return func(c *config) { c.tls = t } }
+// OnSkipped sets a function to call with each entry that is malformed, wholly
+// or in part, once for each value of the entry. The goroutine of Watch calls it
+// and waits for it. Registrars ignore it.
+func OnSkipped(f func(key string, err error)) Option { return func(c *config) { c.onSkipped = f } }
 
-// Timeout sets how long etcd may take for an answer, connecting included,
-// before another of its servers is asked; from 100 ms to 1 min, the default is
-// 5 s. A watch asks for a sign of life as often.
+// Timeout sets how long etcd may take to answer, connecting included, before
+// the next of its servers is asked. A watch requests a sign of life at the same
+// interval. The timeout is from 100 ms to 1 min, and 5 s by default.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
 // TTL sets how long etcd keeps the key of a registrar that it does not hear
-// of; from 2 s to 1 h, in whole seconds, the default is 10 s. Watchers have
-// none.
+// from. The TTL is from 2 s to 1 h in whole seconds, and 10 s by default.
+// Watchers ignore it.
 func TTL(d time.Duration) Option { return func(c *config) { c.ttl = d } }
 
-// Skipped sets who is told of each entry that is malformed; the default is
-// nobody. It is called from the goroutine of Watch, once for each value of the
-// entry, and holds the watch up. Registrars have none.
-func Skipped(f func(key string, err error)) Option { return func(c *config) { c.skipped = f } }
+// declare declares the fields as parameters, which gives them their defaults.
+func (c *config) declare(p *discovery.Params) {
+	c.params = p
+	format.Param(p, &c.format, "format", "naming", "how keys and values are written")
+	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
+	p.TLS(&c.tls)
+	p.Timeout(&c.timeout)
+	p.TTL(&c.ttl)
+}
 
-func newConfig(endpoints []string, prefix string, opts []Option) config {
-	c := config{
-		endpoints: slices.Clone(endpoints),
-		prefix:    prefix,
-		format:    format.Naming(),
-		timeout:   defaultTimeout,
-		ttl:       defaultTTL,
-	}
+func newConfig(servers []string, prefix string, opts []Option) *config {
+	c := &config{}
+	c.declare(&discovery.Params{})
 	for _, o := range opts {
-		o(&c)
+		o(c)
 	}
-	// A sibling, such as /services/echo-2, must not match.
-	if c.prefix != "" && !strings.HasSuffix(c.prefix, "/") {
-		c.prefix += "/"
-	}
+	c.place(servers, prefix)
 	return c
 }
 
-// validate reports every mistake.
-func (c *config) validate() error {
-	var errs []error
-	must := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
+// place sets the arguments of Watcher and Registrar.
+func (c *config) place(servers []string, prefix string) {
+	c.servers, c.err = discovery.ServerAddrs(servers, defaultPort)
+	// Without the slash, a sibling such as /services/echo-2 would match.
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
 	}
-	must(len(c.endpoints) > 0, "no server of etcd is named")
-	for i, e := range c.endpoints {
-		if err := discovery.ValidServer(e); err != nil {
-			errs = append(errs, fmt.Errorf("server %d of %d: %w", i+1, len(c.endpoints), err))
-		}
-	}
-	must(c.prefix != "", "no prefix is named, under which the servers are")
-	must(c.format.Decode != nil && c.format.Encode != nil, "the format is none")
-	must(c.user != "" || !c.password.IsSet(), "a password without a user")
-	must(c.user == "" || c.password.IsSet(), "the user %q without a password", c.user)
-	must(c.timeout >= minTimeout && c.timeout <= maxTimeout, "timeout %v is not from %v to %v", c.timeout, minTimeout, maxTimeout)
-	must(c.ttl >= minTTL && c.ttl <= maxTTL && c.ttl%time.Second == 0, "TTL %v is not in whole seconds from %v to %v", c.ttl, minTTL, maxTTL)
-	if err := c.tls.Validate(); err != nil {
-		errs = append(errs, err)
+	c.prefix = prefix
+}
+
+// validate reports every mistake, errs included. It does no I/O.
+func (c *config) validate(errs ...error) error {
+	errs = append(errs, c.err, c.params.Validate())
+	if c.prefix == "" {
+		errs = append(errs, errors.New("the prefix is empty"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("etcd: %w", err)

@@ -10,10 +10,10 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
 const addr = "10.0.0.1:80"
@@ -22,9 +22,12 @@ const addr = "10.0.0.1:80"
 // is.
 func register(t *testing.T, r discovery.Registrar) *discovery.Registration {
 	t.Helper()
-	g := discovery.Register(r, core.Endpoint{Addr: addr})
+	g, err := discovery.Register(r, discovery.Endpoint{Addr: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = g.Close(context.Background()) })
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := g.Wait(ctx); err != nil {
 		t.Fatal(err)
@@ -66,8 +69,8 @@ func TestRegisteredServerIsWatchedAndGoneOnceDeregistered(t *testing.T) {
 	}
 }
 
-// TestKeyThatIsDeletedOrOverwrittenIsPutBack is about operators and their
-// scripts.
+// TestKeyThatIsDeletedOrOverwrittenIsPutBack does what operators and their
+// scripts do.
 func TestKeyThatIsDeletedOrOverwrittenIsPutBack(t *testing.T) {
 	all := servers(t)
 	db, prefix := raw(t, all), newPrefix()
@@ -85,7 +88,7 @@ func TestKeyThatIsDeletedOrOverwrittenIsPutBack(t *testing.T) {
 		{"deleted again", func() { remove(t, db, prefix+addr) }},
 	} {
 		c.harm()
-		late := time.After(patience)
+		late := time.After(timeout)
 		for {
 			now := kv(t, db, prefix+addr)
 			if now != nil && now.Lease != 0 && string(now.Value) == value {
@@ -109,7 +112,7 @@ func TestLostLeaseIsReplaced(t *testing.T) {
 	if _, err := db.Revoke(t.Context(), clientv3.LeaseID(before.Lease)); err != nil {
 		t.Fatal(err)
 	}
-	late := time.After(patience)
+	late := time.After(timeout)
 	for {
 		if now := kv(t, db, prefix+addr); now != nil && now.Lease != before.Lease && now.Lease != 0 {
 			return
@@ -122,8 +125,8 @@ func TestLostLeaseIsReplaced(t *testing.T) {
 	}
 }
 
-// TestTwoProgramsThatRegisterOneServerDoNotFight is what happens in a restart
-// without a gap: each sees what the other writes.
+// TestTwoProgramsThatRegisterOneServerDoNotFight is a restart without a gap, in
+// which each program sees what the other writes.
 func TestTwoProgramsThatRegisterOneServerDoNotFight(t *testing.T) {
 	all := servers(t)
 	db, prefix := raw(t, all), newPrefix()
@@ -148,45 +151,45 @@ func TestTwoProgramsThatRegisterOneServerDoNotFight(t *testing.T) {
 	}
 }
 
-// TestCrashedProgramVanishesWithinItsTTL cuts a registrar off, for which etcd
-// cannot tell it from one that crashed; and then it comes back.
+// TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen cuts a registrar off,
+// which is the same to etcd as a crash, and connects it again.
 func TestCrashedProgramVanishesWithinItsTTLAndAReturnIsSeen(t *testing.T) {
 	all := servers(t)
-	p := proxy(t, all[0])
+	p := plugintest.Proxy(t, all[0])
 	prefix := newPrefix()
 	const ttl = 2 * time.Second
 	register(t, etcd.Registrar([]string{p.Addr()}, prefix, etcd.TTL(ttl)))
 	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
 	f.Await(addr)
 	p.Cut()
-	begun := time.Now()
+	start := time.Now()
 	f.Await()
 	// etcd looks twice a second, and renews leases by an election timeout when
 	// its leader changes.
-	if d := time.Since(begun); d > ttl+2*time.Second {
+	if d := time.Since(start); d > ttl+2*time.Second {
 		t.Errorf("gone after %v, with a TTL of %v", d, ttl)
 	}
 	if err := p.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	begun = time.Now()
+	start = time.Now()
 	f.Await(addr)
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("back %v after the registry was", d)
 	}
 }
 
-// TestRegistrationOutlivesAShortCut keeps its key and its lease: no watcher
-// sees that there was something.
+// TestRegistrationOutlivesAShortCut checks that the key and the lease stay, so
+// that no watcher notices the cut.
 func TestRegistrationOutlivesAShortCut(t *testing.T) {
 	all := servers(t)
-	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
+	db, prefix, p := raw(t, all), newPrefix(), plugintest.Proxy(t, all[0])
 	register(t, etcd.Registrar([]string{p.Addr()}, prefix))
 	f := discoverytest.Follow(t, etcd.Watcher(all, prefix))
 	f.Await(addr)
 	before := kv(t, db, prefix+addr)
 	p.Break()
-	late := time.After(patience)
+	late := time.After(timeout)
 	for {
 		now := kv(t, db, prefix+addr)
 		if now == nil || now.Lease != before.Lease {
@@ -216,9 +219,9 @@ func TestRegistrationSurvivesTheWipeOfTheRegistry(t *testing.T) {
 	c.wipe(m)
 	c.start(m)
 	c.ready()
-	begun := time.Now()
+	start := time.Now()
 	for kv(t, raw(t, c.addrs()), "/x/"+addr) == nil {
-		if time.Since(begun) > 5*time.Second {
+		if time.Since(start) > 5*time.Second {
 			t.Fatal("it is not back after 5 s")
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -235,7 +238,7 @@ func TestHungServerCostsNoRegistration(t *testing.T) {
 	proxies := make([]*discoverytest.Proxy, 3)
 	addrs := make([]string, 3)
 	for i := range proxies {
-		proxies[i] = proxy(t, all[i%len(all)])
+		proxies[i] = plugintest.Proxy(t, all[i%len(all)])
 		addrs[i] = proxies[i].Addr()
 	}
 	register(t, etcd.Registrar(addrs, prefix, etcd.TTL(ttl)))
@@ -245,9 +248,9 @@ func TestHungServerCostsNoRegistration(t *testing.T) {
 		if err := p.Hang(); err != nil {
 			t.Fatal(err)
 		}
-		for begun := time.Now(); time.Since(begun) < ttl+ttl/2; time.Sleep(100 * time.Millisecond) {
+		for start := time.Now(); time.Since(start) < ttl+ttl/2; time.Sleep(100 * time.Millisecond) {
 			if n := f.Count(); n != 1 {
-				t.Fatalf("%d reports %v after server %d fell silent, want 1", n, time.Since(begun), i+1)
+				t.Fatalf("%d reports %v after server %d fell silent, want 1", n, time.Since(start), i+1)
 			}
 		}
 		if err := p.Heal(); err != nil {
@@ -256,16 +259,16 @@ func TestHungServerCostsNoRegistration(t *testing.T) {
 	}
 }
 
-func TestCloseWithTheRegistryGoneIsBoundedAndSaysSo(t *testing.T) {
+func TestCloseWithoutTheRegistryIsBoundedAndReturnsAnError(t *testing.T) {
 	all := servers(t)
-	p := proxy(t, all[0])
+	p := plugintest.Proxy(t, all[0])
 	g := register(t, etcd.Registrar([]string{p.Addr()}, newPrefix()))
 	if err := p.Hang(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	err := g.Close(t.Context())
-	if d := time.Since(begun); d > discovery.DeregisterTimeout+500*time.Millisecond {
+	if d := time.Since(start); d > discovery.DeregisterTimeout+500*time.Millisecond {
 		t.Errorf("Close took %v", d)
 	}
 	if err == nil || !strings.Contains(err.Error(), "may stay") {
@@ -273,18 +276,18 @@ func TestCloseWithTheRegistryGoneIsBoundedAndSaysSo(t *testing.T) {
 	}
 }
 
-func TestRegistrarTellsAtOnceWhatCannotBe(t *testing.T) {
+func TestRegistrarReportsAtOnceWhatCannotSucceed(t *testing.T) {
 	r := etcd.Registrar([]string{"127.0.0.1:1"}, "/x/")
-	if err := r.Register(t.Context(), core.Endpoint{Addr: "nonsense"}); err == nil {
-		t.Error("an address that is none was registered")
+	if err := r.Register(t.Context(), discovery.Endpoint{Addr: "nonsense"}, func() {}); err == nil {
+		t.Error("an invalid address was registered")
 	}
 	c := startCluster(t, 1)
 	auth(t, c)
-	r = etcd.Registrar(c.addrs(), "/x/", etcd.User("reader", discovery.NewSecret("secret")))
-	if err := r.Register(t.Context(), core.Endpoint{Addr: addr}); err == nil || !strings.Contains(err.Error(), "permission denied") {
+	r = etcd.Registrar(c.addrs(), "/x/", etcd.WithCredentials(discovery.NewSecret("reader:secret")))
+	if err := r.Register(t.Context(), discovery.Endpoint{Addr: addr}, func() {}); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("who may only read got %v", err)
 	}
-	g := register(t, etcd.Registrar(c.addrs(), "/x/", etcd.User("writer", discovery.NewSecret("secret"))))
+	g := register(t, etcd.Registrar(c.addrs(), "/x/", etcd.WithCredentials(discovery.NewSecret("writer:secret"))))
 	if err := g.Close(t.Context()); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("who may write cannot deregister: %v", err)
 	}

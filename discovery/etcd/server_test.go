@@ -16,8 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// patience bounds what a test waits for.
-const patience = 30 * time.Second
+// timeout bounds what a test waits for.
+const timeout = 30 * time.Second
 
 // cluster is an etcd of the test's own, which it may kill and wipe.
 type cluster struct {
@@ -125,7 +125,7 @@ func (c *cluster) addrs() []string {
 // ready waits until the cluster answers.
 func (c *cluster) ready() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), timeout)
 	defer cancel()
 	db := raw(c.t, c.addrs())
 	for {
@@ -136,7 +136,7 @@ func (c *cluster) ready() {
 			return
 		}
 		if ctx.Err() != nil {
-			c.t.Fatalf("no etcd after %v: %v\n%s", patience, err, c.members[0].log.String())
+			c.t.Fatalf("no etcd after %v: %v\n%s", timeout, err, c.members[0].log.String())
 		}
 	}
 }

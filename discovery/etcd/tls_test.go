@@ -1,86 +1,39 @@
 package etcd_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
-// certificates makes an authority and a certificate for 127.0.0.1, which a
-// server and a client may use, and returns their files.
-func certificates(t *testing.T) (ca, cert, key string) {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		must(os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-		return path
-	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	authority := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, authority, authority, &caKey.PublicKey, caKey)
-	must(err)
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, authority, &leafKey.PublicKey, caKey)
-	must(err)
-	keyDER, err := x509.MarshalECPrivateKey(leafKey)
-	must(err)
-	return write("ca.pem", "CERTIFICATE", caDER), write("cert.pem", "CERTIFICATE", leafDER), write("key.pem", "EC PRIVATE KEY", keyDER)
-}
-
 func TestServersAndClientsKnowEachOtherByTheirCertificates(t *testing.T) {
-	ca, cert, key := certificates(t)
-	stranger, _, _ := certificates(t)
+	ca, cert, key := plugintest.Certificates(t)
+	stranger, _, _ := plugintest.Certificates(t)
 	c := startCluster(t, 1, "--cert-file", cert, "--key-file", key, "--trusted-ca-file", ca, "--client-cert-auth")
-	known := discovery.TLS{On: true, CA: ca, Cert: cert, Key: key}
-	discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(known))).Await()
+	known := discovery.TLS{CA: ca, Cert: cert, Key: key}
+	discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.WithTLS(known))).Await()
 
 	others := map[string]discovery.TLS{
-		"certificate signed by unknown authority": {On: true, CA: stranger, Cert: cert, Key: key},
-		c.addrs()[0]:         {On: true, CA: ca}, // which TLS may tell as a broken pipe
-		"to match elsewhere": {On: true, CA: ca, Cert: cert, Key: key, ServerName: "elsewhere"},
+		"certificate signed by unknown authority": {CA: stranger, Cert: cert, Key: key},
+		c.addrs()[0]:         {CA: ca}, // TLS may report it as a broken pipe
+		"to match elsewhere": {CA: ca, Cert: cert, Key: key, ServerName: "elsewhere"},
 	}
-	begun := make(map[string]*discoverytest.Follower)
+	followers := make(map[string]*discoverytest.Follower)
 	for what, how := range others { // side by side, since each takes a while
-		begun[what] = discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(how)))
+		followers[what] = discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.WithTLS(how)))
 	}
-	for what, f := range begun {
+	for what, f := range followers {
 		if err := f.Fails(); !strings.Contains(err.Error(), what) {
 			t.Errorf("error %v, want %q", err, what)
 		}
 	}
-	missing := discovery.TLS{On: true, CA: filepath.Join(t.TempDir(), "ca.pem")}
-	if err := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.TLS(missing))).Fails(); !strings.Contains(err.Error(), "no such file") {
+	missing := discovery.TLS{CA: filepath.Join(t.TempDir(), "ca.pem")}
+	if err := discoverytest.Follow(t, etcd.Watcher(c.addrs(), "/x/", etcd.WithTLS(missing))).Fails(); !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("error %v", err)
 	}
 }

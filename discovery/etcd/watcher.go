@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,55 +10,58 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// Watcher watches the servers whose keys are under prefix, to which it adds a
-// slash at its end if there is none. endpoints are servers of etcd, each
-// "host:port" or "unix:/path"; some of the cluster will do. It does no I/O,
-// and mistakes are reported by its method Validate() error.
+// Watcher returns a watcher of the servers whose keys are under prefix, to which
+// it adds a slash at the end if there is none. servers are those of the etcd
+// cluster, each "host", "host:port" or "unix:/path"; the default port is 2379.
+// One of them is enough.
 //
-// Its Watch gets over troubles of etcd that last less than about 10 s, and
-// returns an error when one lasts longer, or at once when etcd refuses the
-// user. It may be called several times at once.
-func Watcher(endpoints []string, prefix string, opts ...Option) core.Watcher {
-	return &watcher{newConfig(endpoints, prefix, opts)}
+// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// arguments and options. Its Watch survives a failure of etcd that lasts less
+// than about 10 s. Watch returns an error when a failure lasts longer, and at
+// once when etcd refuses the credentials. The watcher is safe for concurrent
+// use.
+func Watcher(servers []string, prefix string, opts ...Option) discovery.Watcher {
+	return &watcher{newConfig(servers, prefix, opts)}
 }
 
-type watcher struct{ config }
+type watcher struct{ *config }
 
-// Validate reports every mistake in what the watcher was made of.
-func (w *watcher) Validate() error { return w.validate() }
+// Validate reports every mistake in the arguments and options.
+func (w *watcher) Validate() error {
+	var err error
+	if w.format.Decode == nil {
+		err = errors.New("the format cannot be read")
+	}
+	return w.validate(err)
+}
 
-// Watch implements [core.Watcher].
-func (w *watcher) Watch(ctx context.Context, report func([]core.Endpoint)) error {
-	if err := w.validate(); err != nil {
+// Watch implements [discovery.Watcher].
+func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	c, err := acquire(&w.config)
+	c, err := acquire(w.config)
 	if err != nil {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer c.release()
-	set := discovery.NewSet(w.format.Decode, w.skipped)
-	err = discovery.Persist(ctx, func(ctx context.Context, well func()) error {
-		return w.follow(ctx, c, set, func() { set.Report(report) }, well)
+	set := discovery.NewSet(w.format.Decode, w.onSkipped)
+	err = discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
+		return w.follow(ctx, c, set, func() { set.Report(report) }, healthy)
 	})
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("etcd: watching %s at %s: %w", w.prefix, strings.Join(w.endpoints, ", "), err)
+	return fmt.Errorf("etcd: watching %s at %s: %w", w.prefix, strings.Join(w.servers, ", "), err)
 }
 
-// follow lists the keys and keeps up with them, until that breaks. Then they
-// are listed again, whatever it was: changes may have been compacted
-// meanwhile, or the server may be another one than before, with other data at
-// the same revision.
-func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, report, well func()) error {
+// follow lists the keys and follows their changes until either fails. After any
+// failure the keys must be listed again: etcd may have compacted changes
+// meanwhile, and the next server may have other data at the same revision.
+func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, report, healthy func()) error {
 	entries, listed, err := w.list(ctx, c)
 	if err != nil {
 		return err
@@ -70,7 +74,7 @@ func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, rep
 		}
 	})
 	report()
-	s, err := c.open(ctx, w.prefix, clientv3.GetPrefixRangeEnd(w.prefix), listed)
+	s, err := c.openStream(ctx, w.prefix, clientv3.GetPrefixRangeEnd(w.prefix), listed)
 	if err != nil {
 		return err
 	}
@@ -80,7 +84,7 @@ func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, rep
 		if err != nil {
 			return err
 		}
-		well()
+		healthy()
 		for _, e := range answer.Events {
 			if e.Type == mvccpb.Event_DELETE {
 				set.Delete(string(e.Kv.Key))
@@ -88,24 +92,24 @@ func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, rep
 				set.Put(string(e.Kv.Key), e.Kv.Value)
 			}
 		}
-		if !answer.Fragment { // else the rest of one change is still to come
+		if !answer.Fragment { // the last fragment of a change completes it
 			report()
 		}
 	}
 }
 
-// page is how many keys are asked for at a time.
-const page = 10_000
+// pageSize is the number of keys that one request lists.
+const pageSize = 10_000
 
-// list returns all keys as they were at one revision.
+// list returns all keys as they were at one revision, and that revision.
 func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, listed position, err error) {
 	request := &pb.RangeRequest{
 		Key: []byte(w.prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(w.prefix)),
-		Limit: page, KeysOnly: w.format.NamesOnly,
+		Limit: pageSize, KeysOnly: w.format.NamesOnly,
 	}
 	for {
 		var answer *pb.RangeResponse
-		err = c.ask(ctx, func(ctx context.Context) (err error) {
+		err = c.call(ctx, func(ctx context.Context) (err error) {
 			answer, err = c.kv.Range(ctx, request)
 			return err
 		})
@@ -113,10 +117,10 @@ func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, 
 			return nil, listed, err
 		}
 		if request.Revision == 0 {
-			listed = at(answer.Header)
+			listed = positionOf(answer.Header)
 			request.Revision = listed.revision
-		} else if now := at(answer.Header); now.cluster != listed.cluster {
-			return nil, listed, fmt.Errorf("a part of the list is of cluster %x, not %x as before", now.cluster, listed.cluster)
+		} else if now := positionOf(answer.Header); now.cluster != listed.cluster {
+			return nil, listed, fmt.Errorf("one page of the list is from cluster %x, another from %x", listed.cluster, now.cluster)
 		}
 		all = append(all, answer.Kvs...)
 		if !answer.More {

@@ -13,18 +13,8 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
-
-// proxy returns a proxy in front of an etcd server.
-func proxy(t *testing.T, server string) *discoverytest.Proxy {
-	t.Helper()
-	p, err := discoverytest.NewProxy(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = p.Close() })
-	return p
-}
 
 // fill puts n servers under prefix, each with so many bytes more than it needs.
 func fill(t *testing.T, db *clientv3.Client, prefix string, n, bytes int) {
@@ -64,35 +54,35 @@ func TestSiblingPrefixIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestMalformedEntryIsSkippedAndTold(t *testing.T) {
+func TestMalformedEntryIsSkippedAndReported(t *testing.T) {
 	all := servers(t)
 	db, prefix := raw(t, all), newPrefix()
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
 	put(t, db, prefix+"b", "nonsense")
 	var mu sync.Mutex
-	var told []string
-	f := discoverytest.Follow(t, etcd.Watcher(all, prefix, etcd.Skipped(func(key string, err error) {
+	var skipped []string
+	f := discoverytest.Follow(t, etcd.Watcher(all, prefix, etcd.OnSkipped(func(key string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, key)
+		skipped = append(skipped, key)
 		if err == nil {
-			t.Error("no reason is told")
+			t.Error("the error is nil")
 		}
 	})))
 	f.Await("10.0.0.1:80")
 	put(t, db, prefix+"c", entry("10.0.0.2:80"))
 	f.Await("10.0.0.1:80", "10.0.0.2:80")
 	f.Stop()
-	if len(told) != 1 || told[0] != prefix+"b" {
-		t.Errorf("told of %q", told)
+	if len(skipped) != 1 || skipped[0] != prefix+"b" {
+		t.Errorf("skipped are %q", skipped)
 	}
 }
 
 func TestFormatThatNeedsOnlyNamesReadsNoValues(t *testing.T) {
 	all := servers(t)
-	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
+	db, prefix, p := raw(t, all), newPrefix(), plugintest.Proxy(t, all[0])
 	put(t, db, prefix+"10.0.0.1:80", strings.Repeat("x", 1_000_000))
-	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Format(format.Name())))
+	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.WithFormat(format.PlainKey())))
 	f.Await("10.0.0.1:80")
 	if n := p.Traffic().FromServer; n > 10_000 {
 		t.Errorf("%d bytes were read", n)
@@ -103,7 +93,7 @@ func TestFormatThatNeedsOnlyNamesReadsNoValues(t *testing.T) {
 
 func TestWatchersShareOneClientWhichTheLastOneCloses(t *testing.T) {
 	all := servers(t)
-	p := proxy(t, all[0])
+	p := plugintest.Proxy(t, all[0])
 	db, prefix := raw(t, all), newPrefix()
 	one := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
 	one.Await()
@@ -116,7 +106,7 @@ func TestWatchersShareOneClientWhichTheLastOneCloses(t *testing.T) {
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
 	two.Await("10.0.0.1:80")
 	two.Stop()
-	closed := time.After(patience)
+	closed := time.After(timeout)
 	for p.Traffic().Open > 0 {
 		select {
 		case <-time.After(time.Millisecond):
@@ -130,7 +120,7 @@ func TestWatchersShareOneClientWhichTheLastOneCloses(t *testing.T) {
 // watch cannot get over.
 func TestCompactionWhileCutOffLosesNoDelete(t *testing.T) {
 	all := servers(t)
-	p := proxy(t, all[0])
+	p := plugintest.Proxy(t, all[0])
 	db, prefix := raw(t, all), newPrefix()
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
 	put(t, db, prefix+"b", entry("10.0.0.2:80"))
@@ -157,7 +147,7 @@ func TestTornListIsNeverASmallerSet(t *testing.T) {
 	db, prefix := raw(t, all), newPrefix()
 	const n = 300
 	fill(t, db, prefix, n, 100)
-	p := proxy(t, all[0])
+	p := plugintest.Proxy(t, all[0])
 	before := p.Traffic().FromServer
 	discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix)).AwaitLen(n)
 	whole := p.Traffic().FromServer - before
@@ -187,7 +177,7 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 	proxies := make([]*discoverytest.Proxy, 3)
 	addrs := make([]string, 3)
 	for i := range proxies {
-		proxies[i] = proxy(t, all[i%len(all)])
+		proxies[i] = plugintest.Proxy(t, all[i%len(all)])
 		addrs[i] = proxies[i].Addr()
 	}
 	f := discoverytest.Follow(t, etcd.Watcher(addrs, prefix, etcd.Timeout(time.Second)))
@@ -197,10 +187,10 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		key, addr := fmt.Sprint(prefix, i), fmt.Sprintf("10.0.0.%d:80", i)
-		begun := time.Now()
+		start := time.Now()
 		put(t, db, key, entry(addr))
 		f.Await(addr)
-		if d := time.Since(begun); d > 8*time.Second {
+		if d := time.Since(start); d > 8*time.Second {
 			t.Errorf("with one server of three hung, a change was seen after %v", d)
 		}
 		if err := p.Heal(); err != nil {
@@ -211,11 +201,11 @@ func TestHungServerOfThreeIsLeftForAnother(t *testing.T) {
 	}
 }
 
-func TestUnreachableRegistryIsToldByNameAfterAWhile(t *testing.T) {
+func TestUnreachableRegistryIsReportedByNameAfterTheRetryWindow(t *testing.T) {
 	addr := freeAddr(t)
-	begun := time.Now()
+	start := time.Now()
 	err := discoverytest.Follow(t, etcd.Watcher([]string{addr}, "/x/")).Fails()
-	if d := time.Since(begun); d < 5*time.Second || d > 20*time.Second {
+	if d := time.Since(start); d < 5*time.Second || d > 20*time.Second {
 		t.Errorf("it failed after %v, want about 10 s", d)
 	}
 	for _, part := range []string{addr, "/x/", "connection refused"} {
@@ -257,7 +247,7 @@ func TestOneChangeOfMoreThanAMessageIsReportedAtOnce(t *testing.T) {
 
 func TestOneChangeAmongTenThousandCostsNoRequest(t *testing.T) {
 	all := servers(t)
-	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
+	db, prefix, p := raw(t, all), newPrefix(), plugintest.Proxy(t, all[0])
 	const n = 10_000
 	fill(t, db, prefix, n, 0)
 	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix, etcd.Timeout(time.Minute))) // no progress is asked for meanwhile
@@ -278,11 +268,11 @@ func TestOneChangeAmongTenThousandCostsNoRequest(t *testing.T) {
 	}
 }
 
-// TestEndOfAnOutageIsSeenWithinSeconds is about one that is too short for
-// Watch to tell.
+// TestEndOfAnOutageIsSeenWithinSeconds has an outage that is too short for Watch
+// to return.
 func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	all := servers(t)
-	db, prefix, p := raw(t, all), newPrefix(), proxy(t, all[0])
+	db, prefix, p := raw(t, all), newPrefix(), plugintest.Proxy(t, all[0])
 	put(t, db, prefix+"a", entry("10.0.0.1:80"))
 	f := discoverytest.Follow(t, etcd.Watcher([]string{p.Addr()}, prefix))
 	f.Await("10.0.0.1:80")
@@ -293,14 +283,14 @@ func TestEndOfAnOutageIsSeenWithinSeconds(t *testing.T) {
 	if err := p.Heal(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	f.Await("10.0.0.1:80", "10.0.0.2:80")
-	d := time.Since(begun)
+	d := time.Since(start)
 	t.Logf("what changed in an outage of 5 s was seen %v after its end", d)
 	if d > 2*time.Second {
 		t.Error("that is too long")
 	}
-	begun = time.Now()
+	start = time.Now()
 	f.Stop()
-	t.Logf("Watch returned %v after it was cancelled", time.Since(begun))
+	t.Logf("Watch returned %v after it was cancelled", time.Since(start))
 }

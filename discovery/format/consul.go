@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // ConsulEntry is one entry of Consul's answer to a question for the health of
@@ -62,14 +62,14 @@ type ConsulCheck struct {
 // is the one of the worst check; an instance with a critical check, or one in
 // a state that is unknown here, is left out.
 func Consul() Format {
-	decode := func(_ string, value []byte) ([]core.Endpoint, error) {
+	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) {
 		var c ConsulEntry
 		if err := unmarshal(value, &c); err != nil {
 			return nil, err
 		}
 		return c.endpoints()
 	}
-	encode := func(p string, e core.Endpoint) (string, []byte, error) {
+	encode := func(p string, e discovery.Endpoint) (string, []byte, error) {
 		s, err := consulService(path.Base(p), e)
 		if err != nil {
 			return "", nil, err
@@ -81,7 +81,7 @@ func Consul() Format {
 }
 
 // Endpoints is what the format's decoder makes of c.
-func (c *ConsulEntry) Endpoints() ([]core.Endpoint, error) {
+func (c *ConsulEntry) Endpoints() ([]discovery.Endpoint, error) {
 	eps, err := c.endpoints()
 	if err != nil {
 		return nil, fmt.Errorf("format: consul: %w", err)
@@ -89,7 +89,7 @@ func (c *ConsulEntry) Endpoints() ([]core.Endpoint, error) {
 	return eps, nil
 }
 
-func (c *ConsulEntry) endpoints() ([]core.Endpoint, error) {
+func (c *ConsulEntry) endpoints() ([]discovery.Endpoint, error) {
 	weight, ok := c.weight()
 	if !ok {
 		return nil, nil
@@ -122,7 +122,7 @@ func (c *ConsulEntry) endpoints() ([]core.Endpoint, error) {
 		e.Zone = l.Zone
 	}
 	attrs.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
 // weight returns the weight by the worst check, and false when the instance
@@ -152,7 +152,7 @@ func (c *ConsulEntry) weight() (weight float64, takesCalls bool) {
 
 // NewConsulService returns the registration of e as an instance of the service
 // name. Its ID is name and address.
-func NewConsulService(name string, e core.Endpoint) (ConsulService, error) {
+func NewConsulService(name string, e discovery.Endpoint) (ConsulService, error) {
 	s, err := consulService(name, e)
 	if err != nil {
 		return s, fmt.Errorf("format: consul: %w", err)
@@ -160,7 +160,7 @@ func NewConsulService(name string, e core.Endpoint) (ConsulService, error) {
 	return s, nil
 }
 
-func consulService(name string, e core.Endpoint) (ConsulService, error) {
+func consulService(name string, e discovery.Endpoint) (ConsulService, error) {
 	attrs, err := attributes(e)
 	if err != nil {
 		return ConsulService{}, err

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"path"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 type curator struct {
@@ -41,12 +41,12 @@ const springClass = "org.springframework.cloud.zookeeper.discovery.ZookeeperInst
 //	<path>/2f6c.../   {"name":"svc","id":"2f6c...","address":"h","port":80,"sslPort":null,
 //	                   "payload":{"metadata":{}},"serviceType":"DYNAMIC","enabled":true}
 func Curator(ssl bool) Format {
-	decode := func(_ string, value []byte) ([]core.Endpoint, error) { return decodeCurator(value, ssl) }
-	encode := func(p string, e core.Endpoint) (string, []byte, error) { return encodeCurator(p, e, ssl) }
+	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) { return decodeCurator(value, ssl) }
+	encode := func(p string, e discovery.Endpoint) (string, []byte, error) { return encodeCurator(p, e, ssl) }
 	return wrap("curator", decode, encode)
 }
 
-func decodeCurator(value []byte, ssl bool) ([]core.Endpoint, error) {
+func decodeCurator(value []byte, ssl bool) ([]discovery.Endpoint, error) {
 	var c curator
 	if err := unmarshal(value, &c); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func decodeCurator(value []byte, ssl bool) ([]core.Endpoint, error) {
 		return nil, nil
 	}
 	attrs.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
 // metadata reads a payload of any type; it is never nil.
@@ -103,7 +103,7 @@ func (c *curator) metadata() texts {
 	return payload
 }
 
-func encodeCurator(p string, e core.Endpoint, ssl bool) (string, []byte, error) {
+func encodeCurator(p string, e discovery.Endpoint, ssl bool) (string, []byte, error) {
 	attrs, err := metadata(e, 1)
 	if err != nil {
 		return "", nil, err

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // dubboWeight is the weight of a provider that names none.
@@ -24,17 +24,17 @@ const dubboWeight = 100
 //
 //	/dubbo/<interface>/providers/dubbo%3A%2F%2F10.0.0.1%3A20880%2F<interface>%3Fweight%3D100%26group%3Da
 func Dubbo(protocol string) Format {
-	decode := func(key string, _ []byte) ([]core.Endpoint, error) {
+	decode := func(key string, _ []byte) ([]discovery.Endpoint, error) {
 		eps, err := decodeDubbo(key)
 		return ofScheme(protocol, "dubbo", eps), err
 	}
-	encode := func(p string, e core.Endpoint) (string, []byte, error) { return encodeDubbo(p, e, protocol) }
+	encode := func(p string, e discovery.Endpoint) (string, []byte, error) { return encodeDubbo(p, e, protocol) }
 	f := wrap("dubbo", decode, encode)
 	f.NamesOnly = true
 	return f
 }
 
-func decodeDubbo(key string) ([]core.Endpoint, error) {
+func decodeDubbo(key string) ([]discovery.Endpoint, error) {
 	full, err := url.QueryUnescape(last(key))
 	if err != nil {
 		return nil, errors.New("the name is not percent-encoded")
@@ -74,10 +74,10 @@ func decodeDubbo(key string) ([]core.Endpoint, error) {
 		attrs["scheme"] = scheme
 	}
 	attrs.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func encodeDubbo(p string, e core.Endpoint, protocol string) (string, []byte, error) {
+func encodeDubbo(p string, e discovery.Endpoint, protocol string) (string, []byte, error) {
 	attrs, err := metadata(e, dubboWeight)
 	if err != nil {
 		return "", nil, err
@@ -113,8 +113,8 @@ func encodeDubbo(p string, e core.Endpoint, protocol string) (string, []byte, er
 }
 
 // same is Equal, but for weight 0, which may be read as 1.
-func same(a, b core.Endpoint) bool {
-	for _, e := range []*core.Endpoint{&a, &b} {
+func same(a, b discovery.Endpoint) bool {
+	for _, e := range []*discovery.Endpoint{&a, &b} {
 		if e.Weight == 0 {
 			e.Weight = 1
 		}

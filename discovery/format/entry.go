@@ -13,7 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 const (
@@ -52,11 +52,11 @@ func unmarshal(value []byte, v any) error {
 }
 
 // at returns an endpoint, if addr can be one.
-func at(addr string) (core.Endpoint, error) {
+func at(addr string) (discovery.Endpoint, error) {
 	if len(addr) > maxAddr {
-		return core.Endpoint{}, fmt.Errorf("an address of %d bytes", len(addr))
+		return discovery.Endpoint{}, fmt.Errorf("an address of %d bytes", len(addr))
 	}
-	e := core.Endpoint{Addr: addr}
+	e := discovery.Endpoint{Addr: addr}
 	return e, e.Validate()
 }
 
@@ -69,7 +69,7 @@ func hostPort(host string, port int) string {
 }
 
 // splitAddr is the reverse of hostPort, for formats that keep the two apart.
-func splitAddr(e core.Endpoint) (host string, port int, err error) {
+func splitAddr(e discovery.Endpoint) (host string, port int, err error) {
 	host, p, err := net.SplitHostPort(e.Addr)
 	if err == nil {
 		port, err = strconv.Atoi(p)
@@ -82,13 +82,13 @@ func splitAddr(e core.Endpoint) (host string, port int, err error) {
 
 // urlAddr returns the address in a URL and its scheme, if that is not the
 // usual one, "secure" and path as attributes.
-func urlAddr(text, usual string) (core.Endpoint, error) {
+func urlAddr(text, usual string) (discovery.Endpoint, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
 			err = inner.Err // without the whole text
 		}
-		return core.Endpoint{}, fmt.Errorf("the URL %q: %w", clip(text), err)
+		return discovery.Endpoint{}, fmt.Errorf("the URL %q: %w", clip(text), err)
 	}
 	host := u.Host
 	if u.Port() == "" && u.Hostname() != "" {
@@ -153,14 +153,14 @@ func text(raw json.RawMessage) (s string, ok bool) {
 }
 
 // to makes t the attributes of e.
-func (t texts) to(e *core.Endpoint) {
+func (t texts) to(e *discovery.Endpoint) {
 	if len(t) > 0 {
 		e.Attrs = t
 	}
 }
 
 // takeZone moves the zone from t to e.
-func (t texts) takeZone(e *core.Endpoint) {
+func (t texts) takeZone(e *discovery.Endpoint) {
 	if zone, ok := t["zone"]; ok {
 		e.Zone = zone
 		delete(t, "zone")
@@ -170,7 +170,7 @@ func (t texts) takeZone(e *core.Endpoint) {
 // takeWeight moves the weight from t to e; unit is the format's default. It
 // returns false when the weight says that e takes no calls. What is not a
 // weight stays an attribute.
-func (t texts) takeWeight(e *core.Endpoint, unit float64) (takesCalls bool) {
+func (t texts) takeWeight(e *discovery.Endpoint, unit float64) (takesCalls bool) {
 	s, ok := t["weight"]
 	if !ok {
 		return true
@@ -186,7 +186,7 @@ func (t texts) takeWeight(e *core.Endpoint, unit float64) (takesCalls bool) {
 
 // metadata is the reverse: the attributes of e and, among them, its zone and
 // its weight as a whole number of 1/unit, or as it is when unit is 1.
-func metadata(e core.Endpoint, unit float64) (texts, error) {
+func metadata(e discovery.Endpoint, unit float64) (texts, error) {
 	t, err := attributes(e)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func metadata(e core.Endpoint, unit float64) (texts, error) {
 }
 
 // attributes returns a copy of the attributes of e.
-func attributes(e core.Endpoint) (texts, error) {
+func attributes(e discovery.Endpoint) (texts, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
@@ -230,7 +230,7 @@ func attributes(e core.Endpoint) (texts, error) {
 }
 
 // wholeWeight returns the weight in whole numbers of 1/unit.
-func wholeWeight(e core.Endpoint, unit float64) (int, error) {
+func wholeWeight(e discovery.Endpoint, unit float64) (int, error) {
 	if e.Weight == 0 {
 		return int(unit), nil
 	}
@@ -249,7 +249,7 @@ func (t texts) take(k string) string {
 }
 
 // bare checks that e has nothing but its address and what is in allowed.
-func bare(e core.Endpoint, allowed ...string) error {
+func bare(e discovery.Endpoint, allowed ...string) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
@@ -275,23 +275,23 @@ func lacks(what string) error {
 }
 
 // keyOf is the address as one part of a path.
-func keyOf(e core.Endpoint) string {
+func keyOf(e discovery.Endpoint) string {
 	return strings.NewReplacer("%", "%25", "/", "%2F").Replace(e.Addr)
 }
 
 // wrap makes a format of a decoder and an encoder that do not say in their
 // errors which format they are of.
-func wrap(name string, decode Decoder, encode Encoder) Format {
+func wrap(name string, decode discovery.Decoder, encode Encoder) Format {
 	return Format{
 		Name: name,
-		Decode: func(key string, value []byte) ([]core.Endpoint, error) {
+		Decode: func(key string, value []byte) ([]discovery.Endpoint, error) {
 			eps, err := decode(key, value)
 			if err != nil {
 				return eps, fmt.Errorf("format: %s: %w", name, err)
 			}
 			return eps, nil
 		},
-		Encode: func(path string, e core.Endpoint) (string, []byte, error) {
+		Encode: func(path string, e discovery.Endpoint) (string, []byte, error) {
 			key, value, err := encode(path, e)
 			if err != nil {
 				return "", nil, fmt.Errorf("format: %s: %w", name, err)

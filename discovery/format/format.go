@@ -1,7 +1,7 @@
 // Package format reads and writes servers as other programs keep them in a
 // registry: one [Format] for each layout, one file for each family.
 //
-// What a format says of a server becomes a [core.Endpoint] in the same way
+// What a format says of a server becomes a [discovery.Endpoint] in the same way
 // everywhere:
 //
 //   - Weight 1 is the format's own default weight, so that an entry without a
@@ -25,33 +25,23 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
-
-// Decoder reads one entry of a registry. Only the last part of key counts,
-// behind the last slash.
-//
-// An entry may give several endpoints. One that is foreign to the format, or
-// says that it takes no calls, gives none and no error. Endpoints returned
-// beside an error are good; the error is about the rest of the entry. Every
-// endpoint passes Validate, and no input makes a decoder panic. Decoders keep
-// no part of value and are safe for concurrent use.
-type Decoder func(key string, value []byte) ([]core.Endpoint, error)
 
 // Encoder writes e as one entry of the service at path, which is the entry's
 // parent in the registry; formats that name their service take the name from
 // there. The key is the last part of the entry's path, without a slash, and
 // the same for the same address. The result depends on nothing else.
-type Encoder func(path string, e core.Endpoint) (key string, value []byte, err error)
+type Encoder func(path string, e discovery.Endpoint) (key string, value []byte, err error)
 
 // Format is one way to keep servers in a registry.
 type Format struct {
-	// Name is what [Named] was given.
+	// Name is the name by which [Named] finds the format.
 	Name string
 	// NamesOnly says that Decode looks at keys only, so that a watcher need
 	// not read values: it passes nil.
 	NamesOnly bool
-	Decode    Decoder
+	Decode    discovery.Decoder
 	Encode    Encoder
 }
 
@@ -71,12 +61,12 @@ func formats() []struct {
 		name string
 		make func(variant string) (Format, bool)
 	}{
-		{"name", plain(Name)},
-		{"value", plain(Value)},
+		{"name", plain(PlainKey)},
+		{"value", plain(PlainValue)},
 		{"serverset", varied(Serverset)},
 		{"curator", func(v string) (Format, bool) { return Curator(v == "ssl"), v == "" || v == "ssl" }},
 		{"dubbo", varied(Dubbo)},
-		{"naming", plain(Naming)},
+		{"naming", plain(GRPCNaming)},
 		{"kratos", varied(Kratos)},
 		{"kitex-etcd", plain(KitexEtcd)},
 		{"kitex-zk", plain(KitexZK)},
@@ -113,13 +103,30 @@ func Named(name string) (Format, error) {
 	return Format{}, fmt.Errorf("format: %q is not known; known are %s", clip(family), strings.Join(Names(), ", "))
 }
 
+// Param declares a parameter of a registry's URLs that is the name of a format,
+// such as "serverset:http". def must be one that [Named] knows.
+func Param(p *discovery.Params, v *Format, name, def, doc string) {
+	known := strings.Join(Names(), ", ")
+	f, err := Named(def)
+	if err != nil {
+		panic(err) // a mistake in the plugin, which its every use shows
+	}
+	discovery.Var(p, v, f, discovery.Param{Name: name, Type: "one of " + known, Default: def, Doc: doc}, func(s string) (Format, error) {
+		f, err := Named(s)
+		if err != nil {
+			return f, fmt.Errorf("is not a format: %w", err)
+		}
+		return f, nil
+	})
+}
+
 // ofScheme keeps the endpoints of one protocol and leaves the protocol's name
 // out of their attributes, since all have the same.
-func ofScheme(scheme, usual string, eps []core.Endpoint) []core.Endpoint {
+func ofScheme(scheme, usual string, eps []discovery.Endpoint) []discovery.Endpoint {
 	if scheme == "" {
 		return eps
 	}
-	eps = slices.DeleteFunc(eps, func(e core.Endpoint) bool {
+	eps = slices.DeleteFunc(eps, func(e discovery.Endpoint) bool {
 		s := e.Attrs["scheme"]
 		if s == "" {
 			s = usual

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
@@ -20,7 +20,7 @@ type golden struct {
 	Format string // the file's name without this
 	Key    string
 	Value  value
-	Want   []core.Endpoint
+	Want   []discovery.Endpoint
 	Error  string // part of it
 }
 
@@ -70,7 +70,7 @@ func TestEntriesAreReadAsTheirWritersMeantThem(t *testing.T) {
 	for _, family := range format.Names() {
 		for _, g := range load(t, family) {
 			got, err := named(t, g.Format).Decode(g.Key, g.Value)
-			if !slices.EqualFunc(got, g.Want, func(a, b core.Endpoint) bool { return reflect.DeepEqual(a, b) }) {
+			if !slices.EqualFunc(got, g.Want, func(a, b discovery.Endpoint) bool { return reflect.DeepEqual(a, b) }) {
 				t.Errorf("%s %q %s\n got %+v\nwant %+v", g.Format, g.Key, g.Value, got, g.Want)
 			}
 			switch {
@@ -109,8 +109,8 @@ func TestFormatsOfNamesAreReadWithoutValues(t *testing.T) {
 const path = "/services/com.foo.Echo/providers"
 
 // full is what an endpoint may say; each format holds some of it.
-func full() []core.Endpoint {
-	return []core.Endpoint{
+func full() []discovery.Endpoint {
+	return []discovery.Endpoint{
 		{Addr: "10.0.0.1:9090"},
 		{Addr: "[2001:db8::1]:65535"},
 		{Addr: "[fe80::1%eth0]:1"},
@@ -138,8 +138,8 @@ func full() []core.Endpoint {
 }
 
 // equal takes weight 0 for 1, as the contract does.
-func equal(a, b core.Endpoint) bool {
-	for _, e := range []*core.Endpoint{&a, &b} {
+func equal(a, b discovery.Endpoint) bool {
+	for _, e := range []*discovery.Endpoint{&a, &b} {
 		if e.Weight == 0 {
 			e.Weight = 1
 		}
@@ -149,7 +149,7 @@ func equal(a, b core.Endpoint) bool {
 
 // wantRoundTrip encodes e, and reads it back unless the format has no place
 // for it. It returns whether it has.
-func wantRoundTrip(t *testing.T, f format.Format, e core.Endpoint) bool {
+func wantRoundTrip(t *testing.T, f format.Format, e discovery.Endpoint) bool {
 	t.Helper()
 	key, value, err := f.Encode(path, e)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -197,14 +197,14 @@ func TestWhatIsWrittenIsReadBackAsItWas(t *testing.T) {
 
 func TestEncodersRefuseWhatCannotBeDialed(t *testing.T) {
 	for _, name := range format.Names() {
-		if key, value, err := named(t, name).Encode(path, core.Endpoint{Addr: "nowhere"}); err == nil {
+		if key, value, err := named(t, name).Encode(path, discovery.Endpoint{Addr: "nowhere"}); err == nil {
 			t.Errorf("%s: wrote %s %s", name, key, value)
 		}
 	}
 }
 
 func TestEntriesAreWrittenAsTheirReadersExpectThem(t *testing.T) {
-	e := core.Endpoint{Addr: "10.0.0.1:9000", Weight: 2, Zone: "eu-1", Attrs: map[string]string{"version": "v1"}}
+	e := discovery.Endpoint{Addr: "10.0.0.1:9000", Weight: 2, Zone: "eu-1", Attrs: map[string]string{"version": "v1"}}
 	for name, want := range map[string][2]string{
 		"serverset": {
 			"member_10.0.0.1:9000",
@@ -233,7 +233,7 @@ func TestEntriesAreWrittenAsTheirReadersExpectThem(t *testing.T) {
 		"name":  {"unix:%2Frun%2Fa", ""},
 		"value": {"unix:%2Frun%2Fa", "unix:/run/a"},
 	} {
-		key, value, err := named(t, name).Encode("/services/echo", core.Endpoint{Addr: "unix:/run/a"})
+		key, value, err := named(t, name).Encode("/services/echo", discovery.Endpoint{Addr: "unix:/run/a"})
 		if got := [2]string{key, string(value)}; got != want || err != nil {
 			t.Errorf("%s: got %s, error %v, want %s", name, got, err, want)
 		}
@@ -280,7 +280,7 @@ func TestDecodersKeepNothingOfTheValue(t *testing.T) {
 			for i := range given {
 				given[i] = 'x'
 			}
-			if !slices.EqualFunc(got, g.Want, core.Endpoint.Equal) {
+			if !slices.EqualFunc(got, g.Want, discovery.Endpoint.Equal) {
 				t.Errorf("%s %q: %v after its value was overwritten", g.Format, g.Key, got)
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
@@ -36,7 +36,7 @@ func fuzz(f *testing.F, family string) {
 			form := named(t, name)
 			eps, err := form.Decode(key, value)
 			again, err2 := form.Decode(key, value)
-			if !slices.EqualFunc(eps, again, core.Endpoint.Equal) || (err == nil) != (err2 == nil) {
+			if !slices.EqualFunc(eps, again, discovery.Endpoint.Equal) || (err == nil) != (err2 == nil) {
 				t.Fatalf("%s: read once as %v, %v and once as %v, %v", name, eps, err, again, err2)
 			}
 			for _, e := range eps {
@@ -61,7 +61,7 @@ func FuzzEncode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, addr string, weight float64, zone, k, v string) {
-		e := core.Endpoint{Addr: addr, Weight: weight, Zone: zone}
+		e := discovery.Endpoint{Addr: addr, Weight: weight, Zone: zone}
 		if k+v != "" {
 			e.Attrs = map[string]string{k: v}
 		}

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // kitexWeight is the weight of an instance that names none.
@@ -22,7 +22,7 @@ type kitex struct {
 //
 //	kitex/registry-etcd/<service>/<address>   {"network":"tcp","address":"10.0.0.1:8888","weight":10,"tags":{}}
 func KitexEtcd() Format {
-	encode := func(_ string, e core.Endpoint) (string, []byte, error) {
+	encode := func(_ string, e discovery.Endpoint) (string, []byte, error) {
 		weight, tags, err := kitexOf(e)
 		if err != nil {
 			return "", nil, err
@@ -30,7 +30,7 @@ func KitexEtcd() Format {
 		value, err := json.Marshal(kitex{Network: "tcp", Address: e.Addr, Weight: weight, Tags: tags})
 		return keyOf(e), value, err
 	}
-	decode := func(_ string, value []byte) ([]core.Endpoint, error) {
+	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) {
 		var k kitex
 		if err := unmarshal(value, &k); err != nil {
 			return nil, err
@@ -45,7 +45,7 @@ func KitexEtcd() Format {
 //
 //	/<service>/10.0.0.1:8888   {"Weight":10,"Tags":{}}
 func KitexZK() Format {
-	encode := func(_ string, e core.Endpoint) (string, []byte, error) {
+	encode := func(_ string, e discovery.Endpoint) (string, []byte, error) {
 		weight, tags, err := kitexOf(e)
 		if err != nil {
 			return "", nil, err
@@ -56,7 +56,7 @@ func KitexZK() Format {
 		}{weight, tags})
 		return keyOf(e), value, err
 	}
-	decode := func(key string, value []byte) ([]core.Endpoint, error) {
+	decode := func(key string, value []byte) ([]discovery.Endpoint, error) {
 		var k kitex
 		if err := unmarshal(value, &k); err != nil {
 			return nil, err
@@ -67,7 +67,7 @@ func KitexZK() Format {
 	return wrap("kitex-zk", decode, encode)
 }
 
-func (k *kitex) endpoint() ([]core.Endpoint, error) {
+func (k *kitex) endpoint() ([]discovery.Endpoint, error) {
 	switch k.Network {
 	case "", "tcp", "tcp4", "tcp6":
 	case "unix":
@@ -84,10 +84,10 @@ func (k *kitex) endpoint() ([]core.Endpoint, error) {
 	}
 	k.Tags.takeZone(&e)
 	k.Tags.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func kitexOf(e core.Endpoint) (weight int, tags texts, err error) {
+func kitexOf(e discovery.Endpoint) (weight int, tags texts, err error) {
 	if weight, err = wholeWeight(e, kitexWeight); err != nil {
 		return 0, nil, err
 	}

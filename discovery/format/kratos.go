@@ -6,7 +6,7 @@ import (
 	"maps"
 	"path"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // kratosWeight is the weight of an instance that names none.
@@ -28,15 +28,15 @@ type kratos struct {
 //	/microservices/<name>/<id>   {"id":"...","name":"svc","version":"v1","metadata":{"weight":"100"},
 //	                              "endpoints":["grpc://10.0.0.1:9000?isSecure=false","http://10.0.0.1:8000"]}
 func Kratos(scheme string) Format {
-	decode := func(_ string, value []byte) ([]core.Endpoint, error) {
+	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) {
 		eps, err := decodeKratos(value)
 		return ofScheme(scheme, "grpc", eps), err
 	}
-	encode := func(p string, e core.Endpoint) (string, []byte, error) { return encodeKratos(p, e, scheme) }
+	encode := func(p string, e discovery.Endpoint) (string, []byte, error) { return encodeKratos(p, e, scheme) }
 	return wrap("kratos", decode, encode)
 }
 
-func decodeKratos(value []byte) ([]core.Endpoint, error) {
+func decodeKratos(value []byte) ([]discovery.Endpoint, error) {
 	var k kratos
 	if err := unmarshal(value, &k); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func decodeKratos(value []byte) ([]core.Endpoint, error) {
 	if len(k.Endpoints) == 0 {
 		return nil, errors.New("no endpoints")
 	}
-	var eps []core.Endpoint
+	var eps []discovery.Endpoint
 	var errs []error
 	for _, u := range k.Endpoints {
 		e, err := urlAddr(u, "grpc")
@@ -71,7 +71,7 @@ func decodeKratos(value []byte) ([]core.Endpoint, error) {
 	return eps, errors.Join(errs...)
 }
 
-func encodeKratos(p string, e core.Endpoint, scheme string) (string, []byte, error) {
+func encodeKratos(p string, e discovery.Endpoint, scheme string) (string, []byte, error) {
 	attrs, err := metadata(e, kratosWeight)
 	if err != nil {
 		return "", nil, err

@@ -4,28 +4,28 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// Name is "name", the layout of the original library: the address is the key,
+// PlainKey is "name", the layout of the original library: the address is the key,
 // and the value is empty. It holds nothing but addresses.
 //
 //	<path>/10.0.0.1:9090
-func Name() Format {
+func PlainKey() Format {
 	f := wrap("name", decodeName, encodeName)
 	f.NamesOnly = true
 	return f
 }
 
-func decodeName(key string, _ []byte) ([]core.Endpoint, error) {
+func decodeName(key string, _ []byte) ([]discovery.Endpoint, error) {
 	e, err := at(addrOf(last(key)))
 	if err != nil {
 		return nil, err
 	}
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func encodeName(_ string, e core.Endpoint) (string, []byte, error) {
+func encodeName(_ string, e discovery.Endpoint) (string, []byte, error) {
 	if err := bare(e); err != nil {
 		return "", nil, err
 	}

@@ -3,7 +3,7 @@ package format
 import (
 	"encoding/json"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 type naming struct {
@@ -12,13 +12,13 @@ type naming struct {
 	Metadata json.RawMessage
 }
 
-// Naming is "naming", the layout of etcd's gRPC naming: the key may be
+// GRPCNaming is "naming", the layout of etcd's gRPC naming: the key may be
 // anything. Metadata that is not an object is the attribute "metadata".
 //
 //	<path>/10.0.0.1:9000   {"Op":0,"Addr":"10.0.0.1:9000","Metadata":{"weight":"2"}}
-func Naming() Format { return wrap("naming", decodeNaming, encodeNaming) }
+func GRPCNaming() Format { return wrap("naming", decodeNaming, encodeNaming) }
 
-func decodeNaming(_ string, value []byte) ([]core.Endpoint, error) {
+func decodeNaming(_ string, value []byte) ([]discovery.Endpoint, error) {
 	var n naming
 	if err := unmarshal(value, &n); err != nil {
 		return nil, err
@@ -41,10 +41,10 @@ func decodeNaming(_ string, value []byte) ([]core.Endpoint, error) {
 		return nil, nil
 	}
 	attrs.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func encodeNaming(_ string, e core.Endpoint) (string, []byte, error) {
+func encodeNaming(_ string, e discovery.Endpoint) (string, []byte, error) {
 	attrs, err := metadata(e, 1)
 	if err != nil {
 		return "", nil, err

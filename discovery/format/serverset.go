@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // memberPrefix is how the names of a server set's members begin. Other
@@ -34,14 +34,14 @@ type serversetAddr struct {
 //	<path>/member_0000000012   {"serviceEndpoint":{"host":"h","port":31623},
 //	                            "additionalEndpoints":{"http":{...}},"status":"ALIVE","shard":7}
 func Serverset(endpoint string) Format {
-	decode := func(key string, value []byte) ([]core.Endpoint, error) {
+	decode := func(key string, value []byte) ([]discovery.Endpoint, error) {
 		return decodeServerset(key, value, endpoint)
 	}
-	encode := func(_ string, e core.Endpoint) (string, []byte, error) { return encodeServerset(e, endpoint) }
+	encode := func(_ string, e discovery.Endpoint) (string, []byte, error) { return encodeServerset(e, endpoint) }
 	return wrap("serverset", decode, encode)
 }
 
-func decodeServerset(key string, value []byte, endpoint string) ([]core.Endpoint, error) {
+func decodeServerset(key string, value []byte, endpoint string) ([]discovery.Endpoint, error) {
 	if !strings.HasPrefix(last(key), memberPrefix) {
 		return nil, nil
 	}
@@ -78,10 +78,10 @@ func decodeServerset(key string, value []byte, endpoint string) ([]core.Endpoint
 		return nil, nil
 	}
 	attrs.to(&e)
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func encodeServerset(e core.Endpoint, endpoint string) (string, []byte, error) {
+func encodeServerset(e discovery.Endpoint, endpoint string) (string, []byte, error) {
 	attrs, err := metadata(e, 1)
 	if err != nil {
 		return "", nil, err

@@ -4,23 +4,23 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// Value is "value", the layout of go-kit and go-zero: the value is the
+// PlainValue is "value", the layout of go-kit and go-zero: the value is the
 // address, or a URL, whose scheme and path become attributes; the key may be
 // anything.
 //
 //	<path>/7587869134542098693   10.0.0.1:8080
 //	<path>/0000000012            http://10.0.0.1:8080
-func Value() Format { return wrap("value", decodeValue, encodeValue) }
+func PlainValue() Format { return wrap("value", decodeValue, encodeValue) }
 
-func decodeValue(_ string, value []byte) ([]core.Endpoint, error) {
+func decodeValue(_ string, value []byte) ([]discovery.Endpoint, error) {
 	if len(value) > 4*maxAddr {
 		return nil, fmt.Errorf("a value of %d bytes is no address", len(value))
 	}
 	s := strings.TrimSpace(string(value))
-	var e core.Endpoint
+	var e discovery.Endpoint
 	var err error
 	if strings.Contains(s, "://") {
 		e, err = urlAddr(s, "")
@@ -30,10 +30,10 @@ func decodeValue(_ string, value []byte) ([]core.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []core.Endpoint{e}, nil
+	return []discovery.Endpoint{e}, nil
 }
 
-func encodeValue(_ string, e core.Endpoint) (string, []byte, error) {
+func encodeValue(_ string, e discovery.Endpoint) (string, []byte, error) {
 	if err := bare(e, "scheme", "path"); err != nil {
 		return "", nil, err
 	}

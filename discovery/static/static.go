@@ -1,5 +1,5 @@
-// Package static has the watchers that need no registry: a fixed list of
-// servers, and a [List] that the program itself sets.
+// Package static has the watchers without a registry: a fixed list of servers,
+// and a [List] that the program sets.
 //
 //	core.New(static.Watcher("10.0.0.1:9090", "10.0.0.2:9090"), dialer)
 package static
@@ -11,20 +11,20 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// Fixed watches a list of servers that never changes. Make one with [Watcher]
-// or [Endpoints]. It is safe for concurrent use.
+// Fixed is a watcher of a list of servers that never changes. Make one with
+// [Watcher] or [Endpoints]. It is safe for concurrent use.
 type Fixed struct {
-	set []core.Endpoint
+	set []discovery.Endpoint
 	err error
 }
 
 // Watcher returns a watcher of the servers at addrs, each "host:port" or
 // "unix:/path".
 func Watcher(addrs ...string) *Fixed {
-	set := make([]core.Endpoint, len(addrs))
+	set := make([]discovery.Endpoint, len(addrs))
 	for i, addr := range addrs {
 		set[i].Addr = addr
 	}
@@ -33,7 +33,7 @@ func Watcher(addrs ...string) *Fixed {
 
 // Endpoints returns a watcher of eps, for servers that have weights, zones or
 // attributes. It keeps a copy.
-func Endpoints(eps ...core.Endpoint) *Fixed {
+func Endpoints(eps ...discovery.Endpoint) *Fixed {
 	f := &Fixed{set: deepCopy(eps), err: validate(eps)}
 	if len(eps) == 0 {
 		f.err = errors.New("static: no server is listed")
@@ -41,14 +41,14 @@ func Endpoints(eps ...core.Endpoint) *Fixed {
 	return f
 }
 
-// Validate names each entry that cannot be dialed or is listed twice. A list
-// without any entry is an error too, since it can never get one: a set that
-// may be empty for a while is a [List].
+// Validate returns an error that names each entry that is not valid or is listed
+// twice. A list without entries is an error too, because it can never get one; use
+// a [List] for a set that is empty for a while.
 func (f *Fixed) Validate() error { return f.err }
 
-// Watch reports the list once and blocks until ctx is done. A list that
-// Validate rejects is not reported: Watch returns that error at once.
-func (f *Fixed) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+// Watch reports the list once and blocks until ctx is done. If Validate returns an
+// error, Watch returns it at once and reports nothing.
+func (f *Fixed) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (f *Fixed) Watch(ctx context.Context, report func([]core.Endpoint)) error {
 }
 
 // validate returns one error that names every bad entry by its position.
-func validate(eps []core.Endpoint) error {
+func validate(eps []discovery.Endpoint) error {
 	var errs []error
 	first := make(map[string]int, len(eps))
 	for i, e := range eps {
@@ -79,9 +79,9 @@ func validate(eps []core.Endpoint) error {
 	return errors.Join(errs...)
 }
 
-// deepCopy copies the attributes too, so that a caller who goes on using its
-// maps cannot race with readers of a reported endpoint.
-func deepCopy(eps []core.Endpoint) []core.Endpoint {
+// deepCopy copies the attributes too, so that a caller who changes its maps later
+// does not race with readers of a reported endpoint.
+func deepCopy(eps []discovery.Endpoint) []discovery.Endpoint {
 	set := slices.Clone(eps)
 	for i := range set {
 		set[i].Attrs = maps.Clone(set[i].Attrs)

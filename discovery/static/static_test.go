@@ -5,17 +5,20 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// watcher is what both kinds of list offer to core.New.
+// watcher is what a pool uses of both kinds of list.
 type watcher interface {
-	core.Watcher
+	discovery.Watcher
 	Validate() error
 }
 
@@ -25,11 +28,11 @@ var (
 )
 
 // first returns the first report of a watch.
-func first(t *testing.T, w core.Watcher) []core.Endpoint {
+func first(t *testing.T, w discovery.Watcher) []discovery.Endpoint {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var got []core.Endpoint
-	err := w.Watch(ctx, func(eps []core.Endpoint) {
+	var got []discovery.Endpoint
+	err := w.Watch(ctx, func(eps []discovery.Endpoint) {
 		got = eps
 		cancel()
 	})
@@ -39,19 +42,19 @@ func first(t *testing.T, w core.Watcher) []core.Endpoint {
 	return got
 }
 
-func TestValidateNamesEachBadEntryAndWhy(t *testing.T) {
+func TestValidateNamesEachInvalidEntryAndWhy(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		eps  []core.Endpoint
+		eps  []discovery.Endpoint
 		want []string // in the error; none means no error
 	}{
-		{name: "good", eps: []core.Endpoint{{Addr: "a:1"}, {Addr: "[::1]:1"}, {Addr: "unix:/run/a"}, {Addr: "a:2", Weight: 2}}},
-		{name: "no port", eps: []core.Endpoint{{Addr: "a:1"}, {Addr: "10.0.0.1"}}, want: []string{"entry 2 of 2", `"10.0.0.1"`, "missing port"}},
-		{name: "empty", eps: []core.Endpoint{{Addr: ""}}, want: []string{"entry 1 of 1", `""`}},
-		{name: "bad port", eps: []core.Endpoint{{Addr: "a:http"}}, want: []string{"entry 1 of 1", `"http"`}},
-		{name: "bad weight", eps: []core.Endpoint{{Addr: "a:1", Weight: math.NaN()}}, want: []string{"entry 1 of 1", "weight NaN"}},
-		{name: "twice", eps: []core.Endpoint{{Addr: "a:1"}, {Addr: "b:1"}, {Addr: "a:1", Zone: "x"}}, want: []string{"entry 3 of 3", `"a:1"`, "entry 1"}},
-		{name: "several", eps: []core.Endpoint{{Addr: "a"}, {Addr: "b:1"}, {Addr: "c:0"}}, want: []string{"entry 1 of 3", "entry 3 of 3"}},
+		{name: "good", eps: []discovery.Endpoint{{Addr: "a:1"}, {Addr: "[::1]:1"}, {Addr: "unix:/run/a"}, {Addr: "a:2", Weight: 2}}},
+		{name: "no port", eps: []discovery.Endpoint{{Addr: "a:1"}, {Addr: "10.0.0.1"}}, want: []string{"entry 2 of 2", `"10.0.0.1"`, "missing port"}},
+		{name: "empty", eps: []discovery.Endpoint{{Addr: ""}}, want: []string{"entry 1 of 1", `""`}},
+		{name: "bad port", eps: []discovery.Endpoint{{Addr: "a:http"}}, want: []string{"entry 1 of 1", `"http"`}},
+		{name: "bad weight", eps: []discovery.Endpoint{{Addr: "a:1", Weight: math.NaN()}}, want: []string{"entry 1 of 1", "weight NaN"}},
+		{name: "twice", eps: []discovery.Endpoint{{Addr: "a:1"}, {Addr: "b:1"}, {Addr: "a:1", Zone: "x"}}, want: []string{"entry 3 of 3", `"a:1"`, "entry 1"}},
+		{name: "several", eps: []discovery.Endpoint{{Addr: "a"}, {Addr: "b:1"}, {Addr: "c:0"}}, want: []string{"entry 1 of 3", "entry 3 of 3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			check := func(what string, err error) {
@@ -81,9 +84,9 @@ func TestFixedListWithoutServersIsAMistake(t *testing.T) {
 	}
 }
 
-func TestWatchOfABadListReturnsItsErrorAndReportsNothing(t *testing.T) {
-	for _, w := range []watcher{static.Watcher("a:1", "nonsense"), static.NewList(core.Endpoint{Addr: "nonsense"})} {
-		err := w.Watch(t.Context(), func(eps []core.Endpoint) { t.Errorf("%T reported %v", w, eps) })
+func TestWatchOfAnInvalidListReturnsItsErrorAndReportsNothing(t *testing.T) {
+	for _, w := range []watcher{static.Watcher("a:1", "nonsense"), static.NewList(discovery.Endpoint{Addr: "nonsense"})} {
+		err := w.Watch(t.Context(), func(eps []discovery.Endpoint) { t.Errorf("%T reported %v", w, eps) })
 		if err == nil || err.Error() != w.Validate().Error() {
 			t.Errorf("%T: Watch returned %v, want %v", w, err, w.Validate())
 		}
@@ -92,21 +95,21 @@ func TestWatchOfABadListReturnsItsErrorAndReportsNothing(t *testing.T) {
 
 func TestWatcherListsAddressesInOrder(t *testing.T) {
 	got := first(t, static.Watcher("b:1", "a:1"))
-	want := []core.Endpoint{{Addr: "b:1"}, {Addr: "a:1"}}
+	want := []discovery.Endpoint{{Addr: "b:1"}, {Addr: "a:1"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("reported %v, want %v", got, want)
 	}
 }
 
-func TestListsKeepNothingOfWhatTheyAreGiven(t *testing.T) {
-	given := func() []core.Endpoint {
-		return []core.Endpoint{{Addr: "a:1", Zone: "z", Attrs: map[string]string{"k": "v"}}}
+func TestListsKeepCopiesOfTheirArguments(t *testing.T) {
+	given := func() []discovery.Endpoint {
+		return []discovery.Endpoint{{Addr: "a:1", Zone: "z", Attrs: map[string]string{"k": "v"}}}
 	}
 	set := &static.List{}
-	makers := map[string]func(...core.Endpoint) core.Watcher{
-		"Endpoints": func(eps ...core.Endpoint) core.Watcher { return static.Endpoints(eps...) },
-		"NewList":   func(eps ...core.Endpoint) core.Watcher { return static.NewList(eps...) },
-		"Set": func(eps ...core.Endpoint) core.Watcher {
+	makers := map[string]func(...discovery.Endpoint) discovery.Watcher{
+		"Endpoints": func(eps ...discovery.Endpoint) discovery.Watcher { return static.Endpoints(eps...) },
+		"NewList":   func(eps ...discovery.Endpoint) discovery.Watcher { return static.NewList(eps...) },
+		"Set": func(eps ...discovery.Endpoint) discovery.Watcher {
 			if err := set.Set(eps...); err != nil {
 				t.Fatal(err)
 			}
@@ -124,9 +127,9 @@ func TestListsKeepNothingOfWhatTheyAreGiven(t *testing.T) {
 	}
 }
 
-func TestSetOfABadListLeavesTheListAsItWas(t *testing.T) {
-	list := static.NewList(core.Endpoint{Addr: "a:1"})
-	if list.Set(core.Endpoint{Addr: "b:1"}, core.Endpoint{Addr: "b:1"}) == nil {
+func TestSetOfInvalidEndpointsLeavesTheListAsItWas(t *testing.T) {
+	list := static.NewList(discovery.Endpoint{Addr: "a:1"})
+	if list.Set(discovery.Endpoint{Addr: "b:1"}, discovery.Endpoint{Addr: "b:1"}) == nil {
 		t.Fatal("Set took a duplicate")
 	}
 	if got := first(t, list); len(got) != 1 || got[0].Addr != "a:1" {
@@ -134,9 +137,9 @@ func TestSetOfABadListLeavesTheListAsItWas(t *testing.T) {
 	}
 }
 
-func TestSetMendsAListThatWasMadeOfBadEntries(t *testing.T) {
-	list := static.NewList(core.Endpoint{Addr: "nonsense"})
-	if err := list.Set(core.Endpoint{Addr: "a:1"}); err != nil {
+func TestSetReplacesInvalidEntriesOfNewList(t *testing.T) {
+	list := static.NewList(discovery.Endpoint{Addr: "nonsense"})
+	if err := list.Set(discovery.Endpoint{Addr: "a:1"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := list.Validate(); err != nil {
@@ -145,6 +148,34 @@ func TestSetMendsAListThatWasMadeOfBadEntries(t *testing.T) {
 	if got := first(t, list); len(got) != 1 || got[0].Addr != "a:1" {
 		t.Errorf("reported %v", got)
 	}
+}
+
+func TestWhatSetRemovesIsOutOfUseAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := static.NewList(discovery.Endpoint{Addr: "a:1"}, discovery.Endpoint{Addr: "b:1"}, discovery.Endpoint{Addr: "c:1"})
+		ctx, stop := context.WithCancel(t.Context())
+		var sets []int
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			discovery.Follow(ctx, list, discovery.Follower{
+				RemovalGrace: time.Hour,
+				Changed:      func(c discovery.Change) { sets = append(sets, len(c.Set)) },
+			})
+		}()
+		for _, left := range [][]discovery.Endpoint{{{Addr: "a:1"}}, nil} {
+			time.Sleep(time.Second)
+			if err := list.Set(left...); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Second)
+		stop()
+		<-done
+		if !slices.Equal(sets, []int{3, 1, 0}) {
+			t.Errorf("the sets had %d endpoints", sets)
+		}
+	})
 }
 
 func TestConcurrentWatchesOfOneListAllReachTheLastSet(t *testing.T) {
@@ -158,7 +189,7 @@ func TestConcurrentWatchesOfOneListAllReachTheLastSet(t *testing.T) {
 		reached.Add(1)
 		ended.Go(func() {
 			seen := false
-			_ = list.Watch(ctx, func(eps []core.Endpoint) {
+			_ = list.Watch(ctx, func(eps []discovery.Endpoint) {
 				if len(eps) == 2 && !seen { // only the last set has two entries
 					seen = true
 					reached.Done()
@@ -170,14 +201,14 @@ func TestConcurrentWatchesOfOneListAllReachTheLastSet(t *testing.T) {
 	for range setters {
 		set.Go(func() {
 			for range sets {
-				if err := list.Set(core.Endpoint{Addr: "a:1"}); err != nil {
+				if err := list.Set(discovery.Endpoint{Addr: "a:1"}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	set.Wait()
-	if err := list.Set(core.Endpoint{Addr: "a:1"}, core.Endpoint{Addr: "b:1"}); err != nil {
+	if err := list.Set(discovery.Endpoint{Addr: "a:1"}, discovery.Endpoint{Addr: "b:1"}); err != nil {
 		t.Fatal(err)
 	}
 	reached.Wait() // the test's own timeout is the limit

@@ -12,16 +12,15 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
-// again watches like a pool: again when Watch returns.
-type again struct{ core.Watcher }
+// again calls Watch again when it returns, like a pool.
+type again struct{ discovery.Watcher }
 
-func (a again) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+func (a again) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	for ctx.Err() == nil {
 		_ = a.Watcher.Watch(ctx, report)
 	}
@@ -29,8 +28,8 @@ func (a again) Watch(ctx context.Context, report func([]core.Endpoint)) error {
 }
 
 // Servers come and go, change their data, die with their session and are
-// replaced, while links break, hang and come back. Whenever that has come to
-// rest, every watcher knows what the ensemble has.
+// replaced, while links break, hang and come back. Each time all of that has
+// ended, every watcher has the ensemble's set.
 func TestWatchersKnowTheEnsembleAfterAnyHistory(t *testing.T) {
 	const (
 		rounds, steps = 8, 15
@@ -43,13 +42,16 @@ func TestWatchersKnowTheEnsembleAfterAnyHistory(t *testing.T) {
 	conn := admin(t, list)
 	path := newRoot(t, conn)
 	proxy, addrs := proxies(t, list...)
-	opts := []zk.Option{zk.SessionTimeout(2 * time.Second), zk.Format(format.Value())}
+	opts := []zk.Option{zk.SessionTimeout(2 * time.Second), zk.WithFormat(format.PlainValue())}
 	var all []*watch
 	for range 2 {
 		all = append(all, begin(t, again{zk.Watcher(addrs, path, opts...)}))
 	}
-	byName := begin(t, again{zk.Watcher(addrs, path, opts[0], zk.Format(named()))})
-	g := discovery.Register(zk.Registrar(addrs, path, opts...), self)
+	byName := begin(t, again{zk.Watcher(addrs, path, opts[0], zk.WithFormat(named()))})
+	g, err := discovery.Register(zk.Registrar(addrs, path, opts...), self)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer g.Close(context.Background())
 	registered(t, g)
 
@@ -77,7 +79,7 @@ func TestWatchersKnowTheEnsembleAfterAnyHistory(t *testing.T) {
 			delete(held, name)
 		}
 	}
-	spoil := func() error {
+	fault := func() error {
 		p := proxy[rnd.IntN(len(proxy))]
 		switch rnd.IntN(8) {
 		case 0:
@@ -101,7 +103,7 @@ func TestWatchersKnowTheEnsembleAfterAnyHistory(t *testing.T) {
 		for range steps {
 			change()
 			if rnd.IntN(2) == 0 {
-				if err := spoil(); err != nil {
+				if err := fault(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -124,9 +126,9 @@ func TestWatchersKnowTheEnsembleAfterAnyHistory(t *testing.T) {
 	}
 }
 
-// named reads names, and data too although it does not need them.
+// named returns PlainKey, but reads data, too.
 func named() format.Format {
-	f := format.Name()
+	f := format.PlainKey()
 	f.NamesOnly = false
 	return f
 }

@@ -11,56 +11,57 @@ import (
 	client "github.com/go-zookeeper/zk"
 )
 
-// readers is how many children are read at a time.
-const readers = 128
+// maxReads is the number of children that are read concurrently.
+const maxReads = 128
 
-// place identifies a list of children: by the changes that made the node and
-// its last child. It is zero for a node that does not exist.
-type place struct{ made, changed int64 }
+// listVersion identifies a list of children by the transactions that created
+// the node and last changed its children. It is zero if the node does not
+// exist.
+type listVersion struct{ created, childrenChanged int64 }
 
-// list returns the names of the children, none if path does not exist, and
-// leaves a watch that fires when that changes.
-func (v *view) list(ctx context.Context) (at place, names []string, err error) {
-	type list struct {
-		at    place
-		names []string
+func versionOf(exists bool, stat *client.Stat) listVersion {
+	if !exists {
+		return listVersion{}
 	}
-	l, err := do(ctx, v.user, func(c *client.Conn) (list, error) {
-		defer v.arm("")()
+	return listVersion{stat.Czxid, stat.Pzxid}
+}
+
+// list returns the names of the children, none if path does not exist, and sets
+// a watch that fires when they change.
+func (v *view) list(ctx context.Context) (listVersion, []string, error) {
+	type list struct {
+		version listVersion
+		names   []string
+	}
+	l, err := call(ctx, v.handle, func(c *client.Conn) (list, error) {
+		defer v.settingWatch("")()
 		for {
 			names, stat, _, err := c.ChildrenW(v.path)
 			if !errors.Is(err, client.ErrNoNode) {
-				return list{placeOf(err == nil, stat), names}, err
+				return list{versionOf(err == nil, stat), names}, err
 			}
-			if there, _, _, err := c.ExistsW(v.path); !there || err != nil {
+			if exists, _, _, err := c.ExistsW(v.path); !exists || err != nil {
 				return list{}, err
 			}
 		}
 	})
-	return l.at, l.names, err
+	return l.version, l.names, err
 }
 
-func placeOf(there bool, stat *client.Stat) place {
-	if !there {
-		return place{}
-	}
-	return place{stat.Czxid, stat.Pzxid}
-}
-
-// read reads the data of the children that are to be read, and leaves a watch
-// at each. What it has read when it fails need not be read again.
-func (v *view) read(ctx context.Context) error {
+// readChildren reads the data of the unread children and sets a watch on each.
+// If it fails, the children that it has read are no longer unread.
+func (v *view) readChildren(ctx context.Context) error {
 	if len(v.unread) == 0 {
 		return nil
 	}
-	children, err := do(ctx, v.user, func(c *client.Conn) ([]child, error) {
+	children, err := call(ctx, v.handle, func(c *client.Conn) ([]child, error) {
 		return v.readAll(ctx, c, slices.Collect(maps.Keys(v.unread))), nil
 	})
 	for _, c := range children {
 		switch {
 		case c.err == nil:
 			v.set.Put(c.name, c.data)
-		case errors.Is(c.err, client.ErrNoNode): // the next list is on its way
+		case errors.Is(c.err, client.ErrNoNode): // the event of the list follows
 			v.set.Delete(c.name)
 		default:
 			if err == nil {
@@ -73,14 +74,14 @@ func (v *view) read(ctx context.Context) error {
 	return err
 }
 
-// child is what was read of one.
+// child is the result of reading one child.
 type child struct {
 	name string
 	data []byte
 	err  error
 }
 
-// readAll reads children until ctx ends or a connection fails.
+// readAll reads children until ctx ends or a read fails.
 func (v *view) readAll(ctx context.Context, conn *client.Conn, names []string) []child {
 	var (
 		mu      sync.Mutex
@@ -97,10 +98,10 @@ func (v *view) readAll(ctx context.Context, conn *client.Conn, names []string) [
 		name, names = names[0], names[1:]
 		return name, true
 	}
-	for range min(readers, len(names)) {
+	for range min(maxReads, len(names)) {
 		workers.Go(func() {
 			for name, ok := next(); ok; name, ok = next() {
-				returned := v.arm(name)
+				returned := v.settingWatch(name)
 				data, _, _, err := conn.GetW(v.path + "/" + name)
 				returned()
 				mu.Lock()

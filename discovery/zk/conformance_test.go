@@ -11,43 +11,61 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
-func TestWatcherOfNamesConforms(t *testing.T) { runWatcher(t, format.Name()) }
+func TestWatcherOfNamesConforms(t *testing.T) { runWatcher(t, format.PlainKey()) }
 
-func TestWatcherOfDataConforms(t *testing.T) { runWatcher(t, format.Naming()) }
+func TestWatcherOfDataConforms(t *testing.T) { runWatcher(t, format.GRPCNaming()) }
 
 func runWatcher(t *testing.T, f format.Format) {
 	t.Helper()
 	list := servers(t)
 	conn := admin(t, list)
-	discoverytest.Run(t, discoverytest.Harness{
-		NewPlace: func(context.Context) (discoverytest.Place, error) { return newPlace(t, list, conn, f) },
+	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
+		s := newService(t, list, conn, f)
+		return discoverytest.Fixture{
+			Watcher:        s.watcher,
+			Put:            s.put,
+			Close:          s.close,
+			Proxies:        []*discoverytest.Proxy{s.proxy},
+			ExpireSessions: s.expireSessions,
+			Remove:         s.remove,
+			RevokeAccess:   s.revokeAccess,
+			PutMalformed:   s.putMalformed,
+			PutSibling:     s.putSibling,
+			CountRequests:  s.countRequests,
+			CountWatches:   s.countWatches,
+		}
 	})
 }
 
 func TestRegistrarConforms(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
-	discoverytest.RunRegistrar(t, discoverytest.RegistrarHarness{
-		NewPlace: func(context.Context) (discoverytest.RegistrarPlace, error) {
-			p, err := newPlace(t, list, conn, format.Naming())
-			return registrarPlace{p}, err
-		},
-		TTL: sessionTimeout,
+	discoverytest.RunRegistrar(t, func(t *testing.T) discoverytest.Fixture {
+		s := newService(t, list, conn, format.GRPCNaming())
+		return discoverytest.Fixture{
+			Registrar:      s.registrar,
+			Entries:        s.entries,
+			Close:          s.close,
+			Proxies:        []*discoverytest.Proxy{s.proxy},
+			ExpireSessions: s.expireSessions,
+			DeleteEntry:    s.deleteEntry,
+			PutOrphan:      s.putOrphan,
+			TTL:            sessionTimeout,
+		}
 	})
 }
 
-// sessionTimeout is that of the suites' watchers and registrars.
+// sessionTimeout is the session timeout of the suites' watchers and registrars.
 const sessionTimeout = 3 * time.Second
 
-// place is a path of its own, watched through a proxy of its own.
-type place struct {
+// service is a path that nothing else uses, behind a proxy of its own.
+type service struct {
 	t      *testing.T
 	list   []string
 	conn   *client.Conn
@@ -58,207 +76,189 @@ type place struct {
 	made   bool
 }
 
-var (
-	_ discoverytest.Proxied      = (*place)(nil)
-	_ discoverytest.Expirer      = (*place)(nil)
-	_ discoverytest.Remover      = (*place)(nil)
-	_ discoverytest.Revoker      = (*place)(nil)
-	_ discoverytest.Spoiler      = (*place)(nil)
-	_ discoverytest.Neighbour    = (*place)(nil)
-	_ discoverytest.Counter      = (*place)(nil)
-	_ discoverytest.WatchCounter = (*place)(nil)
-	_ discoverytest.Deleter      = registrarPlace{}
-	_ discoverytest.Leaver       = registrarPlace{}
-)
-
-func newPlace(t *testing.T, list []string, conn *client.Conn, f format.Format) (*place, error) {
+func newService(t *testing.T, list []string, conn *client.Conn, f format.Format) *service {
 	t.Helper()
+	// After revokeAccess, only admin has access.
+	if err := conn.AddAuth("digest", []byte("admin:admin")); err != nil {
+		t.Fatal(err)
+	}
 	proxy, err := discoverytest.NewProxy(list[0])
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	// For what is revoked from all others.
-	if err := conn.AddAuth("digest", []byte("admin:admin")); err != nil {
-		return nil, err
-	}
-	return &place{t: t, list: list, conn: conn, proxy: proxy, format: f, held: make(map[string]string), path: newPath()}, nil
+	return &service{t: t, list: list, conn: conn, proxy: proxy, format: f, held: make(map[string]string), path: newPath()}
 }
 
-func (p *place) options() []zk.Option {
-	return []zk.Option{zk.Format(p.format), zk.SessionTimeout(sessionTimeout)}
+func (s *service) options() []zk.Option {
+	return []zk.Option{zk.WithFormat(s.format), zk.SessionTimeout(sessionTimeout)}
 }
 
-func (p *place) Watcher() (core.Watcher, error) {
-	return zk.Watcher([]string{p.proxy.Addr()}, p.path, p.options()...), nil
+func (s *service) watcher() (discovery.Watcher, error) {
+	return zk.Watcher([]string{s.proxy.Addr()}, s.path, s.options()...), nil
 }
 
-func (p *place) Put(_ context.Context, eps []core.Endpoint) error {
+func (s *service) put(_ context.Context, eps []discovery.Endpoint) error {
 	now := make(map[string]string, len(eps))
 	for _, e := range eps {
-		name, data, err := p.format.Encode(p.path, e)
+		name, data, err := s.format.Encode(s.path, e)
 		if err != nil {
 			return err
 		}
 		now[name] = string(data)
 	}
-	if !p.made {
-		if _, err := p.conn.Create(p.path, nil, 0, open()); err != nil {
+	if !s.made {
+		if _, err := s.conn.Create(s.path, nil, 0, open()); err != nil {
 			return err
 		}
-		p.made = true
+		s.made = true
 	}
-	// What is added comes first, so that nothing is missing on the way.
+	// Additions come first, so that no endpoint is missing meanwhile.
 	var ops []any
 	for name, data := range now {
-		switch old, there := p.held[name]; {
+		switch old, there := s.held[name]; {
 		case !there:
-			ops = append(ops, &client.CreateRequest{Path: p.path + "/" + name, Data: []byte(data), Acl: open()})
+			ops = append(ops, &client.CreateRequest{Path: s.path + "/" + name, Data: []byte(data), Acl: open()})
 		case old != data:
-			ops = append(ops, &client.SetDataRequest{Path: p.path + "/" + name, Data: []byte(data), Version: -1})
+			ops = append(ops, &client.SetDataRequest{Path: s.path + "/" + name, Data: []byte(data), Version: -1})
 		}
 	}
-	for name := range p.held {
+	for name := range s.held {
 		if _, stays := now[name]; !stays {
-			ops = append(ops, &client.DeleteRequest{Path: p.path + "/" + name, Version: -1})
+			ops = append(ops, &client.DeleteRequest{Path: s.path + "/" + name, Version: -1})
 		}
 	}
-	// Few changes one by one, as servers come and go; many at once.
+	// A few changes go one by one, many in some transactions.
 	for some := range slices.Chunk(ops, max(1, len(ops)/20)) {
-		if _, err := p.conn.Multi(some...); err != nil {
+		if _, err := s.conn.Multi(some...); err != nil {
 			return err
 		}
 	}
-	p.held = now
-	_, err := p.conn.Sync(p.path)
+	s.held = now
+	_, err := s.conn.Sync(s.path)
 	return err
 }
 
-func (p *place) Proxies() []*discoverytest.Proxy { return []*discoverytest.Proxy{p.proxy} }
-
-func (p *place) Expire(context.Context) error {
-	all := zk.Sessions(p.proxy.Addr())
+func (s *service) expireSessions(context.Context) error {
+	all := zk.Sessions(s.proxy.Addr())
 	if len(all) == 0 {
 		return errors.New("there is no session")
 	}
-	for _, s := range all {
-		if err := s.Expire(p.list[0], false); err != nil {
+	for _, session := range all {
+		if err := session.Expire(s.list[0], false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *place) Remove(context.Context) error {
-	p.made, p.held = false, make(map[string]string)
-	return removeTree(p.conn, p.path)
+func (s *service) remove(context.Context) error {
+	s.made, s.held = false, make(map[string]string)
+	return removeTree(s.conn, s.path)
 }
 
-func (p *place) Revoke(context.Context) (func() error, error) {
+func (s *service) revokeAccess(context.Context) (func() error, error) {
 	set := func(acl []client.ACL) error {
-		_, err := p.conn.SetACL(p.path, acl, -1)
+		_, err := s.conn.SetACL(s.path, acl, -1)
 		return err
 	}
 	return func() error { return set(open()) }, set(digest("admin", "admin"))
 }
 
-func (p *place) Spoil(context.Context) error {
+func (s *service) putMalformed(context.Context) error {
 	for name, data := range map[string]string{
-		"spoil-1": "", "spoil-2": "garbage", "10.0.0.1": "{", "a:b:c": `{"Op":0,"Addr":"10.0.0`, "vector_0000": `{"weight":1}`, "%zz": "\x00\xff",
+		"malformed-1": "", "malformed-2": "garbage", "10.0.0.1": "{", "a:b:c": `{"Op":0,"Addr":"10.0.0`, "vector_0000": `{"weight":1}`, "%zz": "\x00\xff",
 	} {
-		if _, err := p.conn.Create(p.path+"/"+name, []byte(data), 0, open()); err != nil {
+		if _, err := s.conn.Create(s.path+"/"+name, []byte(data), 0, open()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *place) PutBeside(ctx context.Context, eps []core.Endpoint) error {
-	beside := &place{conn: p.conn, path: p.path + "-2", format: p.format, held: make(map[string]string)}
-	if err := removeTree(p.conn, beside.path); err != nil {
+func (s *service) putSibling(ctx context.Context, eps []discovery.Endpoint) error {
+	sibling := &service{conn: s.conn, path: s.path + "-2", format: s.format, held: make(map[string]string)}
+	if err := removeTree(s.conn, sibling.path); err != nil {
 		return err
 	}
-	return beside.Put(ctx, eps)
+	return sibling.put(ctx, eps)
 }
 
-// Requests counts pings too, of which there is one in a second.
-func (p *place) Requests() int {
+// countRequests counts pings too. A session sends one each second.
+func (s *service) countRequests(context.Context) (int, error) {
 	n := 0
-	for _, s := range zk.Sessions(p.proxy.Addr()) {
-		n += requests(p.t, p.list[0], s)
-	}
-	return n
-}
-
-// Watches counts those of data, as the server tells them, and all that the
-// client has: no command of the server tells of watches of children.
-func (p *place) Watches(context.Context) (int, error) {
-	n := strings.Count(tell(p.t, p.list[0], "wchc"), p.path)
-	for _, s := range zk.Sessions(p.proxy.Addr()) {
-		n += s.Watches(p.path)
+	for _, session := range zk.Sessions(s.proxy.Addr()) {
+		n += requests(s.t, s.list[0], session)
 	}
 	return n, nil
 }
 
-func (p *place) Close() error {
-	return errors.Join(p.proxy.Close(), removeTree(p.conn, p.path), removeTree(p.conn, p.path+"-2"))
+// countWatches counts the server's watches of data, and all watches of the
+// client: no command of the server lists watches of children.
+func (s *service) countWatches(context.Context) (int, error) {
+	n := strings.Count(tell(s.t, s.list[0], "wchc"), s.path)
+	for _, session := range zk.Sessions(s.proxy.Addr()) {
+		n += session.Watches(s.path)
+	}
+	return n, nil
 }
 
-// registrarPlace is a place where registrars register.
-type registrarPlace struct{ *place }
-
-func (p registrarPlace) Registrar() (discovery.Registrar, error) {
-	return zk.Registrar([]string{p.proxy.Addr()}, p.path, p.options()...), nil
+func (s *service) close() error {
+	return errors.Join(s.proxy.Close(), removeTree(s.conn, s.path), removeTree(s.conn, s.path+"-2"))
 }
 
-func (p registrarPlace) Entries(context.Context) ([]core.Endpoint, error) {
-	if _, err := p.conn.Sync(p.path); err != nil {
+func (s *service) registrar() (discovery.Registrar, error) {
+	return zk.Registrar([]string{s.proxy.Addr()}, s.path, s.options()...), nil
+}
+
+func (s *service) entries(context.Context) ([]discovery.Endpoint, error) {
+	if _, err := s.conn.Sync(s.path); err != nil {
 		return nil, err
 	}
-	names, _, err := p.conn.Children(p.path)
+	names, _, err := s.conn.Children(s.path)
 	if errors.Is(err, client.ErrNoNode) {
 		return nil, nil
 	}
-	var all []core.Endpoint
+	var all []discovery.Endpoint
 	for _, name := range names {
-		data, _, gerr := p.conn.Get(p.path + "/" + name)
+		data, _, gerr := s.conn.Get(s.path + "/" + name)
 		if errors.Is(gerr, client.ErrNoNode) {
 			continue
 		}
-		eps, derr := p.format.Decode(name, data)
+		eps, derr := s.format.Decode(name, data)
 		err = errors.Join(err, gerr, derr)
 		all = append(all, eps...)
 	}
 	return all, err
 }
 
-func (p registrarPlace) Delete(_ context.Context, addr string) error {
-	name, _, err := p.format.Encode(p.path, core.Endpoint{Addr: addr})
+func (s *service) deleteEntry(_ context.Context, addr string) error {
+	name, _, err := s.format.Encode(s.path, discovery.Endpoint{Addr: addr})
 	if err != nil {
 		return err
 	}
-	return p.conn.Delete(p.path+"/"+name, -1)
+	return s.conn.Delete(s.path+"/"+name, -1)
 }
 
-func (p registrarPlace) Leave(_ context.Context, e core.Endpoint) (func() error, error) {
-	name, data, err := p.format.Encode(p.path, e)
+func (s *service) putOrphan(_ context.Context, e discovery.Endpoint) (func() error, error) {
+	name, data, err := s.format.Encode(s.path, e)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.conn.Create(p.path, nil, 0, open()); err != nil && !errors.Is(err, client.ErrNodeExists) {
+	if _, err := s.conn.Create(s.path, nil, 0, open()); err != nil && !errors.Is(err, client.ErrNodeExists) {
 		return nil, err
 	}
-	dead, events, err := client.Connect(p.list, sessionTimeout, client.WithLogger(quiet{}))
+	crashed, events, err := client.Connect(s.list, sessionTimeout, client.WithLogger(quiet{}))
 	if err != nil {
 		return nil, err
 	}
-	die := func() error {
-		dead.Close()
-		for range events { // until it has ended
+	expire := func() error {
+		crashed.Close()
+		for range events { // until the session has ended
 		}
 		return nil
 	}
-	if _, err := dead.Create(p.path+"/"+name, data, client.FlagEphemeral, open()); err != nil {
-		return nil, errors.Join(fmt.Errorf("leaving an entry: %w", err), die())
+	if _, err := crashed.Create(s.path+"/"+name, data, client.FlagEphemeral, open()); err != nil {
+		return nil, errors.Join(fmt.Errorf("creating an orphan: %w", err), expire())
 	}
-	return die, nil
+	return expire, nil
 }

@@ -7,25 +7,49 @@
 //	zk://10.0.0.1:2181,10.0.0.2:2181/services/echo?session_timeout=5s
 //	zk://user:env%3AZK_PASSWORD@zk.example.com/services/echo?format=curator&chroot=/tenant&tls=true
 //
-// # What it costs the ensemble
+// A server is a child of the node at a path. The format says how it is written.
+// A registrar makes ephemeral nodes, so that ZooKeeper deletes them when the
+// program is gone.
 //
-// All watchers and registrars of one ensemble and user in a process share one
-// session, which ends with the last of them. A watcher holds one watch; one
-// whose format reads data holds another for each server. With n servers:
+// # Options and URL parameters
 //
-//	first list           1 request, and n more if data is read (128 at a time)
-//	one server more      1 request, 2 if data is read
-//	one server less      1 request
-//	data of a server     1 request
-//	a short loss of the connection   none
-//	a new session        as the first list
-//	no news of the list  1 request per session timeout
+// A parameter has the name of its option, in lower case with underscores and
+// without With. [Watcher], [Registrar] and URLs have the same ones. A watcher
+// ignores what concerns only registrars, and the reverse.
 //
-// # What it does not see
+//	option            parameter         default
+//	WithFormat        format            name
+//	WithCredentials   credentials       -
+//	WithTLS           tls               false
+//	                  tls_ca            -
+//	                  tls_cert          -
+//	                  tls_key           -
+//	                  tls_server_name   -
+//	OnSkipped         -                 -
+//	SessionTimeout    session_timeout   10s
+//	WithChroot        chroot            -
+//	WithACL           acl               open
 //
-// ZooKeeper does not tell a client of changes that happen while the client may
-// not read the node, nor of later ones until it reads the node again. A list
-// that has changed is found out within the session timeout. Data of a server
-// whose node was closed to the client for a while and changed meanwhile is
-// read again when that node is made anew, or the session is.
+// # Load on the ensemble
+//
+// All watchers and registrars in a process that have the same servers,
+// credentials, TLS and session timeout share one session, which ends with the
+// last of them. A watcher sets one watch, and one more for each server if its
+// format reads data. With n servers, a watcher makes these requests:
+//
+//	first list                        1, and n more if data is read (128 at a time)
+//	one server more                   1, or 2 if data is read
+//	one server less                   1
+//	new data of a server              1
+//	a short loss of the connection    none
+//	a new session                     as for the first list
+//	no event for the session timeout  1
+//
+// # Changes that ZooKeeper does not report
+//
+// ZooKeeper does not report a change that happens while the client may not read
+// the node, and no later one until the client reads the node again. A watcher
+// notices a change of the list within the session timeout. It reads new data of
+// a server that it could not read for a while when the node or the session is
+// made anew.
 package zk

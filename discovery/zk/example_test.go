@@ -5,20 +5,30 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
-// A server makes itself known for as long as it takes calls.
+// A pool gets such a watcher as its first argument.
+func ExampleWatcher() {
+	w := zk.Watcher([]string{"10.0.0.1:2181"}, "/services/echo", zk.WithFormat(format.Curator(false)))
+	fmt.Println(w.(interface{ Validate() error }).Validate())
+	// Output: <nil>
+}
+
+// A server is registered for as long as it takes calls.
 func ExampleRegistrar() {
 	registrar := zk.Registrar([]string{"10.0.0.1:2181", "10.0.0.2:2181"}, "/services/echo",
-		zk.Format(format.Naming()),
+		zk.WithFormat(format.GRPCNaming()),
 		zk.SessionTimeout(5*time.Second),
-		zk.Digest("echo", discovery.NewSecret("env:ZK_PASSWORD")),
-		zk.Access(zk.CreatorAllRead))
-	registration := discovery.Register(registrar, core.Endpoint{Addr: "10.0.0.7:9090", Weight: 2})
+		zk.WithCredentials(discovery.UserPassword("echo", discovery.NewSecret("env:ZK_PASSWORD"))),
+		zk.WithACL(zk.ACLCreatorAllRead))
+	registration, err := discovery.Register(registrar, discovery.Endpoint{Addr: "10.0.0.7:9090", Weight: 2})
+	if err != nil {
+		fmt.Println(err) // it can never work
+		return
+	}
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -27,7 +37,6 @@ func ExampleRegistrar() {
 	}
 }
 
-// The parameters of URLs describe themselves.
 func ExampleOpener() {
 	var mux discovery.Mux
 	mux.Handle("zk", zk.Opener)
@@ -38,14 +47,14 @@ func ExampleOpener() {
 	fmt.Println(err != nil)
 	// Output:
 	// format (name)
-	// session_timeout (10s)
-	// chroot ()
-	// auth ()
-	// acl (open)
+	// credentials ()
 	// tls (false)
 	// tls_ca ()
 	// tls_cert ()
 	// tls_key ()
 	// tls_server_name ()
+	// session_timeout (10s)
+	// chroot ()
+	// acl (open)
 	// true
 }

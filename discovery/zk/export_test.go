@@ -13,10 +13,10 @@ import (
 	"unsafe"
 )
 
-// Session is a look into a session for the tests of the package's users.
+// Session gives tests outside the package access to a session.
 type Session struct{ s *session }
 
-// Sessions returns those with a server in their list.
+// Sessions returns the sessions that have server in their list.
 func Sessions(server string) []Session {
 	sessions.mu.Lock()
 	defer sessions.mu.Unlock()
@@ -29,7 +29,7 @@ func Sessions(server string) []Session {
 	return all
 }
 
-// ID is the session's number, zero if there is none.
+// ID returns the ID of the session, zero before the first connection.
 func (s Session) ID() int64 { return s.s.conn.SessionID() }
 
 // Users counts the watches and registrations.
@@ -54,11 +54,11 @@ func (s Session) Watches(path string) int {
 	return n
 }
 
-// Ahead makes the session one that has seen more than the ensemble has, as
-// after a restore of the ensemble from a backup. It waits until there is no
+// Ahead lets the session have seen later changes than the ensemble has, as after
+// a restore of the ensemble from a backup. It waits for the loss of the
 // connection.
 func (s Session) Ahead() {
-	for st := s.s.status(); st.up; st = s.s.status() {
+	for st := s.s.status(); st.connected; st = s.s.status() {
 		<-st.changed
 	}
 	s.s.mu.Lock()
@@ -70,13 +70,13 @@ func (s Session) Ahead() {
 // ErrDown is returned by Expire when there is no connection.
 var ErrDown = errors.New("there is no connection")
 
-// Expire ends the session at the ensemble, like the ensemble itself when it
-// has heard nothing for the session timeout: it takes the session over by its
-// password and closes it. server is one of the ensemble. With down it does so
-// also while there is no connection, which then must not be about to be made.
+// Expire ends the session at the ensemble, as the ensemble does after the session
+// timeout: it resumes the session with its password, at server, and closes it.
+// Without a connection it returns ErrDown, unless down is true; then no new
+// connection may be about to be made.
 func (s Session) Expire(server string, down bool) error {
 	s.s.mu.Lock()
-	if !s.s.linked && !down {
+	if !s.s.connected && !down {
 		s.s.mu.Unlock()
 		return ErrDown
 	}

@@ -16,15 +16,16 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
 
 const (
 	// timeout is how long a test waits for anything.
 	timeout = 15 * time.Second
-	// promptly is the same for what is to be seen because the server tells it,
-	// and not because a watcher looks after a session timeout without news.
+	// promptly is how long a test waits for what an event of the server reports.
+	// It is shorter than a session timeout, after which a watcher would look by
+	// itself.
 	promptly = 8 * time.Second
 )
 
@@ -148,12 +149,12 @@ type watch struct {
 	err    error // once it has ended
 
 	mu      sync.Mutex
-	reports [][]core.Endpoint
+	reports [][]discovery.Endpoint
 	news    chan struct{}
 }
 
 // begin begins a Watch, which ends with the test.
-func begin(tb testing.TB, w core.Watcher) *watch {
+func begin(tb testing.TB, w discovery.Watcher) *watch {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	s := &watch{t: tb, cancel: cancel, ended: make(chan struct{}), news: make(chan struct{}, 1)}
@@ -165,7 +166,7 @@ func begin(tb testing.TB, w core.Watcher) *watch {
 	return s
 }
 
-func (s *watch) report(eps []core.Endpoint) {
+func (s *watch) report(eps []discovery.Endpoint) {
 	s.mu.Lock()
 	s.reports = append(s.reports, eps)
 	s.mu.Unlock()
@@ -175,14 +176,14 @@ func (s *watch) report(eps []core.Endpoint) {
 	}
 }
 
-func (s *watch) all() [][]core.Endpoint {
+func (s *watch) all() [][]discovery.Endpoint {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.reports)
 }
 
 // until waits for a report after which ok holds of the last one.
-func (s *watch) until(what string, ok func(eps []core.Endpoint) bool) {
+func (s *watch) until(what string, ok func(eps []discovery.Endpoint) bool) {
 	s.t.Helper()
 	late := time.NewTimer(promptly)
 	defer late.Stop()
@@ -204,7 +205,7 @@ func (s *watch) until(what string, ok func(eps []core.Endpoint) bool) {
 func (s *watch) await(addrs ...string) {
 	s.t.Helper()
 	slices.Sort(addrs)
-	s.until(fmt.Sprint(addrs), func(eps []core.Endpoint) bool { return slices.Equal(addresses(eps), addrs) })
+	s.until(fmt.Sprint(addrs), func(eps []discovery.Endpoint) bool { return slices.Equal(addresses(eps), addrs) })
 }
 
 // fails waits for the end of the Watch and returns its error.
@@ -230,7 +231,7 @@ func (s *watch) stop() {
 	}
 }
 
-func addresses(eps []core.Endpoint) []string {
+func addresses(eps []discovery.Endpoint) []string {
 	addrs := make([]string, 0, len(eps))
 	for _, e := range eps {
 		addrs = append(addrs, e.Addr)
@@ -242,8 +243,8 @@ func addresses(eps []core.Endpoint) []string {
 // poll waits for what sends no event.
 func poll(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	for begun := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begun) > timeout {
+	for start := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > timeout {
 			tb.Fatalf("waited %v for %s", timeout, what)
 		}
 	}

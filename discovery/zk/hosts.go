@@ -12,72 +12,71 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
 const (
-	// firstPause and longestPause bound the pauses between rounds through all
-	// servers: a random part of the first, twice that after each round, and
-	// never more than the last. They keep the clients of a server that died
-	// from storming the next.
-	firstPause   = 100 * time.Millisecond
-	longestPause = time.Second
-	// lookupTimeout bounds the lookup of a name. A round does not wait for the
-	// slow ones longer than lookupGrace after the first address was found.
+	// minPause and maxPause bound the pauses between rounds through all
+	// servers: a random part of minPause, of twice as much after each further
+	// round, and of maxPause at most. So the clients of a server that died do
+	// not reach the next one all at once.
+	minPause = 100 * time.Millisecond
+	maxPause = time.Second
+	// lookupTimeout bounds the lookup of a name. A round waits for slow lookups
+	// for up to lookupGrace after the first address is found.
 	lookupTimeout = 5 * time.Second
 	lookupGrace   = 200 * time.Millisecond
 )
 
-// host is one server to try.
+// host is one address of a server.
 type host struct {
-	server string // as it was listed
+	server string // as listed
 	addr   string // "ip:port"
-	err    error  // of looking it up
+	err    error  // of the lookup
 }
 
-// hosts chooses the server to connect to: one round after the other through
-// all of them, each in random order, the last one that was connected at its
-// end. Names are looked up in each round; one that cannot be, or takes long,
-// counts with the addresses that it had before.
+// hosts chooses the server to connect to. It makes rounds through all servers,
+// each in random order, with the last used address at the end. It looks up the
+// names in each round. If a lookup fails or takes long, the addresses of the last
+// one are used.
 type hosts struct {
 	servers []string // each with its port
 	lookup  func(ctx context.Context, host string) ([]string, error)
 	lookups sync.WaitGroup
 
-	// Of the one goroutine that calls next:
-	left []host // of this round
-	last string // the address that was tried last
+	// Only the goroutine that calls next uses these:
+	remaining []host // of this round
+	last      string // the address of the last attempt
 
-	mu       sync.Mutex
-	rounds   int                 // without a connection
-	known    map[string][]string // addresses of each server
-	unknown  map[string]error    // why a server could not be looked up the last time
-	failures map[string]error    // of each server, the last one
+	mu         sync.Mutex
+	rounds     int                 // since the last connection
+	addrs      map[string][]string // of each server
+	lookupErrs map[string]error    // of the last lookup of each server
+	failures   map[string]error    // the last one of each server
 }
 
 func newHosts(servers []string) *hosts {
-	h := &hosts{
-		lookup:   net.DefaultResolver.LookupHost,
-		known:    make(map[string][]string),
-		unknown:  make(map[string]error),
-		failures: make(map[string]error),
+	return &hosts{
+		servers:    servers,
+		lookup:     net.DefaultResolver.LookupHost,
+		addrs:      make(map[string][]string),
+		lookupErrs: make(map[string]error),
+		failures:   make(map[string]error),
 	}
-	for _, s := range servers {
-		h.servers = append(h.servers, withPort(s))
-	}
-	return h
 }
 
-// next returns the server to try, after the pause that is due. Only the
-// client's one goroutine calls it.
+// next returns the server to try, after the pause between rounds. Only the
+// client's dialing goroutine calls it.
 func (h *hosts) next(ctx context.Context) (host, error) {
-	if len(h.left) == 0 {
+	if len(h.remaining) == 0 {
 		if err := h.pause(ctx); err != nil {
 			return host{}, err
 		}
-		h.left = h.round(ctx)
+		h.remaining = h.round(ctx)
 	}
-	next := h.left[0]
-	h.left = h.left[1:]
+	next := h.remaining[0]
+	h.remaining = h.remaining[1:]
 	h.last = next.addr
 	return next, next.err
 }
@@ -90,22 +89,14 @@ func (h *hosts) pause(ctx context.Context) error {
 	if rounds == 0 {
 		return ctx.Err()
 	}
-	t := time.NewTimer(rand.N(min(firstPause<<min(rounds-1, 10), longestPause)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, rand.N(min(minPause<<min(rounds-1, 10), maxPause)))
 }
 
-// round returns all addresses in the order in which to try them.
+// round returns all addresses in the order of the attempts.
 func (h *hosts) round(ctx context.Context) []host {
-	all := h.find(ctx)
+	all := h.lookupAll(ctx)
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	// False before true: the known before the unknown, and what was tried last
-	// at the end, since it may be a server that hangs.
+	// The last used address may be that of a server that hangs.
 	rank := func(t host) int {
 		switch {
 		case t.err != nil:
@@ -120,21 +111,21 @@ func (h *hosts) round(ctx context.Context) []host {
 	return all
 }
 
-// find returns the addresses of all servers, and a host with an error for each
-// server that has none.
-func (h *hosts) find(ctx context.Context) []host {
-	looked := make(chan string, len(h.servers))
+// lookupAll returns the addresses of all servers, and a host with an error for
+// each server without one.
+func (h *hosts) lookupAll(ctx context.Context) []host {
+	done := make(chan string, len(h.servers))
 	for _, s := range h.servers {
 		h.lookups.Go(func() { // ends with its timeout, or with the session, which waits
-			h.look(ctx, s)
-			looked <- s
+			h.lookupServer(ctx, s)
+			done <- s
 		})
 	}
 	var enough <-chan time.Time
 	for pending := len(h.servers); pending > 0; pending-- {
 		select {
-		case s := <-looked:
-			if enough == nil && h.of(s)[0].err == nil {
+		case s := <-done:
+			if enough == nil && h.addresses(s)[0].err == nil {
 				t := time.NewTimer(lookupGrace)
 				defer t.Stop()
 				enough = t.C
@@ -145,65 +136,65 @@ func (h *hosts) find(ctx context.Context) []host {
 	}
 	var all []host
 	for _, s := range h.servers {
-		all = append(all, h.of(s)...)
+		all = append(all, h.addresses(s)...)
 	}
 	return all
 }
 
-// look looks a server up.
-func (h *hosts) look(ctx context.Context, server string) {
+func (h *hosts) lookupServer(ctx context.Context, server string) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	name, port, err := net.SplitHostPort(server)
 	ips := []string{name}
-	if _, no := netip.ParseAddr(name); no != nil && err == nil {
+	if _, notIP := netip.ParseAddr(name); notIP != nil && err == nil {
 		ips, err = h.lookup(ctx, name)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {
-		h.unknown[server] = err
+		h.lookupErrs[server] = err
 		return
 	}
-	delete(h.unknown, server)
-	h.known[server] = nil
+	delete(h.lookupErrs, server)
+	h.addrs[server] = nil
 	for _, ip := range ips {
-		h.known[server] = append(h.known[server], net.JoinHostPort(ip, port))
+		h.addrs[server] = append(h.addrs[server], net.JoinHostPort(ip, port))
 	}
 }
 
-// of returns the known addresses of a server, or one host with an error.
-func (h *hosts) of(server string) []host {
+// addresses returns the last known addresses of a server, or one host with an
+// error.
+func (h *hosts) addresses(server string) []host {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var all []host
-	for _, addr := range h.known[server] {
+	for _, addr := range h.addrs[server] {
 		all = append(all, host{server: server, addr: addr})
 	}
 	if len(all) == 0 {
-		all = []host{{server: server, err: cmp.Or(h.unknown[server], errors.New("it is still being looked up"))}}
+		all = []host{{server: server, err: cmp.Or(h.lookupErrs[server], errors.New("its lookup is not done yet"))}}
 	}
 	return all
 }
 
-// reached says that a server has answered: if it is lost, another round is
-// begun, soon.
-func (h *hosts) reached() {
+// connected notes that a server has answered: the next round begins after a
+// short pause.
+func (h *hosts) connected() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.rounds = 1
 	clear(h.failures)
 }
 
-// failed keeps why a server could not be used.
+// failed notes why a server could not be used.
 func (h *hosts) failed(t host, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures[t.server] = err
 }
 
-// trouble says what is wrong with each server.
-func (h *hosts) trouble() string {
+// describeFailures returns the last failure of each server as text.
+func (h *hosts) describeFailures() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.failures) == 0 {
@@ -216,11 +207,11 @@ func (h *hosts) trouble() string {
 	return strings.Join(all, "; ")
 }
 
-// unchosen is a HostProvider for a client whose dialer chooses the server by
-// itself: so the choice may pause, and be given up.
-type unchosen struct{ h *hosts }
+// hostProvider is the client's HostProvider. The dialer chooses the server
+// instead, so that a choice can pause and be canceled.
+type hostProvider struct{ h *hosts }
 
-func (unchosen) Init([]string) error  { return nil }
-func (unchosen) Len() int             { return 1 }
-func (unchosen) Next() (string, bool) { return "", false }
-func (u unchosen) Connected()         { u.h.reached() }
+func (hostProvider) Init([]string) error  { return nil }
+func (hostProvider) Len() int             { return 1 }
+func (hostProvider) Next() (string, bool) { return "", false }
+func (p hostProvider) Connected()         { p.h.connected() }

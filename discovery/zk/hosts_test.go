@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // names is a DNS that can be changed.
@@ -44,6 +46,17 @@ func newNames() *names {
 	return &names{all: make(map[string][]string), delay: make(map[string]time.Duration)}
 }
 
+// testHosts returns hosts of the servers, with ZooKeeper's port if they have
+// none.
+func testHosts(t *testing.T, servers ...string) *hosts {
+	t.Helper()
+	addrs, err := discovery.ServerAddrs(servers, defaultPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newHosts(addrs)
+}
+
 // tries returns the next n servers that are tried.
 func tries(t *testing.T, h *hosts, n int) []host {
 	t.Helper()
@@ -67,16 +80,16 @@ func addrsOf(all []host) []string {
 	return addrs
 }
 
-func TestNameThatCannotBeLookedUpHoldsUpNoOther(t *testing.T) {
+func TestFailedLookupDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newNames()
 		dns.set("good", "10.0.0.1", "10.0.0.2")
 		dns.delay["slow"] = time.Minute
-		h := newHosts([]string{"bad", "good:1", "slow", "10.0.0.3"})
+		h := testHosts(t, "bad", "good:1", "slow", "10.0.0.3")
 		h.lookup = dns.lookup
-		begun := time.Now()
+		start := time.Now()
 		first := tries(t, h, 5)
-		if d := time.Since(begun); d > 300*time.Millisecond {
+		if d := time.Since(start); d > 300*time.Millisecond {
 			t.Errorf("it took %v", d)
 		}
 		if got := addrsOf(first[:3]); !slices.Equal(got, []string{"10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:2181"}) {
@@ -89,19 +102,19 @@ func TestNameThatCannotBeLookedUpHoldsUpNoOther(t *testing.T) {
 			h.failed(f, f.err)
 		}
 		for _, part := range []string{"bad:2181: no such host", "slow:2181: "} {
-			if !strings.Contains(h.trouble(), part) {
-				t.Errorf("the trouble is %q, without %q", h.trouble(), part)
+			if !strings.Contains(h.describeFailures(), part) {
+				t.Errorf("the failures are %q, without %q", h.describeFailures(), part)
 			}
 		}
 		h.lookups.Wait()
 	})
 }
 
-func TestAddressThatHasChangedIsFound(t *testing.T) {
+func TestChangedAddressIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newNames()
 		dns.set("a", "10.0.0.1")
-		h := newHosts([]string{"a:1"})
+		h := testHosts(t, "a:1")
 		h.lookup = dns.lookup
 		if got := addrsOf(tries(t, h, 1)); got[0] != "10.0.0.1:1" {
 			t.Errorf("tried was %v", got)
@@ -118,15 +131,15 @@ func TestAddressThatHasChangedIsFound(t *testing.T) {
 	})
 }
 
-// Should it hang, it would be the one to be tried last.
+// It may hang.
 func TestServerThatWasLostIsTriedLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHosts([]string{"10.0.0.1", "10.0.0.2", "10.0.0.3"})
+		h := testHosts(t, "10.0.0.1", "10.0.0.2", "10.0.0.3")
 		first := make(map[string]int)
 		for range 300 {
 			got := tries(t, h, 1)
-			h.reached()
-			h.left = nil // that is how it is after any other number of tries
+			h.connected()
+			h.remaining = nil // that is how it is after any other number of tries
 			round := tries(t, h, 3)
 			if round[2].addr != got[0].addr {
 				t.Fatalf("%v was lost, and then tried were %v", got, round)
@@ -141,25 +154,25 @@ func TestServerThatWasLostIsTriedLast(t *testing.T) {
 	})
 }
 
-func TestRoundsAreApartByRandomPausesOfUpToASecond(t *testing.T) {
+func TestPausesBetweenRoundsAreRandomAndUpToASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sum := make([]time.Duration, 10)
 		for range 200 {
-			h := newHosts([]string{"10.0.0.1", "10.0.0.2"})
+			h := testHosts(t, "10.0.0.1", "10.0.0.2")
 			for i := range sum {
-				begun := time.Now()
+				start := time.Now()
 				tries(t, h, 1)
-				pause := time.Since(begun)
+				pause := time.Since(start)
 				sum[i] += pause
 				if i == 0 && pause > 0 {
 					t.Fatalf("a pause of %v before the first try", pause)
 				}
-				if pause > longestPause {
+				if pause > maxPause {
 					t.Fatalf("a pause of %v", pause)
 				}
-				begun = time.Now()
+				start = time.Now()
 				tries(t, h, 1)
-				if d := time.Since(begun); d > 0 {
+				if d := time.Since(start); d > 0 {
 					t.Fatalf("a pause of %v within a round", d)
 				}
 			}
@@ -169,22 +182,22 @@ func TestRoundsAreApartByRandomPausesOfUpToASecond(t *testing.T) {
 				t.Errorf("the mean pause before round %d is %v, want about %v", i+1, got, want)
 			}
 		}
-		h := newHosts([]string{"10.0.0.1"})
+		h := testHosts(t, "10.0.0.1")
 		tries(t, h, 5)
-		h.reached()
-		begun := time.Now()
+		h.connected()
+		start := time.Now()
 		tries(t, h, 1)
-		if d := time.Since(begun); d > firstPause {
+		if d := time.Since(start); d > minPause {
 			t.Errorf("a pause of %v after a server was reached", d)
 		}
 	})
 }
 
-func TestSearchForAServerEndsWithItsContext(t *testing.T) {
+func TestChoiceOfAServerEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := newNames()
 		dns.delay["slow"] = time.Hour
-		h := newHosts([]string{"slow"})
+		h := testHosts(t, "slow")
 		h.lookup = dns.lookup
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan string)
@@ -194,9 +207,9 @@ func TestSearchForAServerEndsWithItsContext(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		begun := time.Now()
+		start := time.Now()
 		<-ended
-		if d := time.Since(begun); d > 0 {
+		if d := time.Since(start); d > 0 {
 			t.Errorf("it took %v", d)
 		}
 		h.lookups.Wait()

@@ -1,205 +1,175 @@
 package zk
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
+
+	client "github.com/go-zookeeper/zk"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
 const (
-	// port is where ZooKeeper listens, if an address does not say otherwise.
-	port = 2181
-	// defaultSessionTimeout is SessionTimeout without that option.
+	// defaultPort is the port of a server that is listed without one.
+	defaultPort = 2181
+
 	defaultSessionTimeout = 10 * time.Second
-	leastSessionTimeout   = time.Second
-	mostSessionTimeout    = 10 * time.Minute
+	minSessionTimeout     = time.Second
+	maxSessionTimeout     = 10 * time.Minute
 )
+
+// config has what the arguments, options and parameters of one watcher or
+// registrar say.
+type config struct {
+	servers        []string // each with its port
+	path           string   // without the chroot
+	format         format.Format
+	credentials    discovery.Secret // "user:password"
+	tls            discovery.TLS
+	sessionTimeout time.Duration
+	chroot         string
+	acl            ACL
+	onSkipped      func(key string, err error)
+
+	params *discovery.Params // declare the fields above
+	err    error             // mistakes in the arguments or the URL
+}
 
 // Option sets one parameter of a watcher or a registrar.
 type Option func(*config)
 
-// config is what the options of one watcher or registrar fill.
-type config struct {
-	servers        []string
-	path           string // without chroot
-	chroot         string
-	sessionTimeout time.Duration
-	format         format.Format
-	user           string
-	password       discovery.Secret
-	auth           discovery.Secret // "user:password", in place of the two
-	tls            *tls.Config
-	tlsFiles       discovery.TLS
-	acl            ACL
-	skipped        func(entry string, err error)
+// WithFormat sets how nodes are named and what their data is. The default is
+// [format.PlainKey]: names are addresses, and data is not read. A watcher needs
+// the format's Decode, a registrar its Encode.
+func WithFormat(f format.Format) Option { return func(c *config) { c.format = f } }
+
+// WithCredentials sets the user and password for access control lists (scheme
+// digest): a secret "user:password", such as [discovery.UserPassword] makes. The
+// secret is looked up for each new session and never shown. ZooKeeper accepts
+// any password; with a wrong one, nodes that need the right one are not
+// accessible.
+func WithCredentials(s discovery.Secret) Option { return func(c *config) { c.credentials = s } }
+
+// WithTLS switches TLS on, whether t.Enabled is set or not, and says how to use
+// it. The default is plain connections.
+func WithTLS(t discovery.TLS) Option {
+	return func(c *config) {
+		c.tls = t
+		c.tls.Enabled = true
+	}
 }
 
-// SessionTimeout sets after how long without contact the ensemble drops the
-// session, and with it what is registered through it; a server that hangs is
-// left well before. From 1 s to 10 m; the ensemble may have narrower bounds.
-// The default is 10 s.
+// OnSkipped sets a function to call with each entry that is malformed, wholly
+// or in part, once for each value of the entry. The goroutine of Watch calls it
+// and waits for it. Registrars ignore it.
+func OnSkipped(f func(key string, err error)) Option { return func(c *config) { c.onSkipped = f } }
+
+// SessionTimeout sets how long the ensemble keeps the session, and what is
+// registered with it, after it last heard from the program. A watcher or
+// registrar leaves a server that hangs well before. The session timeout is from
+// 1 s to 10 min, and 10 s by default. The ensemble may have narrower bounds.
 func SessionTimeout(d time.Duration) Option { return func(c *config) { c.sessionTimeout = d } }
 
-// Format sets how servers are kept below the path. The default is
-// [format.Name]: the names of the children are the addresses, and their data
-// is not read.
-func Format(f format.Format) Option { return func(c *config) { c.format = f } }
+// WithChroot sets a path, such as "/tenant", to put in front of the path. Registrars
+// make what is missing of it, as of the rest of the path.
+func WithChroot(path string) Option { return func(c *config) { c.chroot = path } }
 
-// Chroot sets a path that is put before every other, "/tenant". What is
-// missing of it is made by registrars, like the rest of the path.
-func Chroot(path string) Option { return func(c *config) { c.chroot = path } }
+// WithACL sets the access to nodes that a registrar makes. The default is
+// [ACLOpen]. Watchers ignore it.
+func WithACL(a ACL) Option { return func(c *config) { c.acl = a } }
 
-// Digest sets the user and password by which the ensemble's access control
-// lists know this client (scheme "digest"). ZooKeeper does not tell who a
-// password is wrong for: nodes that need the right one cannot be accessed then.
-func Digest(user string, password discovery.Secret) Option {
-	return func(c *config) { c.user, c.password = user, password }
-}
-
-// TLS makes connections with TLS. A ServerName in t counts for all
-// servers; without one, each is known by the name by which it is reached.
-// It must not be modified afterwards.
-func TLS(t *tls.Config) Option { return func(c *config) { c.tls = t } }
-
-// Access sets who may do what with the nodes that a registrar makes. The
-// default is [Open]. Watchers do not use it.
-func Access(a ACL) Option { return func(c *config) { c.acl = a } }
-
-// OnSkipped sets who is told of each entry that cannot be read, wholly or in
-// part, once for each value that it has; f is called from the goroutine of
-// Watch and holds it up. Registrars do not use it.
-func OnSkipped(f func(entry string, err error)) Option { return func(c *config) { c.skipped = f } }
-
-// ACL says who may do what with nodes that are made.
+// ACL is the access to nodes.
 type ACL string
 
 const (
-	// Open lets everybody do everything.
-	Open ACL = "open"
-	// Creator lets the user of [Digest] do everything, and nobody else
-	// anything.
-	Creator ACL = "creator"
-	// CreatorAllRead lets the user of [Digest] do everything, and everybody
-	// read.
-	CreatorAllRead ACL = "creator-all-read"
+	// ACLOpen lets everybody do everything.
+	ACLOpen ACL = "open"
+	// ACLCreator lets the user of [WithCredentials] do everything, and nobody
+	// else anything.
+	ACLCreator ACL = "creator"
+	// ACLCreatorAllRead lets the user of [WithCredentials] do everything, and
+	// everybody read.
+	ACLCreatorAllRead ACL = "creator-all-read"
 )
 
-// newConfig returns a config with its defaults.
-func newConfig(servers []string, path string, opts []Option) *config {
-	c := &config{
-		servers:        slices.Clone(servers),
-		path:           path,
-		sessionTimeout: defaultSessionTimeout,
-		format:         format.Name(),
-		acl:            Open,
+// entries returns the access control list in ZooKeeper's form.
+func (a ACL) entries() []client.ACL {
+	switch a {
+	case ACLCreator:
+		return client.AuthACL(client.PermAll)
+	case ACLCreatorAllRead:
+		return append(client.AuthACL(client.PermAll), client.WorldACL(client.PermRead)...)
+	default:
+		return client.WorldACL(client.PermAll)
 	}
+}
+
+// declare declares the fields as parameters, which gives them their defaults.
+func (c *config) declare(p *discovery.Params) {
+	c.params = p
+	format.Param(p, &c.format, "format", "name", "how nodes are named and what their data is")
+	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
+	p.TLS(&c.tls)
+	p.Duration(&c.sessionTimeout, "session_timeout", defaultSessionTimeout, minSessionTimeout, maxSessionTimeout,
+		"how long the ensemble keeps the session, and what is registered with it, of a silent program")
+	p.String(&c.chroot, "chroot", "", "path in front of the URL's path")
+	p.Enum((*string)(&c.acl), "acl", string(ACLOpen), []string{string(ACLOpen), string(ACLCreator), string(ACLCreatorAllRead)},
+		"access to nodes that a registrar makes")
+}
+
+func newConfig(servers []string, path string, opts []Option) *config {
+	c := &config{}
+	c.declare(&discovery.Params{})
 	for _, o := range opts {
 		o(c)
 	}
+	c.place(servers, path)
 	return c
 }
 
-// full returns the path from the ensemble's own root.
-func (c *config) full() string {
+// place sets the arguments of Watcher and Registrar.
+func (c *config) place(servers []string, path string) {
+	c.servers, c.err = discovery.ServerAddrs(servers, defaultPort)
+	for i, s := range servers {
+		if strings.HasPrefix(s, "unix:") {
+			c.err = errors.Join(c.err, fmt.Errorf("server %d of %d: ZooKeeper has no Unix sockets", i+1, len(servers)))
+		}
+	}
+	c.path = path
+}
+
+// fullPath returns the path with the chroot.
+func (c *config) fullPath() string {
 	return strings.TrimSuffix(c.chroot, "/") + strings.TrimSuffix(c.path, "/")
 }
 
-func (c *config) hasUser() bool { return c.user != "" || c.auth.IsSet() }
-
-// validate reports every mistake, without I/O.
-func (c *config) validate() error {
-	var errs []error
-	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(c.servers) == 0 {
-		add("no server is listed")
+// validate reports every mistake, errs included. It does no I/O.
+func (c *config) validate(errs ...error) error {
+	errs = append(errs, c.err, c.params.Validate())
+	if err := validatePath(c.path); err != nil {
+		errs = append(errs, fmt.Errorf("path %q: %w", c.path, err))
 	}
-	for i, s := range c.servers {
-		if err := validServer(s); err != nil {
-			add("server %d of %d, %q: %w", i+1, len(c.servers), s, err)
-		}
+	if err := validatePath(c.chroot); err != nil && c.chroot != "" {
+		errs = append(errs, fmt.Errorf("chroot %q: %w", c.chroot, err))
 	}
-	if err := validPath(c.path); err != nil {
-		add("path %q: %w", c.path, err)
+	if c.fullPath() == "" {
+		errs = append(errs, errors.New("the path is the root, where ZooKeeper keeps its own nodes"))
 	}
-	if err := validPath(c.chroot); err != nil && c.chroot != "" {
-		add("chroot %q: %w", c.chroot, err)
+	if (c.acl == ACLCreator || c.acl == ACLCreatorAllRead) && !c.credentials.IsSet() {
+		errs = append(errs, fmt.Errorf("acl %q needs credentials, whose user is the creator", c.acl))
 	}
-	if c.full() == "" {
-		add("the path is the root, where ZooKeeper keeps what is its own")
-	}
-	if c.sessionTimeout < leastSessionTimeout || c.sessionTimeout > mostSessionTimeout {
-		add("session timeout %v is not from %v to %v", c.sessionTimeout, leastSessionTimeout, mostSessionTimeout)
-	}
-	if c.format.Decode == nil && c.format.Encode == nil {
-		add("the format neither reads nor writes")
-	}
-	switch {
-	case c.auth.IsSet() && (c.user != "" || c.password.IsSet()):
-		add("user and password are given twice")
-	case c.user == "" && c.password.IsSet():
-		add("a password without a user")
-	case c.user != "" && !c.password.IsSet():
-		add("user %q has no password", c.user)
-	case strings.Contains(c.user, ":"):
-		add("user %q has a colon", c.user)
-	}
-	if err := c.tlsFiles.Validate(); err != nil {
-		errs = append(errs, err)
-	}
-	switch c.acl {
-	case Open:
-	case Creator, CreatorAllRead:
-		if !c.hasUser() {
-			add("access %q needs a user, who is the creator", c.acl)
-		}
-	default:
-		add("access %q is not one of %s, %s, %s", c.acl, Open, Creator, CreatorAllRead)
-	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("zk: %w", errors.Join(errs...))
-}
-
-// validServer accepts host, host:port, and both with an IPv6 address.
-func validServer(s string) error {
-	host, p, err := net.SplitHostPort(withPort(s))
-	if err != nil {
-		return err
-	}
-	if host == "" || strings.ContainsFunc(host, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return errors.New("this is not the name or address of a host")
-	}
-	if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("port %q is not a number from 1 to 65535", p)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("zk: %w", err)
 	}
 	return nil
 }
 
-// withPort adds the port where there is none.
-func withPort(s string) string {
-	hasPort := strings.Contains(s, ":")
-	if strings.HasPrefix(s, "[") {
-		hasPort = !strings.HasSuffix(s, "]")
-	}
-	if !hasPort {
-		s += ":" + strconv.Itoa(port)
-	}
-	return s
-}
-
-// validPath applies ZooKeeper's rules; one slash at the end is let pass.
-func validPath(path string) error {
+// validatePath applies ZooKeeper's rules, and accepts a slash at the end.
+func validatePath(path string) error {
 	if !strings.HasPrefix(path, "/") {
 		return errors.New("it does not begin with a slash")
 	}
@@ -211,16 +181,16 @@ func validPath(path string) error {
 		case "":
 			return errors.New("it has an empty part")
 		case ".", "..":
-			return errors.New("ZooKeeper knows no relative paths")
+			return errors.New("ZooKeeper has no relative paths")
 		}
 	}
-	if !utf8.ValidString(path) || strings.ContainsFunc(path, unnodeable) {
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, forbiddenInPath) {
 		return errors.New("it has a character that ZooKeeper does not allow in a path")
 	}
 	return nil
 }
 
-// unnodeable are the characters that no path of ZooKeeper may have.
-func unnodeable(r rune) bool {
+// forbiddenInPath reports whether no path of ZooKeeper may have r.
+func forbiddenInPath(r rune) bool {
 	return r <= 0x1f || 0x7f <= r && r <= 0x9f || 0xd800 <= r && r <= 0xf8ff || 0xfff0 <= r && r <= 0xffff
 }

@@ -3,16 +3,15 @@ package zk_test
 import (
 	"crypto/tls"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
@@ -34,11 +33,11 @@ func TestMistakesInOptionsAreReportedAllAtOnceWithoutIO(t *testing.T) {
 	}{
 		{servers: []string{"h"}, path: "/a"},
 		{servers: []string{"h:1", "10.0.0.1", "[::1]", "[::1]:1", "zk-1.example.com:2181"}, path: "/a/b.c/d-e/"},
-		{servers: []string{"h"}, path: "/", opts: []zk.Option{zk.Chroot("/a")}},
+		{servers: []string{"h"}, path: "/", opts: []zk.Option{zk.WithChroot("/a")}},
 		{servers: []string{"h"}, path: "/ü/東京"},
 		{
-			path: "a", opts: []zk.Option{zk.Chroot("b"), zk.SessionTimeout(time.Millisecond), zk.Format(format.Format{}), zk.Access("all")},
-			want: []string{"no server", `path "a"`, `chroot "b"`, "session timeout 1ms", "format", `access "all"`},
+			path: "a", opts: []zk.Option{zk.WithChroot("b"), zk.SessionTimeout(time.Millisecond), zk.WithFormat(format.Format{}), zk.WithACL("all")},
+			want: []string{"no server", `path "a"`, `chroot "b"`, `session_timeout: "1ms"`, "cannot be", `acl: "all"`},
 		},
 		{
 			servers: []string{"", "h:", "h:0", "h:65536", "::1", "h:1:2", "http://h", "a b", "unix:/s"}, path: "/a",
@@ -52,14 +51,16 @@ func TestMistakesInOptionsAreReportedAllAtOnceWithoutIO(t *testing.T) {
 		{servers: []string{"h"}, path: "/a/.", want: []string{"relative"}},
 		{servers: []string{"h"}, path: "/a\x01", want: []string{"character"}},
 		{servers: []string{"h"}, path: "/a\ue000", want: []string{"character"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.SessionTimeout(time.Hour)}, want: []string{"session timeout"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Access(zk.Creator)}, want: []string{"needs a user"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Access(zk.CreatorAllRead)}, want: []string{"needs a user"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Access(zk.Creator), zk.Digest("u", secret)}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Digest("", secret)}, want: []string{"without a user"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Digest("u", discovery.Secret{})}, want: []string{"no password"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.Digest("u:v", secret)}, want: []string{"colon"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.TLS(&tls.Config{MinVersion: tls.VersionTLS13})}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.SessionTimeout(time.Hour)}, want: []string{"session_timeout"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreator)}, want: []string{"needs credentials"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreatorAllRead)}, want: []string{"needs credentials"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreator), zk.WithCredentials(discovery.UserPassword("u", secret))}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("", secret))}, want: []string{"without a user"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("u", discovery.Secret{}))}, want: []string{"no password"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("u:v", secret))}, want: []string{"colon"}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithTLS(discovery.TLS{Config: &tls.Config{MinVersion: tls.VersionTLS13}})}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithTLS(discovery.TLS{Cert: "cert.pem"})}, want: []string{"must be set together"}},
+		{servers: []string{"http://u:hunter2@h"}, path: "/a", want: []string{"server 1 of 1"}},
 	} {
 		for _, w := range []any{zk.Watcher(c.servers, c.path, c.opts...), zk.Registrar(c.servers, c.path, c.opts...)} {
 			err := validate(w)
@@ -80,29 +81,29 @@ func TestMistakesInOptionsAreReportedAllAtOnceWithoutIO(t *testing.T) {
 }
 
 func TestMistakesEndWatchAndRegisterAtOnce(t *testing.T) {
-	err := zk.Watcher(nil, "/a").Watch(t.Context(), func([]core.Endpoint) { t.Error("reported") })
+	err := zk.Watcher(nil, "/a").Watch(t.Context(), func([]discovery.Endpoint) { t.Error("reported") })
 	if err == nil || !strings.Contains(err.Error(), "no server") {
 		t.Errorf("Watch: %v", err)
 	}
-	if err := zk.Registrar(nil, "/a").Register(t.Context(), self); err == nil || !strings.Contains(err.Error(), "no server") {
+	if err := zk.Registrar(nil, "/a").Register(t.Context(), self, func() {}); err == nil || !strings.Contains(err.Error(), "no server") {
 		t.Errorf("Register: %v", err)
 	}
-	readOnly := format.Format{Name: "mine", Decode: format.Name().Decode}
-	if err := validate(zk.Registrar([]string{"h"}, "/a", zk.Format(readOnly))); err == nil {
+	readOnly := format.Format{Name: "mine", Decode: format.PlainKey().Decode}
+	if err := validate(zk.Registrar([]string{"h"}, "/a", zk.WithFormat(readOnly))); err == nil {
 		t.Error("a registrar whose format cannot be written")
 	}
-	writeOnly := format.Format{Name: "mine", Encode: format.Name().Encode}
-	if err := validate(zk.Watcher([]string{"h"}, "/a", zk.Format(writeOnly))); err == nil {
+	writeOnly := format.Format{Name: "mine", Encode: format.PlainKey().Encode}
+	if err := validate(zk.Watcher([]string{"h"}, "/a", zk.WithFormat(writeOnly))); err == nil {
 		t.Error("a watcher whose format cannot be read")
 	}
-	missing := zk.Watcher([]string{"127.0.0.1:1"}, "/a", zk.Digest("u", discovery.NewSecret("file:/no/such/file")))
+	missing := zk.Watcher([]string{"127.0.0.1:1"}, "/a", zk.WithCredentials(discovery.UserPassword("u", discovery.NewSecret("file:/no/such/file"))))
 	without, err := mux().Open("zk://127.0.0.1:1/a?tls=true&tls_ca=/no/such/file")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []core.Watcher{missing, without} {
-		begun := time.Now()
-		if err := w.Watch(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "/no/such/file") || time.Since(begun) > time.Second {
+	for _, w := range []discovery.Watcher{missing, without} {
+		start := time.Now()
+		if err := w.Watch(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "/no/such/file") || time.Since(start) > time.Second {
 			t.Errorf("Watch: %v", err)
 		}
 	}
@@ -116,13 +117,13 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 		{url: "zk://10.0.0.1:2181,10.0.0.2/services/echo"},
 		{url: "zk://[::1]:2181,[::2]/services/echo?format=serverset:http"},
 		{url: "zk://u:env%3AZK_PASSWORD@h/a?acl=creator&session_timeout=5s&chroot=/tenant&tls=true&tls_ca=/ca.pem&tls_server_name=zk"},
-		{url: "zk://h/a?auth=env:ZK_AUTH&acl=creator-all-read"},
+		{url: "zk://h/a?credentials=env:ZK_AUTH&acl=creator-all-read"},
 		{url: "zk:///a", want: []string{"no server"}},
 		{url: "zk://h", want: []string{"path"}},
 		{url: "zk://h/", want: []string{"root"}},
 		{url: "zk://u@h/a", want: []string{"no password"}},
-		{url: "zk://u:hunter2@h/a?auth=hunter2", want: []string{"twice"}},
-		{url: "zk://h/a?acl=creator", want: []string{"needs a user"}},
+		{url: "zk://u:hunter2@h/a?credentials=hunter2", want: []string{"twice"}},
+		{url: "zk://h/a?acl=creator", want: []string{"needs credentials"}},
 		{url: "zk://h/a?acl=all", want: []string{"acl", "open"}},
 		{url: "zk://h/a?tls_ca=x", want: []string{"tls=true"}},
 		{url: "zk://h/a?session_timeout=1ms&format=xml&timeout=3s", want: []string{"session_timeout", "from 1s to 10m0s", "xml", "kitex-zk", `"timeout" is not known`}},
@@ -147,22 +148,7 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 	}
 }
 
-func TestEveryOptionHasAParameter(t *testing.T) {
-	var names []string
-	for _, p := range mux().Params("zk") {
-		names = append(names, p.Name)
-		if p.Doc == "" {
-			t.Errorf("%s is not described", p.Name)
-		}
-	}
-	want := []string{
-		"format", "session_timeout", "chroot", "auth", "acl",
-		"tls", "tls_ca", "tls_cert", "tls_key", "tls_server_name",
-	}
-	if !slices.Equal(names, want) {
-		t.Errorf("the parameters are %q, want %q", names, want)
-	}
-}
+func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, zk.Opener) }
 
 // What each parameter does is seen at a real ensemble.
 func TestParametersOfURLsAreUsed(t *testing.T) {
@@ -177,17 +163,17 @@ func TestParametersOfURLsAreUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	common := "/echo?chroot=" + root + "&format=naming&session_timeout=3s"
-	r, err := mux().OpenRegistrar("zk://" + hosts + common + "&auth=env:ZK_AUTH&acl=creator")
+	r, err := mux().OpenRegistrar("zk://" + hosts + common + "&credentials=env:ZK_AUTH&acl=creator")
 	if err != nil {
 		t.Fatal(err)
 	}
-	heavy := core.Endpoint{Addr: self.Addr, Weight: 4}
+	heavy := discovery.Endpoint{Addr: self.Addr, Weight: 4}
 	register(t, r, heavy)
 	w, err := mux().Open("zk://alice:env%3AZK_PASSWORD@" + hosts + common)
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin(t, w).until("it", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Equal(heavy) })
+	begin(t, w).until("it", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Equal(heavy) })
 	if proxy[0].Traffic().Connections != 1 {
 		t.Error("the same user by another reference has another session")
 	}

@@ -5,122 +5,140 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// withdrawal is how long an entry may take to be removed. The other half of
+// removalTimeout bounds the removal of an entry. The rest of
 // DeregisterTimeout is for the end of the session.
-const withdrawal = discovery.DeregisterTimeout / 2
+const removalTimeout = discovery.DeregisterTimeout / 2
 
-// abandonment is how long an entry stays whose registration has failed: longer
-// than the longest pause before the next attempt.
-const abandonment = time.Minute
+// abandonAfter is how long an entry stays whose registration has failed. It is
+// longer than the longest pause before the next Register.
+const abandonAfter = time.Minute
 
-type registrar struct{ c *config }
-
-func (r *registrar) Validate() error {
-	if err := r.c.validate(); err != nil {
-		return err
-	}
-	if r.c.format.Encode == nil {
-		return errNoEncoder
-	}
-	return nil
+// Registrar returns a registrar of servers as ephemeral nodes below path. Its
+// parameters are those of [Watcher]. ZooKeeper deletes a node when the program is
+// gone, at the latest after the session timeout. Missing nodes of the path are
+// made and stay.
+//
+// A node of the same address that another session has is replaced in one step,
+// so that watchers do not see it missing. A node that somebody deletes while it
+// is registered is put back. If another session has put its own node there,
+// Register returns an error. Data that others write into the node stays.
+func Registrar(servers []string, path string, opts ...Option) discovery.Registrar {
+	return &registrar{newConfig(servers, path, opts)}
 }
 
-// Register is of discovery.Registrar.
-func (r *registrar) Register(ctx context.Context, e core.Endpoint) error {
+type registrar struct{ *config }
+
+// Validate reports every mistake in the arguments and options.
+func (r *registrar) Validate() error {
+	var err error
+	if r.format.Encode == nil {
+		err = errors.New("the format cannot be written")
+	}
+	return r.validate(err)
+}
+
+// ValidateEndpoint reports what the format cannot hold.
+func (r *registrar) ValidateEndpoint(e discovery.Endpoint) error {
+	_, _, err := r.encode(e)
+	return err
+}
+
+func (r *registrar) encode(e discovery.Endpoint) (name string, data []byte, err error) {
+	name, data, err = r.format.Encode(strings.TrimSuffix(r.path, "/"), e)
+	if err != nil {
+		return "", nil, fmt.Errorf("zk: %w", err)
+	}
+	return name, data, nil
+}
+
+// Register implements [discovery.Registrar].
+func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, registered func()) error {
 	if err := errors.Join(ctx.Err(), r.Validate()); err != nil {
 		return err
 	}
-	name, data, err := r.c.format.Encode(strings.TrimSuffix(r.c.path, "/"), e)
+	name, data, err := r.encode(e)
+	if err != nil {
+		return err
+	}
+	node := r.fullPath() + "/" + name
+	h, err := acquire(r.config, node, false) //nolint:contextcheck // the session may outlive this call, for others
 	if err != nil {
 		return fmt.Errorf("zk: %w", err)
 	}
-	node := r.c.full() + "/" + name
-	u, err := acquire(r.c, node, false) //nolint:contextcheck // the session may outlive this call, for others
-	if err != nil {
-		return fmt.Errorf("zk: %w", err)
-	}
-	defer u.leave()
-	g := &entry{user: u, data: data, acl: r.c.acl.entries()}
-	for err == nil {
-		err = g.follow(ctx)
-	}
-	switch {
-	case ctx.Err() != nil:
-		err = g.withdraw(ctx)
-	case g.made:
+	defer h.release()
+	g := &registration{handle: h, data: data, acl: r.acl.entries(), registered: registered}
+	err = discovery.Retry(ctx, g.hold)
+	if ctx.Err() == nil {
 		g.abandon()
+		return fmt.Errorf("zk: registering %s: %w", node, err)
 	}
-	return fmt.Errorf("zk: registering %s: %w", node, err)
+	if err := g.remove(); err != nil {
+		return fmt.Errorf("zk: %s may stay for up to %v: removing it: %w", node, r.sessionTimeout, err)
+	}
+	return ctx.Err()
 }
 
-// entry is one registration: an ephemeral node at path.
-type entry struct {
-	*user
+// registration is one ephemeral node at path.
+type registration struct {
+	*handle
 	data []byte
 	acl  []client.ACL
 
-	calls  sync.WaitGroup // that may put the entry into the registry
-	made   bool           // it may be there
-	owner  int64          // the session that had it last
-	ailing time.Time      // since when connections have failed; zero after a success
+	registered func()
+
+	writes sync.WaitGroup // calls that may create the node
+	tried  bool           // the node may exist
+	owner  int64          // the session in which it was last registered
 }
 
-// follow waits for news and sees to it that the registry has the entry.
-func (g *entry) follow(ctx context.Context) error {
-	if err := g.until(ctx, g.wake); err != nil {
+// hold makes sure that the registry has the node, and again after each change,
+// until the connection is lost or a call fails. The registration outlives it:
+// after a short loss of the connection, the node is still there.
+func (g *registration) hold(ctx context.Context, healthy func()) error {
+	if err := g.awaitConnection(ctx); err != nil {
 		return err
 	}
-	if err := g.up(ctx); err != nil {
-		return err
+	for {
+		if c := g.takeChanges(); c != (changes{}) {
+			if err := g.ensure(ctx); err != nil {
+				g.putBack(c)
+				return classify(err)
+			}
+			g.registered()
+		}
+		healthy()
+		if err := g.awaitChange(ctx); err != nil {
+			return err
+		}
 	}
-	n := g.news()
-	if n == (news{}) { // seen with the last
-		return nil
-	}
-	switch err := g.hold(ctx); {
-	case err == nil:
-		g.ailing = time.Time{}
-		discovery.Confirm(ctx)
-		return nil
-	case !transient(err):
-		return err
-	case g.ailing.IsZero():
-		g.ailing = time.Now()
-	case time.Since(g.ailing) > patience:
-		return err
-	}
-	g.again(n.over)
-	return g.rest(ctx, rand.N(50*time.Millisecond))
 }
 
-// hold makes the entry, or makes sure that it is there and the session's own,
-// and leaves a watch.
-func (g *entry) hold(ctx context.Context) error {
-	for range 10 { // each time after somebody else has interfered
+// ensure creates the node, or makes sure that it exists and belongs to the
+// session, and sets a watch on it.
+func (g *registration) ensure(ctx context.Context) error {
+	for range 10 { // each time because of a change in between
 		switch err := g.create(ctx); {
 		case err == nil, errors.Is(err, client.ErrNodeExists):
 		case errors.Is(err, client.ErrNoNode):
-			if err := g.parents(ctx); err != nil {
+			if err := g.createParents(ctx); err != nil {
 				return err
 			}
 			continue
 		default:
 			return err
 		}
-		// Also after a success: this sets the watch. And when the answer to an
-		// earlier attempt was lost, it tells whose the entry is.
-		now, err := g.look(ctx)
+		// Also after a success, because this sets the watch. If the answer to an
+		// earlier create was lost, it says to which session the node belongs.
+		now, err := g.get(ctx)
 		if errors.Is(err, client.ErrNoNode) {
 			continue
 		}
@@ -131,50 +149,50 @@ func (g *entry) hold(ctx context.Context) error {
 		switch {
 		case now.owner == session && (g.owner == session || bytes.Equal(now.data, g.data)):
 			g.owner = session
-			return nil // what others have written into it since is theirs
+			return nil // later data of others stays
 		case g.owner == session:
 			return fmt.Errorf("session 0x%x has registered the same address", now.owner)
 		case now.owner == session:
-			err = g.write(ctx, now.version)
-		default: // left behind by a session that is dead, or will be
+			err = g.set(ctx, now.version)
+		default: // the node of a session that is dead or about to expire
 			err = g.replace(ctx, now.version)
 		}
 		if err != nil && !errors.Is(err, client.ErrNoNode) && !errors.Is(err, client.ErrBadVersion) && !errors.Is(err, client.ErrNodeExists) {
 			return err
 		}
 	}
-	return errors.New("somebody else changes it again and again")
+	return errors.New("the node keeps changing")
 }
 
-// change makes a call that may put the entry into the registry.
-func (g *entry) change(ctx context.Context, call func(*client.Conn) error) error {
-	g.made = true
-	g.calls.Add(1)
-	_, err := do(ctx, g.user, func(c *client.Conn) (struct{}, error) {
-		defer g.calls.Done()
-		return struct{}{}, call(c)
+// write makes a call that may create the node.
+func (g *registration) write(ctx context.Context, f func(*client.Conn) error) error {
+	g.tried = true
+	g.writes.Add(1)
+	_, err := call(ctx, g.handle, func(c *client.Conn) (struct{}, error) {
+		defer g.writes.Done()
+		return struct{}{}, f(c)
 	})
 	return err
 }
 
-func (g *entry) create(ctx context.Context) error {
-	return g.change(ctx, func(c *client.Conn) error {
+func (g *registration) create(ctx context.Context) error {
+	return g.write(ctx, func(c *client.Conn) error {
 		_, err := c.Create(g.path, g.data, client.FlagEphemeral, g.acl)
 		return err
 	})
 }
 
-func (g *entry) write(ctx context.Context, version int32) error {
-	return g.change(ctx, func(c *client.Conn) error {
+func (g *registration) set(ctx context.Context, version int32) error {
+	return g.write(ctx, func(c *client.Conn) error {
 		_, err := c.Set(g.path, g.data, version)
 		return err
 	})
 }
 
-// replace deletes what is there and makes the entry in one step, so that
-// nobody sees it missing.
-func (g *entry) replace(ctx context.Context, version int32) error {
-	return g.change(ctx, func(c *client.Conn) error {
+// replace deletes the existing node and creates this one in one step, so that
+// no watcher sees it missing.
+func (g *registration) replace(ctx context.Context, version int32) error {
+	return g.write(ctx, func(c *client.Conn) error {
 		answers, err := c.Multi(&client.DeleteRequest{Path: g.path, Version: version},
 			&client.CreateRequest{Path: g.path, Data: g.data, Acl: g.acl, Flags: client.FlagEphemeral})
 		for _, a := range answers {
@@ -186,20 +204,20 @@ func (g *entry) replace(ctx context.Context, version int32) error {
 	})
 }
 
-// parents makes what is missing of the path above the entry.
-func (g *entry) parents(ctx context.Context) error {
-	_, err := do(ctx, g.user, func(c *client.Conn) (struct{}, error) {
+// createParents creates the missing nodes of the path above the entry.
+func (g *registration) createParents(ctx context.Context) error {
+	_, err := call(ctx, g.handle, func(c *client.Conn) (struct{}, error) {
 		for i := 1; i < len(g.path); i++ {
 			if g.path[i] != '/' {
 				continue
 			}
-			// Asked first: to look is allowed to everybody, to make is not.
-			there, _, err := c.Exists(g.path[:i])
-			if err == nil && !there {
+			// Exists comes first: everybody may call it, and Create may be denied.
+			exists, _, err := c.Exists(g.path[:i])
+			if err == nil && !exists {
 				_, err = c.Create(g.path[:i], nil, 0, g.acl)
 			}
 			if err != nil && !errors.Is(err, client.ErrNodeExists) {
-				return struct{}{}, fmt.Errorf("making %s: %w", g.path[:i], err)
+				return struct{}{}, fmt.Errorf("creating %s: %w", g.path[:i], err)
 			}
 		}
 		return struct{}{}, nil
@@ -207,62 +225,63 @@ func (g *entry) parents(ctx context.Context) error {
 	return err
 }
 
-// found is what is at path.
-type found struct {
+// node is what exists at path.
+type node struct {
 	data    []byte
-	owner   int64 // the session, zero if the node is persistent
+	owner   int64 // the session of an ephemeral node, zero for a persistent one
 	version int32
 }
 
-func (g *entry) look(ctx context.Context) (found, error) {
-	return do(ctx, g.user, func(c *client.Conn) (found, error) {
-		defer g.arm("")()
+// get returns the node and sets a watch on it.
+func (g *registration) get(ctx context.Context) (node, error) {
+	return call(ctx, g.handle, func(c *client.Conn) (node, error) {
+		defer g.settingWatch("")()
 		data, stat, _, err := c.GetW(g.path)
 		if err != nil {
-			return found{}, err
+			return node{}, err
 		}
-		return found{data, stat.EphemeralOwner, stat.Version}, nil
+		return node{data, stat.EphemeralOwner, stat.Version}, nil
 	})
 }
 
-// withdraw removes the entry, after ctx has ended.
-func (g *entry) withdraw(ctx context.Context) error {
-	if !g.made {
-		return ctx.Err()
+// remove removes the node, when the context of Register has ended.
+func (g *registration) remove() error {
+	if !g.tried {
+		return nil
 	}
 	removed := make(chan struct{})
 	var err error
-	g.s.calls.Go(func() { // ends when it is removed, or with the session
-		g.calls.Wait() // what is under way would put it back
-		err = g.s.remove(g.path)
+	g.s.calls.Go(func() { // ends with the removal, or with the session
+		g.writes.Wait() // a write that is under way could create the node again
+		err = g.s.removeNode(g.path)
 		close(removed)
 	})
-	if !within(withdrawal, removed) {
-		return fmt.Errorf("it may still be there: no answer within %v, %s", withdrawal, g.s.hosts.trouble())
+	if !within(removalTimeout, removed) {
+		return fmt.Errorf("no answer within %v, %s", removalTimeout, g.s.hosts.describeFailures())
 	}
-	if err != nil {
-		return fmt.Errorf("it may still be there: %w", err)
-	}
-	return ctx.Err()
+	return err
 }
 
-// abandon lets an entry go whose registration has failed: until the next
-// attempt it may well be of use, but if there is none, a session that has
-// other users would keep it for ever.
-func (g *entry) abandon() {
+// abandon removes a node later whose registration has failed. Until then, the
+// next Register may use it. If there is none, and the session has other users,
+// nothing else would remove the node.
+func (g *registration) abandon() {
+	if !g.tried {
+		return
+	}
 	s, path := g.s, g.path
 	s.calls.Go(func() { // ends with the session, or after that time and some calls
-		if within(abandonment, s.closing) || s.used(path) {
+		if within(abandonAfter, s.closing) || s.inUse(path) {
 			return
 		}
-		_ = s.remove(path)
+		_ = s.removeNode(path)
 	})
 }
 
-// remove deletes an entry of the session. When there is no connection, it goes
-// on for as long as the session has other users: then nobody else would
-// delete it.
-func (s *session) remove(path string) error {
+// removeNode deletes a node of the session. Without a connection, it retries
+// for as long as the session has other users, because nothing else would
+// delete the node.
+func (s *session) removeNode(path string) error {
 	for {
 		_, stat, err := s.conn.Exists(path)
 		if err == nil && stat.EphemeralOwner == s.conn.SessionID() {
@@ -274,22 +293,10 @@ func (s *session) remove(path string) error {
 		case !transient(err) && !errors.Is(err, client.ErrBadVersion):
 			return err
 		}
-		// A call without a connection waits for the next one, so this is not a
-		// loop without rest.
+		// Without a connection, a call waits for the next one, so this loop has
+		// a pause.
 		if within(50*time.Millisecond, s.closing) {
 			return err
 		}
-	}
-}
-
-// entries is a as ZooKeeper has it.
-func (a ACL) entries() []client.ACL {
-	switch a {
-	case Creator:
-		return client.AuthACL(client.PermAll)
-	case CreatorAllRead:
-		return append(client.AuthACL(client.PermAll), client.WorldACL(client.PermRead)...)
-	default:
-		return client.WorldACL(client.PermAll)
 	}
 }

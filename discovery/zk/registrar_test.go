@@ -11,18 +11,20 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
-var self = core.Endpoint{Addr: "10.0.0.7:9090"}
+var self = discovery.Endpoint{Addr: "10.0.0.7:9090"}
 
 // register registers e and waits until the registry has it.
-func register(t *testing.T, r discovery.Registrar, e core.Endpoint) *discovery.Registration {
+func register(t *testing.T, r discovery.Registrar, e discovery.Endpoint) *discovery.Registration {
 	t.Helper()
-	g := discovery.Register(r, e)
+	g, err := discovery.Register(r, e)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = g.Close(context.Background()) })
 	registered(t, g)
 	return g
@@ -57,9 +59,9 @@ func TestRegistrarMakesThePathAndAnEphemeralNode(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	root := newRoot(t, conn)
-	w := begin(t, zk.Watcher(list, "/services/echo", zk.Chroot(root)))
+	w := begin(t, zk.Watcher(list, "/services/echo", zk.WithChroot(root)))
 	w.await()
-	g := register(t, zk.Registrar(list, "/services/echo", zk.Chroot(root)), self)
+	g := register(t, zk.Registrar(list, "/services/echo", zk.WithChroot(root)), self)
 	w.await(self.Addr)
 	if id := owner(t, conn, root+"/services/echo/"+self.Addr); id == 0 || id != only(t, list[0]).ID() {
 		t.Errorf("it belongs to session 0x%x", id)
@@ -79,14 +81,14 @@ func TestRegistrarMakesThePathAndAnEphemeralNode(t *testing.T) {
 func TestRegistrarWritesWeightZoneAndAttributes(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
-	for _, f := range []format.Format{format.Naming(), format.Serverset(""), format.Curator(false)} {
+	for _, f := range []format.Format{format.GRPCNaming(), format.Serverset(""), format.Curator(false)} {
 		root := newRoot(t, conn)
-		e := core.Endpoint{Addr: "[2001:db8::1]:9090", Weight: 3, Zone: "b", Attrs: map[string]string{"version": "2"}}
-		register(t, zk.Registrar(list, root, zk.Format(f)), e)
-		w := begin(t, zk.Watcher(list, root, zk.Format(f)))
-		w.until("it", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Equal(e) })
+		e := discovery.Endpoint{Addr: "[2001:db8::1]:9090", Weight: 3, Zone: "b", Attrs: map[string]string{"version": "2"}}
+		register(t, zk.Registrar(list, root, zk.WithFormat(f)), e)
+		w := begin(t, zk.Watcher(list, root, zk.WithFormat(f)))
+		w.until("it", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Equal(e) })
 	}
-	err := zk.Registrar(list, newRoot(t, conn)).Register(t.Context(), core.Endpoint{Addr: "10.0.0.1:1", Weight: 3})
+	err := zk.Registrar(list, newRoot(t, conn)).Register(t.Context(), discovery.Endpoint{Addr: "10.0.0.1:1", Weight: 3}, func() {})
 	if !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("a weight in a name: %v", err)
 	}
@@ -110,9 +112,9 @@ func TestRegistrationComesBackAfterTheSessionHasExpired(t *testing.T) {
 		if err := proxy[0].Heal(); err != nil {
 			t.Fatal(err)
 		}
-		begun := time.Now()
+		start := time.Now()
 		w.await(self.Addr)
-		if d := time.Since(begun); d > 1500*time.Millisecond {
+		if d := time.Since(start); d > 1500*time.Millisecond {
 			t.Errorf("it took %v", d)
 		}
 	}
@@ -190,11 +192,11 @@ func TestWhatAnOperatorWritesIntoAnEntryStays(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	root := newRoot(t, conn)
-	f := zk.Format(format.Naming())
+	f := zk.WithFormat(format.GRPCNaming())
 	register(t, zk.Registrar(list, root, f), self)
 	w := begin(t, zk.Watcher(list, root, f))
 	w.await(self.Addr)
-	_, data, err := format.Naming().Encode(root, core.Endpoint{Addr: self.Addr, Weight: 5})
+	_, data, err := format.GRPCNaming().Encode(root, discovery.Endpoint{Addr: self.Addr, Weight: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,20 +205,20 @@ func TestWhatAnOperatorWritesIntoAnEntryStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.until("its weight", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 5 })
+	w.until("its weight", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 5 })
 	remove(t, conn, root+"/"+self.Addr)
-	w.until("it as it was", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 0 })
+	w.until("it as it was", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 0 })
 }
 
 // Two processes with one address would delete each other's entry for ever.
-func TestEntryThatAnotherSessionTakesIsAnErrorAndNotFoughtFor(t *testing.T) {
+func TestEntryThatAnotherSessionReplacesIsAnErrorAndNotTakenBack(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	root := newRoot(t, conn)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- zk.Registrar(list, root).Register(ctx, self) }()
+	go func() { ended <- zk.Registrar(list, root).Register(ctx, self, func() {}) }()
 	poll(t, "it", func() bool { return owner(t, conn, root+"/"+self.Addr) != 0 })
 	if _, err := conn.Multi(
 		&client.DeleteRequest{Path: root + "/" + self.Addr, Version: -1},
@@ -241,7 +243,7 @@ func TestRegistrationTakesOverWhatAnEarlierOneOfItsSessionLeft(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	root := newRoot(t, conn)
-	f := zk.Format(format.Naming())
+	f := zk.WithFormat(format.GRPCNaming())
 	r := zk.Registrar(list, root, f)
 	first := register(t, r, self)
 	w := begin(t, zk.Watcher(list, root, f))
@@ -249,13 +251,13 @@ func TestRegistrationTakesOverWhatAnEarlierOneOfItsSessionLeft(t *testing.T) {
 	heavy := self
 	heavy.Weight = 9
 	register(t, r, heavy)
-	w.until("its new weight", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 9 })
+	w.until("its new weight", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 9 })
 	if err := first.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	create(t, conn, root+"/last", "")
 	remove(t, conn, root+"/last")
-	w.until("the one that stays", func(eps []core.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 9 })
+	w.until("the one that stays", func(eps []discovery.Endpoint) bool { return len(eps) == 1 && eps[0].Weight == 9 })
 }
 
 func TestDeregistrationIsFinal(t *testing.T) {
@@ -266,7 +268,10 @@ func TestDeregistrationIsFinal(t *testing.T) {
 	begin(t, zk.Watcher(list, root+"/none")).await() // the session stays
 	entry := root + "/" + self.Addr
 	for i := range 60 {
-		g := discovery.Register(zk.Registrar(list, root), self)
+		g, err := discovery.Register(zk.Registrar(list, root), self)
+		if err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(time.Duration(i) * 100 * time.Microsecond) // before, in and after its registration
 		if err := g.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -290,11 +295,11 @@ func TestEntryIsRemovedAfterAnOutageInWhichItsRegistrationWasClosed(t *testing.T
 	if err := proxy[0].Hang(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	if err := g.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "may still be there") {
+	start := time.Now()
+	if err := g.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "may stay") {
 		t.Errorf("Close during an outage: %v", err)
 	}
-	if d := time.Since(begun); d > discovery.DeregisterTimeout {
+	if d := time.Since(start); d > discovery.DeregisterTimeout {
 		t.Errorf("Close took %v", d)
 	}
 	if owner(t, conn, root+"/"+self.Addr) == 0 {
@@ -316,25 +321,25 @@ func TestProcessThatDiesDisappears(t *testing.T) {
 	register(t, zk.Registrar(addrs, root, zk.SessionTimeout(2*time.Second)), self)
 	w.await(self.Addr)
 	proxy[0].Cut()
-	begun := time.Now()
+	start := time.Now()
 	w.await()
-	if d := time.Since(begun); d > 4*time.Second {
+	if d := time.Since(start); d > 4*time.Second {
 		t.Errorf("it took %v", d)
 	}
 }
 
-func TestAccessDecidesWhoMayChangeAnEntry(t *testing.T) {
+func TestACLDecidesWhoMayChangeAnEntry(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
-	alice := zk.Digest("alice", discovery.NewSecret("secret"))
+	alice := zk.WithCredentials(discovery.NewSecret("alice:secret"))
 	for access, want := range map[zk.ACL][]string{
-		zk.Open:           {"world"},
-		zk.Creator:        {"digest"},
-		zk.CreatorAllRead: {"digest", "world"},
+		zk.ACLOpen:           {"world"},
+		zk.ACLCreator:        {"digest"},
+		zk.ACLCreatorAllRead: {"digest", "world"},
 	} {
 		root := newRoot(t, conn)
 		create(t, conn, root, "")
-		register(t, zk.Registrar(list, root+"/a", alice, zk.Access(access)), self)
+		register(t, zk.Registrar(list, root+"/a", alice, zk.WithACL(access)), self)
 		for _, node := range []string{root + "/a", root + "/a/" + self.Addr} {
 			owner := admin(t, list)
 			if err := owner.AddAuth("digest", []byte("alice:secret")); err != nil {
@@ -347,7 +352,7 @@ func TestAccessDecidesWhoMayChangeAnEntry(t *testing.T) {
 			var schemes []string
 			for _, a := range acl {
 				schemes = append(schemes, a.Scheme)
-				wantAll := a.Scheme == "digest" || access == zk.Open
+				wantAll := a.Scheme == "digest" || access == zk.ACLOpen
 				if all := a.Perms == client.PermAll; all != wantAll {
 					t.Errorf("%s, %s: %+v", access, node, a)
 				}
@@ -360,7 +365,7 @@ func TestAccessDecidesWhoMayChangeAnEntry(t *testing.T) {
 		w := begin(t, zk.Watcher(list, root+"/a", alice))
 		w.await(self.Addr)
 		w.stop()
-		if access == zk.Creator {
+		if access == zk.ACLCreator {
 			// So that the nodes can be removed.
 			if err := conn.AddAuth("digest", []byte("alice:secret")); err != nil {
 				t.Fatal(err)
@@ -376,10 +381,10 @@ func TestMissingPermissionToRegisterIsAnErrorAtOnce(t *testing.T) {
 	if _, err := conn.Create(root, nil, 0, client.WorldACL(client.PermRead|client.PermDelete)); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	err := zk.Registrar(list, root).Register(t.Context(), self)
-	if !errors.Is(err, client.ErrNoAuth) || time.Since(begun) > 5*time.Second {
-		t.Errorf("Register ended with %v after %v", err, time.Since(begun))
+	start := time.Now()
+	err := zk.Registrar(list, root).Register(t.Context(), self, func() {})
+	if !errors.Is(err, client.ErrNoAuth) || time.Since(start) > 5*time.Second {
+		t.Errorf("Register ended with %v after %v", err, time.Since(start))
 	}
 }
 
@@ -393,16 +398,16 @@ func TestRegistrarIsBackAfterALongOutage(t *testing.T) {
 	w.await(self.Addr)
 	proxy[0].Cut()
 	w.await()
-	poll(t, "the loss to be told", func() bool { p, _ := g.Phase(); return p == discovery.Lost })
-	if _, err := g.Phase(); !strings.Contains(err.Error(), addrs[0]) {
+	poll(t, "the loss to be reported", func() bool { p, _ := g.State(); return p == discovery.StateLost })
+	if _, err := g.State(); !strings.Contains(err.Error(), addrs[0]) {
 		t.Errorf("the error is %v", err)
 	}
 	if err := proxy[0].Heal(); err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
+	start := time.Now()
 	w.await(self.Addr)
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("it took %v", d)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
@@ -36,7 +36,7 @@ func fill(tb testing.TB, conn *client.Conn, path string, f format.Format, n int)
 		ops = nil
 	}
 	for i := range n {
-		name, data, err := f.Encode(path, core.Endpoint{Addr: addr(i)})
+		name, data, err := f.Encode(path, discovery.Endpoint{Addr: addr(i)})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -75,16 +75,16 @@ func TestTenThousandServersAreSeenAndOneChangeCostsTwoRequests(t *testing.T) {
 	for _, c := range []struct {
 		format format.Format
 		within time.Duration
-	}{{format.Name(), time.Second}, {format.Naming(), 6 * time.Second}} {
+	}{{format.PlainKey(), time.Second}, {format.GRPCNaming(), 6 * time.Second}} {
 		t.Run(c.format.Name, func(t *testing.T) {
 			path := newRoot(t, conn)
 			fill(t, conn, path, c.format, many)
 			proxy, addrs := proxies(t, list[0])
-			begun := time.Now()
+			start := time.Now()
 			// A ping, every third of the session timeout, is a request too.
-			w := begin(t, zk.Watcher(addrs, path, zk.Format(c.format), zk.SessionTimeout(time.Minute)))
-			w.until("all", func(eps []core.Endpoint) bool { return len(eps) == many })
-			d := time.Since(begun)
+			w := begin(t, zk.Watcher(addrs, path, zk.WithFormat(c.format), zk.SessionTimeout(time.Minute)))
+			w.until("all", func(eps []discovery.Endpoint) bool { return len(eps) == many })
+			d := time.Since(start)
 			t.Logf("%d servers after %v, %+v", many, d, proxy[0].Traffic())
 			if d > c.within { // many times what it takes, since machines that test are busy
 				t.Errorf("it took %v, more than %v", d, c.within)
@@ -93,31 +93,31 @@ func TestTenThousandServersAreSeenAndOneChangeCostsTwoRequests(t *testing.T) {
 				t.Errorf("there were %d reports", n)
 			}
 			session := only(t, addrs[0])
-			step := func(what string, most int, change func() error, seen func(eps []core.Endpoint) bool) {
+			step := func(what string, most int, change func() error, seen func(eps []discovery.Endpoint) bool) {
 				before, traffic := requests(t, list[0], session), proxy[0].Traffic()
-				begun := time.Now()
+				start := time.Now()
 				if err := change(); err != nil {
 					t.Fatal(err)
 				}
 				w.until(what, seen)
-				d := time.Since(begun)
+				d := time.Since(start)
 				n := requests(t, list[0], session) - before
 				t.Logf("%s: %d requests, %d bytes, %v", what, n, proxy[0].Traffic().FromServer-traffic.FromServer, d)
 				if n > most {
 					t.Errorf("%s cost %d requests, want at most %d", what, n, most)
 				}
 			}
-			count := func(n int) func([]core.Endpoint) bool {
-				return func(eps []core.Endpoint) bool { return len(eps) == n }
+			count := func(n int) func([]discovery.Endpoint) bool {
+				return func(eps []discovery.Endpoint) bool { return len(eps) == n }
 			}
-			entry := func(e core.Endpoint) (string, []byte) {
+			entry := func(e discovery.Endpoint) (string, []byte) {
 				name, data, err := c.format.Encode(path, e)
 				if err != nil {
 					t.Fatal(err)
 				}
 				return path + "/" + name, data
 			}
-			node, data := entry(core.Endpoint{Addr: addr(many)})
+			node, data := entry(discovery.Endpoint{Addr: addr(many)})
 			step("one more", 2, func() error {
 				_, err := conn.Create(node, data, 0, open())
 				return err
@@ -126,35 +126,35 @@ func TestTenThousandServersAreSeenAndOneChangeCostsTwoRequests(t *testing.T) {
 			if c.format.NamesOnly {
 				return
 			}
-			node, data = entry(core.Endpoint{Addr: addr(many / 2), Weight: 5})
+			node, data = entry(discovery.Endpoint{Addr: addr(many / 2), Weight: 5})
 			step("a weight", 1, func() error {
 				_, err := conn.Set(node, data, -1)
 				return err
-			}, func(eps []core.Endpoint) bool {
-				return slices.ContainsFunc(eps, func(e core.Endpoint) bool { return e.Weight == 5 })
+			}, func(eps []discovery.Endpoint) bool {
+				return slices.ContainsFunc(eps, func(e discovery.Endpoint) bool { return e.Weight == 5 })
 			})
 		})
 	}
 }
 
-// A thousand processes of one watcher each would not fit here, so the pauses
-// between rounds are tested with the hosts; this is about the sum of changes.
+// The pauses between the rounds of a thousand clients are tested with hosts,
+// because so many processes do not fit here.
 func TestFastChangesOfALargeSetAreSeenWithFewLists(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	path := newRoot(t, conn)
-	fill(t, conn, path, format.Name(), many)
+	fill(t, conn, path, format.PlainKey(), many)
 	_, addrs := proxies(t, list[0])
 	w := begin(t, zk.Watcher(addrs, path, zk.SessionTimeout(time.Minute)))
-	w.until("all", func(eps []core.Endpoint) bool { return len(eps) == many })
+	w.until("all", func(eps []discovery.Endpoint) bool { return len(eps) == many })
 	session := only(t, addrs[0])
-	before, begun := requests(t, list[0], session), time.Now()
+	before, start := requests(t, list[0], session), time.Now()
 	const changes = 500
 	for i := range changes {
 		create(t, conn, path+"/"+addr(many+i), "")
 	}
-	w.until("all changes", func(eps []core.Endpoint) bool { return len(eps) == many+changes })
-	d, n := time.Since(begun), requests(t, list[0], session)-before
+	w.until("all changes", func(eps []discovery.Endpoint) bool { return len(eps) == many+changes })
+	d, n := time.Since(start), requests(t, list[0], session)-before
 	t.Logf("%d changes in %v: %d lists", changes, d, n)
 	if most := int(d/(50*time.Millisecond)) + 3; n > most {
 		t.Errorf("%d lists in %v, want at most %d", n, d, most)
@@ -172,10 +172,10 @@ func BenchmarkSeen(b *testing.B) {
 		b.Helper()
 		var all []time.Duration
 		for b.Loop() {
-			begun := time.Now()
+			start := time.Now()
 			create(b, conn, path+"/10.0.0.1:1", "")
 			wait(1)
-			all = append(all, time.Since(begun))
+			all = append(all, time.Since(start))
 			remove(b, conn, path+"/10.0.0.1:1")
 			wait(0)
 		}
@@ -189,7 +189,7 @@ func BenchmarkSeen(b *testing.B) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = zk.Watcher(list[:1], path).Watch(ctx, func(eps []core.Endpoint) { seen <- len(eps) })
+			_ = zk.Watcher(list[:1], path).Watch(ctx, func(eps []discovery.Endpoint) { seen <- len(eps) })
 		}()
 		<-seen
 		measure(b, func(n int) {

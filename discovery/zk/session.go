@@ -17,89 +17,74 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-const (
-	// patience is how long a user of a session waits for an ensemble that is
-	// away before it says so.
-	patience = 10 * time.Second
-	// goodbye bounds each step of closing a session. There are three, and a
-	// watch has to return within a second.
-	goodbye = 250 * time.Millisecond
-)
+// closeStep bounds each of the three steps of closing a session: Watch must
+// return within a second.
+const closeStep = 250 * time.Millisecond
 
-// key is what sessions are shared by.
-type key struct {
-	servers        string
+// sessionKey is what two watchers or registrars have in common if they share a
+// session.
+type sessionKey struct {
+	servers        string // sorted, joined by commas
 	sessionTimeout time.Duration
-	auth           string // "user:password"
-	tls            *tls.Config
-	tlsFiles       discovery.TLS
+	credentials    string // "user:password"
+	tls            discovery.TLS
 }
 
-func (c *config) key() (key, error) {
-	servers := make([]string, len(c.servers))
-	for i, s := range c.servers {
-		servers[i] = withPort(s)
-	}
-	slices.Sort(servers)
-	k := key{strings.Join(servers, ","), c.sessionTimeout, "", c.tls, c.tlsFiles}
-	auth, err := c.auth.Value()
-	if err != nil {
+func (c *config) sessionKey() (sessionKey, error) {
+	servers := slices.Sorted(slices.Values(c.servers))
+	k := sessionKey{strings.Join(servers, ","), c.sessionTimeout, "", c.tls}
+	if _, _, err := c.credentials.SplitUserPassword(); err != nil {
 		return k, err
 	}
-	if c.user != "" {
-		password, err := c.password.Value()
-		if err != nil {
-			return k, err
-		}
-		auth = c.user + ":" + password
+	var err error
+	if k.credentials, err = c.credentials.Value(); err != nil {
+		return k, err
 	}
-	k.auth = auth
-	_, err = c.tlsFiles.Config() // a file that is missing is told at once
+	_, err = c.tls.Load() // reports a missing file at once
 	return k, err
 }
 
-// sessions are those in use. A session is in it while it has users, and the
-// ensemble is not lost.
+// sessions are the sessions that a new handle may use. A session leaves the map
+// when its last handle is released, or when it is given up.
 //
-//nolint:gochecknoglobals // one session per ensemble in the whole process is the purpose
+//nolint:gochecknoglobals // one session per ensemble and user in the whole process is the purpose
 var sessions = struct {
 	mu  sync.Mutex
-	all map[key]*session
-}{all: make(map[key]*session)}
+	all map[sessionKey]*session
+}{all: make(map[sessionKey]*session)}
 
-// session is one session with an ensemble, or one after the other: the client
-// begins the next when it learns that the last has expired. Its users are
-// watches and registrations, each with a [user]; it ends with the last of them.
+// session is a session with an ensemble, or several in succession: the client
+// starts the next one when it learns that the last has expired. It ends when its
+// last handle is released.
 type session struct {
-	key     key
+	key     sessionKey
 	hosts   *hosts
 	conn    *client.Conn
 	ended   <-chan client.Event // closed when the client has ended
 	watches atomic.Bool
-	calls   sync.WaitGroup // goroutines of users and of the session itself
+	calls   sync.WaitGroup // goroutines of handles and of the session itself
 
-	ctx     context.Context //nolint:containedctx // of dialing; ends when the session is closed
-	cancel  context.CancelFunc
-	closing chan struct{} // closed when the last user has left
-	parting chan struct{} // closed when the dialer has seen that
-	parted  sync.Once
+	ctx        context.Context //nolint:containedctx // for dialing; ends when the session is closed
+	cancel     context.CancelFunc
+	closing    chan struct{} // closed when the last handle is released
+	dialerDone chan struct{} // closed when the dialer has noticed that
+	dialerOnce sync.Once
 
-	mu      sync.Mutex
-	users   map[string]map[*user]struct{} // by path
-	count   int
-	id      int64 // zero until the first contact
-	linked  bool  // there is a connection that was greeted
-	authed  bool  // the client knows the password, and repeats it on each connection
-	since   time.Time
-	refused error         // of the password
-	changed chan struct{} // closed and replaced when linked, authed or refused change
-	wire    *wire
+	mu            sync.Mutex
+	handles       map[string]map[*handle]struct{} // by path
+	count         int                             // of handles
+	id            int64                           // zero before the first connection
+	connected     bool                            // the ensemble has accepted the session on the connection
+	authenticated bool                            // the client has the credentials, and sends them on each connection
+	refused       error                           // why the ensemble refused the credentials
+	changed       chan struct{}                   // closed and replaced when connected, authenticated or refused change
+	wire          *wire
 }
 
-// acquire returns a new user of the session for c, which is begun if there is
-// none yet. It does not wait for it.
-func acquire(c *config, path string, data bool) (*user, error) {
-	k, err := c.key()
+// acquire returns a new handle for c, and begins its session if there is none.
+// It does not wait for the session.
+func acquire(c *config, path string, data bool) (*handle, error) {
+	k, err := c.sessionKey()
 	if err != nil {
 		return nil, err
 	}
@@ -112,101 +97,97 @@ func acquire(c *config, path string, data bool) (*user, error) {
 		}
 		sessions.all[k] = s
 	}
-	return s.join(path, data), nil
+	return s.newHandle(path, data), nil
 }
 
-func newSession(k key) (*session, error) {
+func newSession(k sessionKey) (*session, error) {
 	s := &session{
-		key:     k,
-		hosts:   newHosts(strings.Split(k.servers, ",")),
-		closing: make(chan struct{}),
-		parting: make(chan struct{}),
-		users:   make(map[string]map[*user]struct{}),
-		authed:  k.auth == "",
-		since:   time.Now(),
-		changed: make(chan struct{}),
+		key:           k,
+		hosts:         newHosts(strings.Split(k.servers, ",")),
+		closing:       make(chan struct{}),
+		dialerDone:    make(chan struct{}),
+		handles:       make(map[string]map[*handle]struct{}),
+		authenticated: k.credentials == "",
+		changed:       make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.mu.Lock() // until conn is set: the client calls observe at once
+	s.mu.Lock() // until conn is set, because the client calls observe at once
 	defer s.mu.Unlock()
 	var err error
-	s.conn, s.ended, err = client.Connect([]string{"unchosen"}, k.sessionTimeout,
-		client.WithHostProvider(unchosen{s.hosts}),
+	s.conn, s.ended, err = client.Connect([]string{"chosen by the dialer"}, k.sessionTimeout,
+		client.WithHostProvider(hostProvider{s.hosts}),
 		client.WithDialer(func(string, string, time.Duration) (net.Conn, error) { return s.dial() }),
 		client.WithEventCallback(s.observe),
-		client.WithMaxBufferSize(largest),
-		client.WithLogger(silent{}),
+		client.WithMaxBufferSize(maxPacket),
+		client.WithLogger(noLogger{}),
 		client.WithLogInfo(false))
 	if err != nil {
 		s.cancel()
 		return nil, err
 	}
-	if k.auth != "" {
+	if k.credentials != "" {
 		s.calls.Go(s.authenticate) // ends with the session, which waits
 	}
 	return s, nil
 }
 
-// silent is the client's log.
-type silent struct{}
+// noLogger discards the client's log.
+type noLogger struct{}
 
-func (silent) Printf(string, ...any) {}
+func (noLogger) Printf(string, ...any) {}
 
 // dial makes the next connection for the client.
 func (s *session) dial() (net.Conn, error) {
-	s.drop() // the client leaves one open on which a session had expired
-	c, err := s.tryNext()
+	s.closeWire() // the client does not close a connection on which its session has expired
+	c, err := s.dialNext()
 	select {
 	case <-s.closing:
 		if err == nil {
 			_ = c.Close()
 		}
-		s.parted.Do(func() { close(s.parting) })
-		return farewell(), nil
+		s.dialerOnce.Do(func() { close(s.dialerDone) })
+		return acceptAll(), nil
 	default:
 		return c, err
 	}
 }
 
-func (s *session) tryNext() (net.Conn, error) {
-	t, err := s.hosts.next(s.ctx)
+func (s *session) dialNext() (net.Conn, error) {
+	h, err := s.hosts.next(s.ctx)
 	if err != nil {
 		if s.ctx.Err() == nil {
-			s.hosts.failed(t, err)
+			s.hosts.failed(h, err)
 		}
 		return nil, err
 	}
-	// So that in a session's time each server can be tried, if all but one hang.
-	by := time.Now().Add(max(s.key.sessionTimeout/time.Duration(len(s.hosts.servers)+1), 200*time.Millisecond))
-	ctx, cancel := context.WithDeadline(s.ctx, by)
+	// If all servers but one hang, there is time to try each within the session timeout.
+	deadline := time.Now().Add(max(s.key.sessionTimeout/time.Duration(len(s.hosts.servers)+1), 200*time.Millisecond))
+	ctx, cancel := context.WithDeadline(s.ctx, deadline)
 	defer cancel()
-	c, raw, err := s.connect(ctx, t)
+	c, raw, err := s.connect(ctx, h)
 	if err != nil {
-		s.hosts.failed(t, err)
+		s.hosts.failed(h, err)
 		return nil, err
 	}
-	w := newWire(c, raw, by, s.key.sessionTimeout/3, func(err error) { s.hosts.failed(t, err) }, &s.watches)
+	w := newWire(c, raw, deadline, s.key.sessionTimeout/3, func(err error) { s.hosts.failed(h, err) }, &s.watches)
 	s.mu.Lock()
 	s.wire = w
 	s.mu.Unlock()
 	return w, nil
 }
 
-// connect returns a connection, and what is below its TLS.
-func (s *session) connect(ctx context.Context, t host) (c, raw net.Conn, err error) {
-	config, err := s.key.tlsFiles.Config()
+// connect returns a connection, and the one below its TLS.
+func (s *session) connect(ctx context.Context, h host) (c, raw net.Conn, err error) {
+	config, err := s.key.tls.Load()
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.key.tls != nil {
-		config = s.key.tls.Clone()
-	}
-	raw, err = (&net.Dialer{}).DialContext(ctx, "tcp", t.addr)
+	raw, err = (&net.Dialer{}).DialContext(ctx, "tcp", h.addr)
 	if err != nil || config == nil {
 		return raw, raw, err
 	}
 	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(t.server)
+		config.ServerName, _, _ = net.SplitHostPort(h.server)
 	}
 	secure := tls.Client(raw, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -216,8 +197,8 @@ func (s *session) connect(ctx context.Context, t host) (c, raw net.Conn, err err
 	return secure, raw, nil
 }
 
-// drop closes the connection, if there is one.
-func (s *session) drop() {
+// closeWire closes the connection, if there is one.
+func (s *session) closeWire() {
 	s.mu.Lock()
 	w := s.wire
 	s.wire = nil
@@ -227,7 +208,7 @@ func (s *session) drop() {
 	}
 }
 
-// observe is told of every event, and does not block.
+// observe handles every event of the client. It does not block.
 func (s *session) observe(e client.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,29 +216,29 @@ func (s *session) observe(e client.Event) {
 	case e.Type == client.EventSession && e.State == client.StateHasSession:
 		if id := s.conn.SessionID(); id != s.id {
 			s.id = id
-			for _, users := range s.users {
-				for u := range users {
-					u.startOverLocked()
+			for _, handles := range s.handles {
+				for h := range handles {
+					h.restartLocked()
 				}
 			}
 		}
-		s.linked = true
+		s.connected = true
 		s.changeLocked()
 	case e.Type == client.EventSession && e.State == client.StateExpired:
-		s.hosts.reached()
+		s.hosts.connected()
 	case e.Type == client.EventSession && e.State == client.StateDisconnected:
-		if s.linked {
-			s.linked, s.since = false, time.Now()
+		if s.connected {
+			s.connected = false
 			s.changeLocked()
 		}
 	case e.Type == client.EventNodeCreated, e.Type == client.EventNodeDeleted,
 		e.Type == client.EventNodeDataChanged, e.Type == client.EventNodeChildrenChanged:
-		for u := range s.users[e.Path] {
-			u.changedLocked()
+		for h := range s.handles[e.Path] {
+			h.nodeChangedLocked()
 		}
 		i := strings.LastIndexByte(e.Path, '/')
-		for u := range s.users[e.Path[:max(i, 0)]] {
-			u.childChangedLocked(e.Path[i+1:], e.Type)
+		for h := range s.handles[e.Path[:max(i, 0)]] {
+			h.childChangedLocked(e.Path[i+1:], e.Type)
 		}
 	}
 }
@@ -267,20 +248,20 @@ func (s *session) changeLocked() {
 	s.changed = make(chan struct{})
 }
 
-// authenticate tells the ensemble the user and password, once; the client
-// repeats them from then on.
+// authenticate gives the credentials to the client, which sends them on each
+// connection from then on.
 func (s *session) authenticate() {
 	for {
-		err := s.conn.AddAuth("digest", []byte(s.key.auth))
+		err := s.conn.AddAuth("digest", []byte(s.key.credentials))
 		s.mu.Lock()
 		switch {
 		case err == nil:
-			s.authed = true
+			s.authenticated = true
 		case errors.Is(err, client.ErrAuthFailed):
-			s.refused = errors.New("user and password are refused")
+			s.refused = errors.New("the credentials are refused")
 		}
 		s.changeLocked()
-		done := s.authed || s.refused != nil
+		done := s.authenticated || s.refused != nil
 		s.mu.Unlock()
 		if done {
 			return
@@ -288,73 +269,70 @@ func (s *session) authenticate() {
 		select {
 		case <-s.closing:
 			return
-		default: // the next attempt waits until there is a connection
+		default: // the next attempt waits for a connection
 		}
 	}
 }
 
-// status is a consistent copy of what users wait for.
+// status is a consistent copy of what handles wait for.
 type status struct {
-	up      bool // calls can be made
-	since   time.Time
-	refused error
-	changed <-chan struct{}
+	connected bool // calls can be made
+	refused   error
+	changed   <-chan struct{} // closed when any of the others changes
 }
 
 func (s *session) status() status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return status{s.linked && s.authed, s.since, s.refused, s.changed}
+	return status{s.connected && s.authenticated, s.refused, s.changed}
 }
 
-// used reports whether there is a user of this path.
-func (s *session) used(path string) bool {
+// inUse reports whether a handle uses the path.
+func (s *session) inUse(path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.users[path]) > 0
+	return len(s.handles[path]) > 0
 }
 
-// away is the error for an ensemble that was not reached in time. The session
-// gets no new users then: one that has seen more than the ensemble now knows,
-// because that was restored from a backup, is never let in again.
-func (s *session) away() error {
+// giveUp returns the error for an ensemble that could not be reached, and gives
+// the session no new handles: an ensemble that was restored from a backup never
+// accepts a session that has seen later changes.
+func (s *session) giveUp() error {
 	sessions.mu.Lock()
 	if sessions.all[s.key] == s {
 		delete(sessions.all, s.key)
 	}
 	sessions.mu.Unlock()
-	return fmt.Errorf("no ensemble within %v: %s", patience, s.hosts.trouble())
+	return fmt.Errorf("no ensemble within %v: %s", discovery.RetryWindow, s.hosts.describeFailures())
 }
 
-// leave closes the session if there are no users left; otherwise it returns
-// false.
-func (s *session) leave() bool {
+// release ends one use of the session. The last one closes it.
+func (s *session) release() {
 	sessions.mu.Lock()
 	s.mu.Lock()
 	s.count--
 	last := s.count == 0
-	linked := s.linked
+	connected := s.connected
 	if last && sessions.all[s.key] == s {
 		delete(sessions.all, s.key)
 	}
 	s.mu.Unlock()
 	sessions.mu.Unlock()
 	if last {
-		s.close(linked)
+		s.close(connected)
 	}
-	return last
 }
 
-// close ends the session, at the ensemble too if that is there to hear it.
-func (s *session) close(linked bool) {
+// close ends the session, at the ensemble too if there is a connection.
+func (s *session) close(connected bool) {
 	close(s.closing)
-	if !linked {
+	if !connected {
 		s.cancel()
-		s.drop()
-		within(goodbye, s.parting)
+		s.closeWire()
+		within(closeStep, s.dialerDone)
 	}
 	over := make(chan struct{})
-	go func() { // ends with the client, at the latest a second after the end of its connection
+	go func() { // ends with the client, at most a second after its connection
 		s.conn.Close()
 		for range s.ended { // until it is closed
 		}
@@ -362,16 +340,16 @@ func (s *session) close(linked bool) {
 		s.hosts.lookups.Wait()
 		close(over)
 	}()
-	if !within(goodbye, over) { // the server hangs
+	if !within(closeStep, over) { // the server hangs
 		s.cancel()
-		s.drop()
-		within(goodbye, over)
+		s.closeWire()
+		within(closeStep, over)
 	}
 	s.cancel()
-	s.drop()
+	s.closeWire()
 }
 
-// within waits for c, but not for longer than d.
+// within waits for c for up to d, and reports whether c came.
 func within(d time.Duration, c <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -383,11 +361,23 @@ func within(d time.Duration, c <-chan struct{}) bool {
 	}
 }
 
-// transient reports whether err is the fault of the connection, so that the
-// same call may well succeed on the next.
+// errConnectionLost ends an attempt whose connection is lost.
+var errConnectionLost = errors.New("the connection is lost")
+
+// classify marks the errors that retrying cannot help against: all but those of
+// the connection.
+func classify(err error) error {
+	if transient(err) {
+		return err
+	}
+	return discovery.Permanent(err)
+}
+
+// transient reports whether err is a failure of the connection, so that the
+// same call may succeed on the next one.
 func transient(err error) bool {
 	for _, t := range []error{
-		client.ErrConnectionClosed, client.ErrSessionExpired, client.ErrSessionMoved, client.ErrNoServer, client.ErrClosing,
+		errConnectionLost, client.ErrConnectionClosed, client.ErrSessionExpired, client.ErrSessionMoved, client.ErrNoServer, client.ErrClosing,
 	} {
 		if errors.Is(err, t) {
 			return true

@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
@@ -61,7 +60,10 @@ func TestWatchersAndRegistrarsOfAnEnsembleShareOneSession(t *testing.T) {
 		all = append(all, w)
 		begin(t, zk.Watcher(addrs, fmt.Sprint(path, "/none", i))).await()
 	}
-	g := discovery.Register(zk.Registrar(addrs, path), core.Endpoint{Addr: "10.0.0.3:1"})
+	g, err := discovery.Register(zk.Registrar(addrs, path), discovery.Endpoint{Addr: "10.0.0.3:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer g.Close(t.Context())
 	for _, w := range all {
 		w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
@@ -71,7 +73,7 @@ func TestWatchersAndRegistrarsOfAnEnsembleShareOneSession(t *testing.T) {
 	}
 	// Another session timeout, or user, is another session.
 	begin(t, zk.Watcher(addrs, path, zk.SessionTimeout(20*time.Second))).await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
-	begin(t, zk.Watcher(addrs, path, zk.Digest("a", discovery.NewSecret("b")))).await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+	begin(t, zk.Watcher(addrs, path, zk.WithCredentials(discovery.NewSecret("a:b")))).await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 	if n := proxy[0].Traffic().Connections; n != 3 {
 		t.Errorf("there were %d connections", n)
 	}
@@ -105,7 +107,7 @@ func TestWatchesThatEndedLeaveNothingAtASharedSession(t *testing.T) {
 	path, add, del := filled(t, list)
 	proxy, addrs := proxies(t, list[0])
 	minute := zk.SessionTimeout(time.Minute) // no pings
-	data := zk.Format(format.Value())
+	data := zk.WithFormat(format.PlainValue())
 	otherPath := newRoot(t, conn)
 	create(t, conn, otherPath, "")
 	other := begin(t, zk.Watcher(addrs, otherPath, minute, data))
@@ -118,7 +120,7 @@ func TestWatchesThatEndedLeaveNothingAtASharedSession(t *testing.T) {
 		}
 		if i%5 == 4 { // ended on the way
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*20*time.Microsecond)
-			_ = w.Watch(ctx, func([]core.Endpoint) {})
+			_ = w.Watch(ctx, func([]discovery.Endpoint) {})
 			cancel()
 			continue
 		}
@@ -129,14 +131,14 @@ func TestWatchesThatEndedLeaveNothingAtASharedSession(t *testing.T) {
 	poll(t, "the watches to go", func() bool {
 		return session.Watches(path) == 0 && !strings.Contains(tell(t, list[0], "wchc"), path)
 	})
-	// Servers tell nobody which children they watch, but they send what has
+	// No command reports the watches on children, but servers send what has
 	// changed. So bytes are counted for the same change with and without one
 	// at the path that is not watched any more.
 	cost := func(change func(), n int) int64 {
 		before := proxy[0].Traffic().FromServer
 		change()
 		create(t, conn, fmt.Sprintf("%s/%d", otherPath, n), fmt.Sprintf("10.0.1.%d:1", n))
-		other.until("the next", func(eps []core.Endpoint) bool { return len(eps) == n })
+		other.until("the next", func(eps []discovery.Endpoint) bool { return len(eps) == n })
 		return proxy[0].Traffic().FromServer - before
 	}
 	cost(func() {}, 1)
@@ -156,22 +158,23 @@ func TestWatchesThatEndedLeaveNothingAtASharedSession(t *testing.T) {
 func TestEndOfAWatchTakesNothingFromOthersOfItsPath(t *testing.T) {
 	list := servers(t)
 	path, add, _ := filled(t, list)
-	a, b := begin(t, zk.Watcher(list, path, zk.Format(format.Value()))), begin(t, zk.Watcher(list, path))
+	a, b := begin(t, zk.Watcher(list, path, zk.WithFormat(format.PlainValue()))), begin(t, zk.Watcher(list, path))
 	a.await("10.0.0.1:1", "10.0.0.2:1")
 	b.await("10.0.0.1:1", "10.0.0.2:1")
 	for i := range 20 {
-		c := begin(t, zk.Watcher(list, path, zk.Format(format.Value())))
-		c.until("begun", func(eps []core.Endpoint) bool { return len(eps) == 2+i })
+		c := begin(t, zk.Watcher(list, path, zk.WithFormat(format.PlainValue())))
+		c.until("its first report", func(eps []discovery.Endpoint) bool { return len(eps) == 2+i })
 		c.stop()
 		add(fmt.Sprintf("10.0.1.%d:1", i))
 		for _, w := range []*watch{a, b} {
-			w.until("the next", func(eps []core.Endpoint) bool { return len(eps) == 3+i })
+			w.until("the next", func(eps []discovery.Endpoint) bool { return len(eps) == 3+i })
 		}
 	}
 }
 
-// An ensemble that was restored from a backup lets nobody in who has seen more.
-func TestSessionThatIsAheadOfItsEnsembleIsGivenUp(t *testing.T) {
+// An ensemble that was restored from a backup accepts no session that has seen
+// later changes.
+func TestSessionAheadOfItsEnsembleIsGivenUp(t *testing.T) {
 	list := servers(t)
 	path, add, _ := filled(t, list)
 	proxy, addrs := proxies(t, list[0])
@@ -181,7 +184,7 @@ func TestSessionThatIsAheadOfItsEnsembleIsGivenUp(t *testing.T) {
 	defer cancel()
 	go func() {
 		for stays.Err() == nil {
-			_ = zk.Watcher(addrs, path).Watch(stays, func([]core.Endpoint) {})
+			_ = zk.Watcher(addrs, path).Watch(stays, func([]discovery.Endpoint) {})
 		}
 	}()
 	poll(t, "the other", func() bool { return only(t, addrs[0]).Users() == 2 })
@@ -200,13 +203,13 @@ func TestSessionThatIsAheadOfItsEnsembleIsGivenUp(t *testing.T) {
 }
 
 func TestChangesAreSeenAfterTheSessionHasExpired(t *testing.T) {
-	for _, f := range []format.Format{format.Name(), format.Value()} {
+	for _, f := range []format.Format{format.PlainKey(), format.PlainValue()} {
 		t.Run(f.Name, func(t *testing.T) {
 			list := servers(t)
 			conn := admin(t, list)
 			path, add, del := filled(t, list)
 			proxy, addrs := proxies(t, list[0])
-			w := begin(t, zk.Watcher(addrs, path, zk.Format(f)))
+			w := begin(t, zk.Watcher(addrs, path, zk.WithFormat(f)))
 			w.await("10.0.0.1:1", "10.0.0.2:1")
 			second := "10.0.0.2:1"
 			change := func(to string) { // in place, where there is data
@@ -232,9 +235,9 @@ func TestChangesAreSeenAfterTheSessionHasExpired(t *testing.T) {
 				if err := proxy[0].Heal(); err != nil {
 					t.Fatal(err)
 				}
-				begun := time.Now()
+				start := time.Now()
 				w.await("10.0.0.1:1", second, now)
-				d := time.Since(begun)
+				d := time.Since(start)
 				t.Logf("seen %v after the registry was back", d.Round(time.Millisecond))
 				if d > 1500*time.Millisecond {
 					t.Errorf("it took %v", d)
@@ -268,22 +271,22 @@ func openFiles(t *testing.T) int {
 	return len(files)
 }
 
-// The link is lost and made again within the session: what has changed
-// meanwhile is seen, and nothing else is asked for.
+// The connection is lost and made again within the session. The watcher sees
+// what has changed meanwhile and requests nothing else.
 func TestShortLossOfTheConnectionCostsNoList(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	path := newRoot(t, conn)
 	const n = 1000
-	fill(t, conn, path, format.Naming(), n)
+	fill(t, conn, path, format.GRPCNaming(), n)
 	proxy, addrs := proxies(t, list[0])
-	w := begin(t, zk.Watcher(addrs, path, zk.Format(format.Naming())))
-	w.until("all", func(eps []core.Endpoint) bool { return len(eps) == n })
+	w := begin(t, zk.Watcher(addrs, path, zk.WithFormat(format.GRPCNaming())))
+	w.until("all", func(eps []discovery.Endpoint) bool { return len(eps) == n })
 	for i := range 3 {
 		id := only(t, addrs[0]).ID()
 		before := proxy[0].Traffic()
 		proxy[0].Cut()
-		name, data, err := format.Naming().Encode(path, core.Endpoint{Addr: addr(i), Weight: 7})
+		name, data, err := format.GRPCNaming().Encode(path, discovery.Endpoint{Addr: addr(i), Weight: 7})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +296,7 @@ func TestShortLossOfTheConnectionCostsNoList(t *testing.T) {
 		if err := proxy[0].Heal(); err != nil {
 			t.Fatal(err)
 		}
-		w.until("the change", func(eps []core.Endpoint) bool {
+		w.until("the change", func(eps []discovery.Endpoint) bool {
 			heavy := 0
 			for _, e := range eps {
 				if e.Weight == 7 {
@@ -311,7 +314,40 @@ func TestShortLossOfTheConnectionCostsNoList(t *testing.T) {
 	}
 }
 
-func TestLongLossOfTheEnsembleIsAnErrorThatSaysWhatIsWrong(t *testing.T) {
+// A quiet connection is a healthy one: a later loss begins a new outage.
+func TestLossesFarApartAreNotOneOutage(t *testing.T) {
+	list := servers(t)
+	path, add, _ := filled(t, list)
+	proxy, addrs := proxies(t, list[0])
+	minute := zk.SessionTimeout(time.Minute) // no check of the list in between
+	w := begin(t, zk.Watcher(addrs, path, minute))
+	w.await("10.0.0.1:1", "10.0.0.2:1")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- zk.Registrar(addrs, path, minute).Register(ctx, self, func() {}) }()
+	w.await("10.0.0.1:1", "10.0.0.2:1", self.Addr)
+	for i := range 2 {
+		proxy[0].Break()
+		poll(t, "the next connection", func() bool { return proxy[0].Traffic().Connections == int64(2+i) })
+		<-time.After(discovery.RetryWindow + time.Second) // in which nothing happens
+		select {
+		case err := <-ended:
+			t.Fatalf("Register ended with %v after loss %d", err, i+1)
+		case <-w.ended:
+			t.Fatalf("Watch ended with %v after loss %d", w.err, i+1)
+		default:
+		}
+	}
+	add("10.0.0.3:1")
+	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", self.Addr)
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Register ended with %v", err)
+	}
+	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+}
+
+func TestLongLossOfTheEnsembleIsAnErrorThatNamesEachFailure(t *testing.T) {
 	list := servers(t)
 	path, _, _ := filled(t, list)
 	proxy, addrs := proxies(t, list[0])
@@ -319,9 +355,9 @@ func TestLongLossOfTheEnsembleIsAnErrorThatSaysWhatIsWrong(t *testing.T) {
 	w := begin(t, zk.Watcher(addrs, path))
 	w.await("10.0.0.1:1", "10.0.0.2:1")
 	proxy[0].Cut()
-	begun := time.Now()
+	start := time.Now()
 	err := w.fails()
-	if d := time.Since(begun); d < 9*time.Second || d > 11*time.Second {
+	if d := time.Since(start); d < 9*time.Second || d > 11*time.Second {
 		t.Errorf("it took %v", d)
 	}
 	for _, part := range []string{path, addrs[0] + ": ", "connection refused", addrs[1] + ": ", "no such host"} {
@@ -356,10 +392,10 @@ func TestHungServerAmongThreeIsLeftWithinTheSessionTimeout(t *testing.T) {
 				}
 			}
 		}
-		begun := time.Now()
+		start := time.Now()
 		add("10.0.0.3:1")
 		w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
-		if d := time.Since(begun); d > limit {
+		if d := time.Since(start); d > limit {
 			t.Errorf("it took %v", d)
 		}
 		if only(t, addrs[0]).ID() != id {
@@ -372,10 +408,10 @@ func TestHungServerAmongThreeIsLeftWithinTheSessionTimeout(t *testing.T) {
 			if err := errors.Join(proxy[0].Hang(), proxy[1].Hang()); err != nil {
 				t.Fatal(err)
 			}
-			begun := time.Now()
+			start := time.Now()
 			w := begin(t, zk.Watcher(addrs, path, zk.SessionTimeout(limit)))
 			w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
-			if d := time.Since(begun); d > limit {
+			if d := time.Since(start); d > limit {
 				t.Errorf("it took %v", d)
 			}
 			w.stop()
@@ -385,7 +421,7 @@ func TestHungServerAmongThreeIsLeftWithinTheSessionTimeout(t *testing.T) {
 
 func TestWatchThatIsEndedWithoutAnEnsembleLeavesNothing(t *testing.T) {
 	list := servers(t)
-	for name, spoil := range map[string]func(*discoverytest.Proxy) error{
+	for name, fault := range map[string]func(*discoverytest.Proxy) error{
 		"cut":  func(p *discoverytest.Proxy) error { p.Cut(); return nil },
 		"hung": (*discoverytest.Proxy).Hang,
 	} {
@@ -400,7 +436,7 @@ func TestWatchThatIsEndedWithoutAnEnsembleLeavesNothing(t *testing.T) {
 				if i%2 == 0 {
 					w.await()
 				}
-				if err := spoil(proxy[0]); err != nil {
+				if err := fault(proxy[0]); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Duration(i) * 30 * time.Millisecond) // at different moments
@@ -451,7 +487,7 @@ func encrypted(t *testing.T, server string) (addr string, ca []byte) {
 	return l.Addr().String(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate().Raw})
 }
 
-func TestConnectionsAreEncryptedWhereThatIsWanted(t *testing.T) {
+func TestTLSOfURLsAndOptionsEncryptsConnections(t *testing.T) {
 	list := servers(t)
 	path, add, _ := filled(t, list)
 	addr, ca := encrypted(t, list[0])
@@ -467,7 +503,7 @@ func TestConnectionsAreEncryptedWhereThatIsWanted(t *testing.T) {
 	roots.AppendCertsFromPEM(ca)
 	all := []*watch{
 		begin(t, w),
-		begin(t, zk.Watcher([]string{addr}, path, zk.TLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))), // it is for 127.0.0.1 too
+		begin(t, zk.Watcher([]string{addr}, path, zk.WithTLS(discovery.TLS{Config: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}))), // it is for 127.0.0.1 too
 	}
 	for _, w := range all {
 		w.await("10.0.0.1:1", "10.0.0.2:1")
@@ -477,8 +513,8 @@ func TestConnectionsAreEncryptedWhereThatIsWanted(t *testing.T) {
 		w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 		w.stop()
 	}
-	// Whom the system trusts is another question, so this is refused.
-	stranger := begin(t, zk.Watcher([]string{addr}, path, zk.TLS(&tls.Config{MinVersion: tls.VersionTLS12})))
+	// The system does not trust the authority.
+	stranger := begin(t, zk.Watcher([]string{addr}, path, zk.WithTLS(discovery.TLS{Config: &tls.Config{MinVersion: tls.VersionTLS12}})))
 	if err := stranger.fails(); !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("Watch ended with %v", err)
 	}
@@ -491,7 +527,7 @@ func TestNothingIsLogged(t *testing.T) {
 	defer log.SetOutput(os.Stderr)
 	path, _, _ := filled(t, list)
 	proxy, addrs := proxies(t, list[0])
-	w := begin(t, zk.Watcher(append(addrs, "no-such-host.invalid"), path, zk.Digest("alice", discovery.NewSecret("secret"))))
+	w := begin(t, zk.Watcher(append(addrs, "no-such-host.invalid"), path, zk.WithCredentials(discovery.NewSecret("alice:secret"))))
 	w.await("10.0.0.1:1", "10.0.0.2:1")
 	proxy[0].Break()
 	w.stop()

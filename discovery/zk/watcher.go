@@ -5,161 +5,173 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// listRest is, for each child, how long the list of children is left alone after
-// it was read. It is nothing for a small list, which costs nothing; one of
-// 10,000 (0.2 MB) is read at most 20 times a second while it changes all the
-// time.
-const listRest = 5 * time.Microsecond
+// listInterval is the shortest time between two reads of the list, for each
+// child. A small list costs nothing and is read at once. A list of 10,000
+// children (0.2 MB) that changes all the time is read at most 20 times a second.
+const listInterval = 5 * time.Microsecond
 
-type watcher struct{ c *config }
-
-func (w *watcher) Validate() error {
-	if err := w.c.validate(); err != nil {
-		return err
-	}
-	if w.c.format.Decode == nil {
-		return errNoDecoder
-	}
-	return nil
+// Watcher returns a watcher of the servers below path. servers are those of the
+// ensemble, each "host" or "host:port"; the default port is 2181. A host name
+// with several addresses stands for that many servers. It is looked up again
+// for each new connection.
+//
+// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// arguments and options. Its Watch survives a failure of ZooKeeper that lasts
+// less than about 10 s. Watch returns an error when a failure lasts longer, and
+// at once when ZooKeeper refuses the credentials or denies access to the node or
+// one of its children. The watcher is safe for concurrent use.
+//
+// A path that does not exist has no servers. The watcher writes nothing.
+func Watcher(servers []string, path string, opts ...Option) discovery.Watcher {
+	return &watcher{newConfig(servers, path, opts)}
 }
 
-// Watch lists the children with a watch, and reads with a watch each that it
-// does not know, so that a child that is added costs two requests, one that is
-// removed, or whose data changes, costs one. Of a child that was deleted and
-// made again the list shows nothing; its watch tells. All is read anew in each
-// new session, after a Sync.
+type watcher struct{ *config }
+
+// Validate reports every mistake in the arguments and options.
+func (w *watcher) Validate() error {
+	var err error
+	if w.format.Decode == nil {
+		err = errors.New("the format cannot be read")
+	}
+	return w.validate(err)
+}
+
+// Watch implements [discovery.Watcher].
 //
-// A watch can be lost without a word: a server drops the event if the client
-// may not read the node at that moment. So when nothing was heard for a while,
-// a request finds out whether the list is still the last one.
-func (w *watcher) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+// It lists the children with a watch, and reads the data of each new child with
+// a watch. So a new child costs two requests, and a removed child or new data
+// costs one. If a child is deleted and made again, the list does not show it,
+// but the watch on its data fires. In each new session, Watch calls Sync and
+// reads everything again.
+//
+// A server drops the event of a watch, and the watch, if the client may not read
+// the node at that moment. Therefore, after a session timeout without an event,
+// one request checks whether the list has changed.
+func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	u, err := acquire(w.c, w.c.full(), !w.c.format.NamesOnly) //nolint:contextcheck // the session may outlive this call, for others
+	h, err := acquire(w.config, w.fullPath(), !w.format.NamesOnly) //nolint:contextcheck // the session may outlive this call, for others
 	if err != nil {
 		return fmt.Errorf("zk: %w", err)
 	}
-	defer u.leave()
-	v := &view{user: u, set: discovery.NewSet(w.c.format.Decode, w.c.skipped), unread: make(map[string]bool)}
-	v.silent = time.AfterFunc(w.c.sessionTimeout, u.heardNothing)
-	defer v.silent.Stop()
-	for err == nil {
-		err = v.follow(ctx, report)
+	defer h.release()
+	v := &view{handle: h, set: discovery.NewSet(w.format.Decode, w.onSkipped), unread: make(map[string]bool)}
+	v.silence = time.AfterFunc(w.sessionTimeout, h.noEvent)
+	defer v.silence.Stop()
+	err = discovery.Retry(ctx, func(ctx context.Context, healthy func()) error { return v.follow(ctx, report, healthy) })
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return fmt.Errorf("zk: watching %s: %w", u.path, err)
+	return fmt.Errorf("zk: watching %s: %w", h.path, err)
 }
 
-// view is what one Watch knows.
+// view is what one Watch knows of the path.
 type view struct {
-	*user
-	set    *discovery.Set
-	at     place           // the list that set is from
-	listed time.Time       // when it was read
-	silent *time.Timer     // runs out when nothing was heard of the list for a session timeout
-	unread map[string]bool // children to read
-	ailing time.Time       // since when connections have failed; zero after a success
+	*handle
+	set     *discovery.Set
+	version listVersion     // of the list that set is from
+	listed  time.Time       // when that list was read
+	silence *time.Timer     // runs out a session timeout after the last check of the list
+	unread  map[string]bool // children whose data must be read
 }
 
-// follow waits for news and brings the set up to date.
-func (v *view) follow(ctx context.Context, report func([]core.Endpoint)) error {
-	if err := v.until(ctx, v.wake); err != nil {
+// follow brings the set up to date, and again after each change, until the
+// connection is lost or a call fails. The view outlives it: after a short loss
+// of the connection, the session still has its watches.
+func (v *view) follow(ctx context.Context, report func([]discovery.Endpoint), healthy func()) error {
+	if err := v.awaitConnection(ctx); err != nil {
 		return err
 	}
-	if err := v.up(ctx); err != nil {
-		return err
-	}
-	n := v.news()
-	switch err := v.refresh(ctx, n); {
-	case err == nil:
-		v.ailing = time.Time{}
+	for {
+		c := v.takeChanges()
+		if err := v.refresh(ctx, c); err != nil {
+			v.putBack(c)
+			return classify(err)
+		}
 		v.set.Report(report)
-		return nil
-	case !transient(err):
-		return err
-	case v.ailing.IsZero():
-		v.ailing = time.Now()
-	case time.Since(v.ailing) > patience:
-		return err
-	}
-	v.again(n.over)
-	return v.rest(ctx, rand.N(50*time.Millisecond)) // the session may not know yet that its connection is down
-}
-
-// refresh reads what has changed. Nothing is reported before all of it is read.
-func (v *view) refresh(ctx context.Context, n news) error {
-	if n.over {
-		// A server may lag behind the one of the last session.
-		if _, err := do(ctx, v.user, func(c *client.Conn) (string, error) { return c.Sync(v.path) }); err != nil {
+		healthy()
+		if err := v.awaitChange(ctx); err != nil {
 			return err
 		}
 	}
-	stale, err := v.stale(ctx, n)
+}
+
+// refresh reads what has changed into the set. If it fails, it may have read a
+// part.
+func (v *view) refresh(ctx context.Context, c changes) error {
+	if c.restart {
+		// The server may lag behind that of the last session.
+		if _, err := call(ctx, v.handle, func(c *client.Conn) (string, error) { return c.Sync(v.path) }); err != nil {
+			return err
+		}
+	}
+	stale, err := v.listIsStale(ctx, c)
 	if err != nil {
 		return err
 	}
 	if !stale {
-		v.toRead(v.children(false))
-		return v.read(ctx)
+		v.addUnread(v.takeChildren(false))
+		return v.readChildren(ctx)
 	}
-	at, names, err := v.list(ctx)
+	version, names, err := v.list(ctx)
 	if err != nil {
 		return err
 	}
-	v.at, v.listed = at, time.Now()
-	v.silent.Reset(v.s.key.sessionTimeout)
-	unknown := v.set.Retain(names)
+	v.version, v.listed = version, time.Now()
+	v.silence.Reset(v.s.key.sessionTimeout)
+	added := v.set.Retain(names)
 	if !v.data {
-		for _, name := range unknown {
+		for _, name := range added {
 			v.set.Put(name, nil)
 		}
 		return nil
 	}
-	v.toRead(unknown)
-	v.toRead(v.children(true))
-	if n.over { // what was read before is not watched any more
-		v.toRead(names)
+	v.addUnread(added)
+	v.addUnread(v.takeChildren(true))
+	if c.restart { // the new session has no watch on their data
+		v.addUnread(names)
 	}
-	if len(v.unread) > len(unknown) {
+	if len(v.unread) > len(added) {
 		slices.Sort(names)
 		maps.DeleteFunc(v.unread, func(name string, _ bool) bool {
-			_, there := slices.BinarySearch(names, name)
-			return !there
+			_, exists := slices.BinarySearch(names, name)
+			return !exists
 		})
 	}
-	return v.read(ctx)
+	return v.readChildren(ctx)
 }
 
-// stale reports whether the list is to be read again.
-func (v *view) stale(ctx context.Context, n news) (bool, error) {
+// listIsStale reports whether the list must be read again.
+func (v *view) listIsStale(ctx context.Context, c changes) (bool, error) {
 	switch {
-	case n.over:
+	case c.restart:
 		return true, nil
-	case n.moved:
-		return true, v.rest(ctx, time.Duration(v.set.Len())*listRest-time.Since(v.listed))
-	case n.doubt:
-		v.silent.Reset(v.s.key.sessionTimeout)
-		now, err := do(ctx, v.user, func(c *client.Conn) (place, error) {
-			there, stat, err := c.Exists(v.path)
-			return placeOf(there, stat), err
+	case c.node:
+		return true, wait.For(ctx, time.Duration(v.set.Len())*listInterval-time.Since(v.listed))
+	case c.silent:
+		v.silence.Reset(v.s.key.sessionTimeout)
+		now, err := call(ctx, v.handle, func(c *client.Conn) (listVersion, error) {
+			exists, stat, err := c.Exists(v.path)
+			return versionOf(exists, stat), err
 		})
-		return now != v.at, err
+		return now != v.version, err
 	default:
 		return false, nil
 	}
 }
 
-func (v *view) toRead(names []string) {
+func (v *view) addUnread(names []string) {
 	for _, name := range names {
 		v.unread[name] = true
 	}

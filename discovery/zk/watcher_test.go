@@ -10,7 +10,6 @@ import (
 
 	client "github.com/go-zookeeper/zk"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
@@ -33,14 +32,14 @@ func TestPathThatDoesNotExistIsEmptyAndNothingIsWritten(t *testing.T) {
 }
 
 func TestPathThatIsDeletedAndMadeAgainIsSeen(t *testing.T) {
-	for _, f := range []format.Format{format.Name(), format.Value()} {
+	for _, f := range []format.Format{format.PlainKey(), format.PlainValue()} {
 		t.Run(f.Name, func(t *testing.T) {
 			list := servers(t)
 			conn := admin(t, list)
 			root := newRoot(t, conn)
 			create(t, conn, root, "")
 			create(t, conn, root+"/10.0.0.1:1", "10.0.0.1:1")
-			w := begin(t, zk.Watcher(list, root, zk.Format(f)))
+			w := begin(t, zk.Watcher(list, root, zk.WithFormat(f)))
 			w.await("10.0.0.1:1")
 			for range 3 {
 				remove(t, conn, root+"/10.0.0.1:1")
@@ -63,7 +62,7 @@ func TestChildThatIsMadeAgainWithOtherDataIsSeen(t *testing.T) {
 	create(t, conn, root, "")
 	create(t, conn, root+"/a", "10.0.0.1:1")
 	create(t, conn, root+"/b", "10.0.0.2:1")
-	w := begin(t, zk.Watcher(list, root, zk.Format(format.Value())))
+	w := begin(t, zk.Watcher(list, root, zk.WithFormat(format.PlainValue())))
 	w.await("10.0.0.1:1", "10.0.0.2:1")
 	for i := range 20 {
 		now := fmt.Sprintf("10.0.1.%d:1", i+1)
@@ -77,18 +76,18 @@ func TestChildThatIsMadeAgainWithOtherDataIsSeen(t *testing.T) {
 	}
 }
 
-func TestMalformedEntryIsSkippedAndTold(t *testing.T) {
+func TestMalformedEntryIsSkippedAndReported(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	root := newRoot(t, conn)
 	create(t, conn, root, "")
 	create(t, conn, root+"/10.0.0.1:1", "")
 	create(t, conn, root+"/nonsense", "")
-	told := make(chan string, 10)
-	w := begin(t, zk.Watcher(list, root, zk.OnSkipped(func(entry string, err error) { told <- entry })))
+	skipped := make(chan string, 10)
+	w := begin(t, zk.Watcher(list, root, zk.OnSkipped(func(entry string, err error) { skipped <- entry })))
 	w.await("10.0.0.1:1")
-	if entry := <-told; entry != "nonsense" {
-		t.Errorf("told of %q", entry)
+	if entry := <-skipped; entry != "nonsense" {
+		t.Errorf("the skipped entry is %q", entry)
 	}
 }
 
@@ -126,11 +125,11 @@ func TestMissingPermissionIsAnErrorAndNeverASmallerSet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			conn := admin(t, list)
 			path := protected(t, conn, names...)
-			value := zk.Format(format.Value())
+			value := zk.WithFormat(format.PlainValue())
 			for _, opts := range [][]zk.Option{
 				{value},
-				{value, zk.Digest("alice", discovery.NewSecret("wrong"))},
-				{value, zk.Digest("bob", discovery.NewSecret("secret"))},
+				{value, zk.WithCredentials(discovery.NewSecret("alice:wrong"))},
+				{value, zk.WithCredentials(discovery.NewSecret("bob:secret"))},
 			} {
 				w := begin(t, zk.Watcher(list, path, opts...))
 				err := w.fails()
@@ -144,7 +143,7 @@ func TestMissingPermissionIsAnErrorAndNeverASmallerSet(t *testing.T) {
 					t.Errorf("reported were %v", all)
 				}
 			}
-			w := begin(t, zk.Watcher(list, path, value, zk.Digest("alice", discovery.NewSecret("secret"))))
+			w := begin(t, zk.Watcher(list, path, value, zk.WithCredentials(discovery.NewSecret("alice:secret"))))
 			w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 		})
 	}
@@ -154,7 +153,7 @@ func TestNewChildThatCannotBeReadIsAnErrorAndNeverASmallerSet(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	path := protected(t, conn)
-	w := begin(t, zk.Watcher(list, path, zk.Format(format.Value())))
+	w := begin(t, zk.Watcher(list, path, zk.WithFormat(format.PlainValue())))
 	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 	if _, err := conn.Multi(
 		&client.DeleteRequest{Path: path + "/a", Version: -1},
@@ -170,13 +169,13 @@ func TestNewChildThatCannotBeReadIsAnErrorAndNeverASmallerSet(t *testing.T) {
 	}
 }
 
-// Servers drop an event without a word if the client may not read the node at
-// that moment, and the watch is gone.
+// A server drops the event, and the watch, if the client may not read the node at
+// that moment.
 func TestListWhoseWatchIsLostIsReadAgainAlsoWhileDataChanges(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	path := protected(t, conn)
-	w := begin(t, zk.Watcher(list, path, zk.Format(format.Value()), zk.SessionTimeout(2*time.Second)))
+	w := begin(t, zk.Watcher(list, path, zk.WithFormat(format.PlainValue()), zk.SessionTimeout(2*time.Second)))
 	w.await("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
 	if _, err := conn.SetACL(path, digest("alice", "secret"), -1); err != nil {
 		t.Fatal(err)
@@ -190,8 +189,8 @@ func TestListWhoseWatchIsLostIsReadAgainAlsoWhileDataChanges(t *testing.T) {
 		if _, err := conn.Set(path+"/a", []byte(now), -1); err != nil {
 			t.Fatal(err)
 		}
-		w.until("a change of data", func(eps []core.Endpoint) bool {
-			return slices.ContainsFunc(eps, func(e core.Endpoint) bool { return e.Addr == now })
+		w.until("a change of data", func(eps []discovery.Endpoint) bool {
+			return slices.ContainsFunc(eps, func(e discovery.Endpoint) bool { return e.Addr == now })
 		})
 		if all := w.all(); len(all[len(all)-1]) == 4 {
 			return
@@ -203,20 +202,20 @@ func TestListWhoseWatchIsLostIsReadAgainAlsoWhileDataChanges(t *testing.T) {
 	}
 }
 
-// The connection is lost after each number of bytes in turn, so at every place
-// in the lists and in between.
+// The connection is lost after each of many numbers of bytes, inside a list and
+// between two.
 func TestListThatIsCutOffAnywhereIsNeverReported(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
 	const n = 40
 	path := newRoot(t, conn)
-	fill(t, conn, path, format.Naming(), n)
+	fill(t, conn, path, format.GRPCNaming(), n)
 	proxy, addrs := proxies(t, list[0])
 	cuts := 0
 	for at := int64(0); ; at += 61 {
 		cut := proxy[0].CutAfter(at)
-		w := begin(t, zk.Watcher(addrs, path, zk.Format(format.Naming())))
-		w.until("all", func(eps []core.Endpoint) bool { return len(eps) == n })
+		w := begin(t, zk.Watcher(addrs, path, zk.WithFormat(format.GRPCNaming())))
+		w.until("all", func(eps []discovery.Endpoint) bool { return len(eps) == n })
 		for i, eps := range w.all() {
 			if len(eps) != n {
 				t.Fatalf("cut after %d bytes, report %d was of %d servers", at, i+1, len(eps))

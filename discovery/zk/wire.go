@@ -15,15 +15,14 @@ import (
 )
 
 const (
-	// largest is the size above which a reply is no reply: 10,000 names are
-	// 0.2 MB.
-	largest = 64 << 20
-	// largestGreeting is the same for the first one. What speaks another
-	// protocol shows by it, before the client takes its first bytes for a size.
-	largestGreeting = 4 << 10
+	// maxPacket bounds the size of a packet. 10,000 names are 0.2 MB.
+	maxPacket = 64 << 20
+	// maxHandshake bounds the size of the first packet. It exposes a server of
+	// another protocol, whose first bytes the client would take for a size.
+	maxHandshake = 4 << 10
 )
 
-// Of the protocol: what is asked for, and kinds of watches.
+// Operations and kinds of watches in the protocol.
 const (
 	opExists        = 3
 	opGetData       = 4
@@ -32,78 +31,81 @@ const (
 	opSetWatches    = 101
 	opClose         = -11
 	watchChildren   = 1
-	watchData       = 2 // of a node that exists, or not
+	watchData       = 2 // of a node that exists or may come to exist
 )
 
-// wire is the connection below the client, which it watches over in these
-// ways. A server that does not answer the greeting is left in time. Writing
-// never blocks for ever. Watches can be removed, for which the client has no
-// call. And no answer comes before the client has set up its watches again:
-// it asks for those that have fired since the last answer, which must be the
-// last one of the connection before, or changes are missed.
+// wire is the network connection below the client. It adds what the client
+// lacks: the handshake has a deadline, no Write blocks for ever, and watches can
+// be removed.
 //
-// Packets of the client are whole Writes, so others fit in between.
+// It also holds back answers until the client has set its watches again on the
+// new connection. The client asks for the watches that have fired since the last
+// transaction that it has seen. If it saw an answer of the new connection first,
+// it would miss the changes before that answer.
+//
+// Each Write of the client is a whole packet, so other packets fit in between.
 type wire struct {
 	net.Conn
-	raw     net.Conn // the same, or what is below TLS
-	r       *bufio.Reader
-	greetBy time.Time
-	timeout time.Duration // of a Write
-	failed  func(error)   // told of an end before the greeting
-	watches *atomic.Bool  // whether the client has set any in this session
+	raw               net.Conn // the same, or the connection below TLS
+	r                 *bufio.Reader
+	handshakeDeadline time.Time
+	writeTimeout      time.Duration
+	onFailure         func(error)  // called if the connection ends before the handshake
+	watches           *atomic.Bool // whether the client has set any in this session
 
-	// Of the reader:
-	greeted bool
-	ready   []byte // what Read returns next
-	rest    int    // and after that, how much of the frame is still to be read
-	arms    bool   // the frame is the answer to a call that sets a watch
-	open    bool   // answers may come
+	// Only the reader uses these:
+	handshakeDone bool
+	ready         []byte // what Read returns next
+	remaining     int    // bytes of the frame that follow
+	setsWatch     bool   // the frame answers a call that sets a watch
+	answering     bool   // answers are no longer held back
 
-	mu        sync.Mutex
-	wrote     bool
-	resumes   bool             // a session that there was before
-	set       chan struct{}    // closed when the client has asked for its watches
-	arming    map[int32]bool   // calls that set a watch, by their number
-	forgotten map[int32][]byte // by the number of a removal: the event to make of its reply
-	removals  int32
+	mu         sync.Mutex
+	wrote      bool
+	resumes    bool             // the client resumes a session
+	watchesSet chan struct{}    // closed when the client has set its watches again
+	setting    map[int32]bool   // calls that set a watch, by their number
+	removing   map[int32][]byte // by the number of a removal: the event that replaces its reply
+	removals   int32
 }
 
-func newWire(c, raw net.Conn, greetBy time.Time, timeout time.Duration, failed func(error), watches *atomic.Bool) *wire {
+func newWire(c, raw net.Conn, handshakeDeadline time.Time, writeTimeout time.Duration, onFailure func(error), watches *atomic.Bool) *wire {
 	return &wire{
-		Conn: c, raw: raw, r: bufio.NewReaderSize(c, 64<<10), greetBy: greetBy, timeout: timeout, failed: failed, watches: watches,
-		set: make(chan struct{}), arming: make(map[int32]bool), forgotten: make(map[int32][]byte),
+		Conn: c, raw: raw, r: bufio.NewReaderSize(c, 64<<10),
+		handshakeDeadline: handshakeDeadline, writeTimeout: writeTimeout, onFailure: onFailure, watches: watches,
+		watchesSet: make(chan struct{}), setting: make(map[int32]bool), removing: make(map[int32][]byte),
 	}
 }
 
-// SetReadDeadline keeps the client from waiting for the greeting as long as it
-// would: 6 times the session timeout, and for ever once its first byte is there.
+// SetReadDeadline replaces the client's deadline for the handshake, which is 6
+// times the session timeout, and none at all once a first byte has come.
 func (w *wire) SetReadDeadline(t time.Time) error {
-	if !w.greeted {
-		t = w.greetBy
+	if !w.handshakeDone {
+		t = w.handshakeDeadline
 	}
 	return w.Conn.SetReadDeadline(t)
 }
 
-// SetWriteDeadline does nothing: Write has its own.
+// SetWriteDeadline does nothing: Write sets its own deadline.
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// Close does not say goodbye in TLS, which may block.
+// Close closes the connection without TLS's close message, which may block.
 func (w *wire) Close() error { return w.raw.Close() }
 
 // Write writes whole packets.
 func (w *wire) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.writeTimeout)); err != nil {
 		return 0, err
 	}
 	w.noteLocked(b)
 	return w.Conn.Write(b)
 }
 
-// noteLocked looks at a packet of the client.
+// noteLocked notes what a packet of the client asks for.
 func (w *wire) noteLocked(b []byte) {
-	if !w.wrote { // size, protocol, last number of a change, session timeout, session
+	if !w.wrote { // the handshake: size, protocol, last transaction, session timeout, session
 		w.wrote = true
 		w.resumes = len(b) >= 28 && binary.BigEndian.Uint64(b[20:]) != 0
 		if !w.resumes {
@@ -115,45 +117,45 @@ func (w *wire) noteLocked(b []byte) {
 		return
 	}
 	switch binary.BigEndian.Uint32(b[8:]) {
-	case opExists, opGetData, opGetChildren: // whether to watch comes last
+	case opExists, opGetData, opGetChildren: // the last byte says whether to watch
 		if b[len(b)-1] == 1 {
-			w.arming[int32(binary.BigEndian.Uint32(b[4:]))] = true
+			w.setting[int32(binary.BigEndian.Uint32(b[4:]))] = true
 		}
 	case opSetWatches:
 		select {
-		case <-w.set: // there are several when there is much to watch
+		case <-w.watchesSet: // many watches take several packets
 		default:
-			close(w.set)
+			close(w.watchesSet)
 		}
 	}
 }
 
-// Read returns what the server sends, with the reply to each removal replaced
-// by an event that makes the client forget the watch too.
+// Read returns what the server sends. It replaces the reply to each removal by
+// an event that removes the watch from the client, too.
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.read(b)
 	if err != nil {
-		if !w.greeted {
-			w.failed(greetingError(err))
+		if !w.handshakeDone {
+			w.onFailure(handshakeError(err))
 		}
-		_ = w.Close() // a Write that blocks would keep the client from seeing it
+		_ = w.Close() // a Write that blocks would keep the client from noticing
 	}
 	return n, err
 }
 
-func greetingError(err error) error {
+func handshakeError(err error) error {
 	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
-		return errors.New("it was connected to and did not answer")
+		return errors.New("it accepted the connection and did not answer")
 	}
 	if errors.Is(err, io.EOF) {
-		return errors.New("it closed the connection in place of an answer")
+		return errors.New("it closed the connection without an answer")
 	}
 	return err
 }
 
 func (w *wire) read(b []byte) (int, error) {
-	for len(w.ready) == 0 && w.rest == 0 {
-		if err := w.frame(); err != nil {
+	for len(w.ready) == 0 && w.remaining == 0 {
+		if err := w.readFrame(); err != nil {
 			return 0, err
 		}
 	}
@@ -162,70 +164,71 @@ func (w *wire) read(b []byte) (int, error) {
 		w.ready = w.ready[n:]
 		return n, nil
 	}
-	n, err := w.r.Read(b[:min(len(b), w.rest)])
-	if w.rest -= n; w.rest == 0 {
-		w.greeted = true
-		if w.arms {
+	n, err := w.r.Read(b[:min(len(b), w.remaining)])
+	if w.remaining -= n; w.remaining == 0 {
+		w.handshakeDone = true
+		if w.setsWatch {
 			w.watches.Store(true)
 		}
 	}
 	return n, err
 }
 
-// frame begins the next frame: a size, which does not count itself, a number
-// that tells whose reply it is, and the number of the last change. The
-// greeting has other fields there.
-func (w *wire) frame() error {
+// readFrame begins the next frame: its size, which excludes itself, the number
+// of the call that it answers, and the last transaction. The handshake has other
+// fields there.
+func (w *wire) readFrame() error {
 	head := make([]byte, 16)
 	if _, err := io.ReadFull(w.r, head[:4]); err != nil {
 		return err
 	}
 	size := binary.BigEndian.Uint32(head)
-	if size < 16 || size > largest || !w.greeted && size > largestGreeting {
+	if size < 16 || size > maxPacket || !w.handshakeDone && size > maxHandshake {
 		return fmt.Errorf("it sent a packet of %d bytes, which is not ZooKeeper", size)
 	}
 	if _, err := io.ReadFull(w.r, head[4:]); err != nil {
 		return err
 	}
-	w.ready, w.rest = head, int(size)-12
-	if !w.greeted {
+	w.ready, w.remaining = head, int(size)-12
+	if !w.handshakeDone {
 		return nil
 	}
-	number, change := int32(binary.BigEndian.Uint32(head[4:])), int64(binary.BigEndian.Uint64(head[8:]))
+	number, transaction := int32(binary.BigEndian.Uint32(head[4:])), int64(binary.BigEndian.Uint64(head[8:]))
 	var event []byte
-	event, w.arms = w.answered(number)
+	event, w.setsWatch = w.takeCall(number)
 	switch {
 	case event != nil:
-		_, err := w.r.Discard(w.rest)
-		w.ready, w.rest = event, 0
+		_, err := w.r.Discard(w.remaining)
+		w.ready, w.remaining = event, 0
 		return err
-	case number >= 0 && change > 0 && !w.open:
+	case number >= 0 && transaction > 0 && !w.answering:
 		w.awaitWatches()
-		w.open = true
+		w.answering = true
 	}
 	return nil
 }
 
-// awaitWatches waits until the client, in a resumed session, has asked for its
-// watches. In the rare case that it has none left it does not ask, and the
-// first answer is late.
+// awaitWatches waits until the client, in a resumed session, has set its watches
+// again. If it has no watch left, which is rare, it sets none, and the first
+// answer is a second late.
 func (w *wire) awaitWatches() {
 	w.mu.Lock()
 	resumes := w.resumes
 	w.mu.Unlock()
 	if resumes && w.watches.Load() {
-		within(time.Second, w.set)
+		within(time.Second, w.watchesSet)
 	}
 }
 
-// answered returns what is known of the call with this number.
-func (w *wire) answered(number int32) (event []byte, arms bool) {
+// takeCall returns what is noted of the call with this number: the event that
+// replaces its reply, or whether it sets a watch.
+func (w *wire) takeCall(number int32) (event []byte, setsWatch bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	event, arms = w.forgotten[number], w.arming[number]
-	delete(w.forgotten, number)
-	delete(w.arming, number)
-	return event, arms
+	event, setsWatch = w.removing[number], w.setting[number]
+	delete(w.removing, number)
+	delete(w.setting, number)
+	return event, setsWatch
 }
 
 // removal is a watch to remove.
@@ -234,27 +237,27 @@ type removal struct {
 	kind int32
 }
 
-// remove takes watches away from the server and then from the client. Whoever
-// still needs one sees it as having fired.
+// remove removes watches from the server and then from the client. To a handle
+// that still needs one, it looks as if it had fired.
 func (w *wire) remove(all []removal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var b []byte
 	for _, r := range all {
-		// The client's own numbers are not negative, and those above -10 have
-		// a meaning.
+		// The client's own numbers are not negative. The numbers from -9 to -1
+		// have a meaning in the protocol.
 		w.removals = (w.removals + 1) & (1<<30 - 1)
 		number := -10 - w.removals
 		event := client.EventNodeDataChanged
 		if r.kind == watchChildren {
 			event = client.EventNodeChildrenChanged
 		}
-		w.forgotten[number] = packet(int32(-1), int64(-1), int32(0), int32(event), int32(client.StateSyncConnected), r.path)
+		w.removing[number] = packet(int32(-1), int64(-1), int32(0), int32(event), int32(client.StateSyncConnected), r.path)
 		b = append(b, packet(number, int32(opRemoveWatches), r.path, r.kind)...)
 	}
-	// Whatever does not get through ends the connection, and with it the
-	// server's watches; the client sets up again those that it has left.
-	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.timeout)); err == nil {
+	// If this fails, the connection ends, and with it the server's watches. The
+	// client then sets its own again.
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.writeTimeout)); err == nil {
 		if _, err = w.Conn.Write(b); err == nil {
 			return
 		}
@@ -262,7 +265,7 @@ func (w *wire) remove(all []removal) {
 	_ = w.Close()
 }
 
-// packet is a frame of these fields, as ZooKeeper writes them.
+// packet returns a frame with the fields in ZooKeeper's encoding.
 func packet(fields ...any) []byte {
 	b := make([]byte, 4, 64)
 	for _, f := range fields {
@@ -280,23 +283,23 @@ func packet(fields ...any) []byte {
 	return b
 }
 
-// farewell is a connection to a server that agrees to everything. A client
-// that is closed while it has no server gets it: its Close would wait a second
-// for the answer that only a server gives.
-func farewell() net.Conn {
+// acceptAll returns a connection to a server that accepts everything. A client
+// gets it that is closed while it has no server, because its Close waits a second
+// for the answer of one.
+func acceptAll() net.Conn {
 	near, far := net.Pipe()
 	go func() { // ends when the client closes its side, after the answer to its last packet
 		defer far.Close()
 		answer := packet(int32(0), int32(10_000), int64(1), "0123456789abcdef") // protocol, session timeout, session, password
-		for greeted := false; ; greeted = true {
-			head := make([]byte, 8) // size and, after the greeting, number
+		for connected := false; ; connected = true {
+			head := make([]byte, 8) // size and, after the handshake, number
 			if _, err := io.ReadFull(far, head); err != nil {
 				return
 			}
 			if _, err := io.CopyN(io.Discard, far, int64(binary.BigEndian.Uint32(head))-4); err != nil {
 				return
 			}
-			if greeted {
+			if connected {
 				answer = packet(int32(binary.BigEndian.Uint32(head[4:])), int64(0), int32(0))
 			}
 			if _, err := far.Write(answer); err != nil {

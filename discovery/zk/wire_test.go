@@ -15,22 +15,22 @@ import (
 	client "github.com/go-zookeeper/zk"
 )
 
-// failsWith watches at a server that is none and returns what the hosts say is
-// wrong with it.
+// failsWith connects to what is no ZooKeeper server and returns the failure that
+// hosts describes.
 func failsWith(t *testing.T, addr string) string {
 	t.Helper()
 	c := newConfig([]string{addr}, "/a", []Option{SessionTimeout(time.Second)})
-	u, err := acquire(c, "/a", false)
+	h, err := acquire(c, "/a", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer u.leave()
-	for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
-		if trouble := u.s.hosts.trouble(); strings.HasPrefix(trouble, addr) {
-			return trouble
+	defer h.release()
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		if failures := h.s.hosts.describeFailures(); strings.HasPrefix(failures, addr) {
+			return failures
 		}
 	}
-	t.Fatal("no trouble within 10 s")
+	t.Fatal("no failure within 10 s")
 	return ""
 }
 
@@ -54,35 +54,35 @@ func listen(t *testing.T, f func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-func TestServerThatDoesNotAnswerTheGreetingIsLeft(t *testing.T) {
+func TestServerThatDoesNotAnswerTheHandshakeIsLeft(t *testing.T) {
 	held := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 	if got := failsWith(t, listen(t, held)); !strings.Contains(got, "did not answer") {
-		t.Errorf("told was %s", got)
+		t.Errorf("the failure is %s", got)
 	}
 	// The client itself would wait for the rest for ever.
-	begun := func(c net.Conn) { _, _ = c.Write([]byte{0, 0, 0, 37, 0, 0}); held(c) }
-	if got := failsWith(t, listen(t, begun)); !strings.Contains(got, "did not answer") {
-		t.Errorf("told was %s", got)
+	partial := func(c net.Conn) { _, _ = c.Write([]byte{0, 0, 0, 37, 0, 0}); held(c) }
+	if got := failsWith(t, listen(t, partial)); !strings.Contains(got, "did not answer") {
+		t.Errorf("the failure is %s", got)
 	}
 	if got := failsWith(t, listen(t, func(c net.Conn) { _ = c.Close() })); !strings.Contains(got, "closed") && !strings.Contains(got, "reset") {
-		t.Errorf("told was %s", got)
+		t.Errorf("the failure is %s", got)
 	}
 }
 
 // "HTTP" as a size is 1.2 GB, which the client itself would allocate.
-func TestServerOfAnotherProtocolIsTold(t *testing.T) {
+func TestServerOfAnotherProtocolIsReported(t *testing.T) {
 	http := listen(t, func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) })
 	if got := failsWith(t, http); !strings.Contains(got, "not ZooKeeper") {
-		t.Errorf("told was %s", got)
+		t.Errorf("the failure is %s", got)
 	}
 }
 
-// reply is a reply of the server to the call with this number.
+// reply returns the server's reply to the call with this number.
 func reply(number int32, body string) []byte {
 	return packet(number, int64(7), int32(0), body)
 }
 
-func TestReplyToARemovalBecomesAnEventAndAllElseStays(t *testing.T) {
+func TestReplyToARemovalBecomesAnEventAndAllOtherBytesStay(t *testing.T) {
 	near, far := net.Pipe()
 	w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
 	defer w.Close()
@@ -121,9 +121,9 @@ func TestReplyToARemovalBecomesAnEventAndAllElseStays(t *testing.T) {
 	}
 }
 
-// The client asks for the watches that have fired since the last answer: one on
-// the new connection would hide from it what has happened in between.
-func TestNoAnswerComesBeforeTheClientHasAskedForItsWatches(t *testing.T) {
+// The client asks for the watches that have fired since the last answer. An
+// answer on the new connection would hide the changes before it.
+func TestNoAnswerComesBeforeTheClientHasSetItsWatches(t *testing.T) {
 	connect := func(session int64) []byte {
 		return packet(int32(0), int64(5), int32(10_000), session, "0123456789abcdef")
 	}
@@ -173,16 +173,16 @@ func TestNoAnswerComesBeforeTheClientHasAskedForItsWatches(t *testing.T) {
 	}
 }
 
-func TestPacketThatIsNoneEndsTheConnection(t *testing.T) {
-	for _, size := range []uint32{0, 4, 15, largestGreeting + 1, largest + 1, 1 << 31} {
+func TestInvalidPacketEndsTheConnection(t *testing.T) {
+	for _, size := range []uint32{0, 4, 15, maxHandshake + 1, maxPacket + 1, 1 << 31} {
 		near, far := net.Pipe()
-		var told error
-		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(err error) { told = err }, new(atomic.Bool))
+		var failure error
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(err error) { failure = err }, new(atomic.Bool))
 		go func() {
 			_, _ = far.Write(append(binary.BigEndian.AppendUint32(nil, size), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 		}()
-		if _, err := w.Read(make([]byte, 10)); err == nil || told == nil {
-			t.Errorf("size %d: %v, told %v", size, err, told)
+		if _, err := w.Read(make([]byte, 10)); err == nil || failure == nil {
+			t.Errorf("size %d: %v, failure %v", size, err, failure)
 		}
 		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("size %d: the connection is still open (%v)", size, err)
@@ -190,26 +190,25 @@ func TestPacketThatIsNoneEndsTheConnection(t *testing.T) {
 	}
 }
 
-// Close of a client that has no server waits for a second, were it not for the
-// farewell.
+// Without acceptAll, Close of a client without a server would wait for a second.
 func TestSessionWithoutAServerEndsAtOnce(t *testing.T) {
 	refused := listen(t, func(c net.Conn) { _ = c.Close() })
 	hung := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	for name, addr := range map[string]string{"closed": refused, "hung": hung, "refused": "127.0.0.1:1", "unknown": "no-such-host.invalid:1"} {
 		for i := range 5 {
 			c := newConfig([]string{addr}, "/a", nil)
-			u, err := acquire(c, "/a", false)
+			h, err := acquire(c, "/a", false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Duration(i) * 20 * time.Millisecond) // at different moments
-			begun := time.Now()
-			u.leave()
-			if d := time.Since(begun); d > 800*time.Millisecond {
+			start := time.Now()
+			h.release()
+			if d := time.Since(start); d > 800*time.Millisecond {
 				t.Errorf("%s: it took %v", name, d)
 			}
 			select {
-			case _, open := <-u.s.ended:
+			case _, open := <-h.s.ended:
 				if open {
 					t.Errorf("%s: the client has not ended", name)
 				}

@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// child is a process that this program has started.
+// child is a process that this program started.
 type child struct {
-	name string
-	addr string       // where it listens
-	said atomic.Int64 // lines, since it was ready
+	name  string
+	addr  string       // its listen address
+	lines atomic.Int64 // printed since it was ready
 
 	cmd   *exec.Cmd
 	stdin io.Closer
-	ended chan struct{} // closed when the process is gone
+	ended chan struct{} // closed when the process has ended
 }
 
-// start starts a program and returns when it has said that it is ready. What it says
-// afterwards is shown.
+// start starts a program and waits until it prints "ready" and its address. Later lines
+// of the program go to out.
 func start(ctx context.Context, out *screen, name, program string, args ...string) (*child, error) {
-	const patience = 15 * time.Second
-	// It outlives ctx: who is being served still wants an answer.
+	const timeout = 15 * time.Second
+	// The process outlives ctx, so that requests under way get their answers.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, append(args, "-child")...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -38,45 +38,45 @@ func start(ctx context.Context, out *screen, name, program string, args ...strin
 	if err != nil {
 		return nil, err
 	}
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("hello: starting %s: %w", name, err)
 	}
 	c := &child{name: name, cmd: cmd, stdin: stdin, ended: make(chan struct{})}
-	lines := bufio.NewScanner(stdout)
-	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	output := bufio.NewScanner(stdout)
+	late := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() })
 	early := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
-	ready := lines.Scan()
+	scanned := output.Scan()
 	late.Stop()
 	early()
-	addr, ok := strings.CutPrefix(lines.Text(), "ready ")
+	addr, ready := strings.CutPrefix(output.Text(), "ready ")
 	c.addr = addr
 	go func() { // ends with the process; stop and kill wait for it
 		defer close(c.ended)
-		for lines.Scan() {
-			c.said.Add(1)
-			out.say(name + ": " + lines.Text())
+		for output.Scan() {
+			c.lines.Add(1)
+			out.print(name + ": " + output.Text())
 		}
-		_ = cmd.Wait() // it may have been killed
+		_ = cmd.Wait() // an error if the process was killed
 	}()
-	if !ready || !ok {
-		c.stop() // from here on the complaint is complete
-		return nil, fmt.Errorf("hello: starting %s: %w; it said: %s", name, errors.Join(ctx.Err(), errNotReady), complaint.String())
+	if !scanned || !ready {
+		c.stop() // stderr is complete afterwards
+		return nil, fmt.Errorf("hello: starting %s: %w; its stderr: %s", name, errors.Join(ctx.Err(), errNotReady), stderr.String())
 	}
-	out.say(name + " is ready at " + addr)
+	out.print(name + " is ready at " + addr)
 	return c, nil
 }
 
-var errNotReady = errors.New("it did not become ready")
+var errNotReady = errors.New("the process did not become ready")
 
-// kill ends the process as a crash would.
+// kill ends the process as a crash does.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.ended
 }
 
-// stop ends the process, if it still runs, and waits for it.
+// stop ends the process if it still runs, and waits for its end.
 func (c *child) stop() {
 	_ = c.stdin.Close()
 	late := time.AfterFunc(5*time.Second, func() { _ = c.cmd.Process.Kill() })

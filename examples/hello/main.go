@@ -1,12 +1,12 @@
-// Command hello starts the hello service of this library's first version: three Thrift
-// servers and an HTTP front, which calls them through a pool, each a process of its
-// own. It asks the front for some greetings, kills a server, and asks for more. Each
-// must be answered.
+// Command hello runs the hello service of this library's first version: three Thrift
+// servers and an HTTP front that calls them through a pool, each in a process of its
+// own. It requests some greetings from the front, kills a server and requests more. The
+// front must answer all of them.
 //
 //	go run ./examples/hello
 //
-// The front is given a list of the servers; with -registry they make themselves known
-// there, and the front finds them:
+// By default the front gets a list of the servers. With -registry, the servers register
+// there and the front finds them:
 //
 //	go run ./examples/hello -registry zk://127.0.0.1:2181/hello_server
 package main
@@ -29,15 +29,15 @@ import (
 )
 
 func main() {
-	url := flag.String("registry", "", "where the servers make themselves known: a URL of ZooKeeper, etcd or Consul; by default nowhere")
-	servers := flag.Int("servers", 3, "servers to start, two at least")
+	url := flag.String("registry", "", "URL of ZooKeeper, etcd or Consul, where the servers register; empty for none")
+	servers := flag.Int("servers", 3, "number of servers, at least 2")
 	flag.Parse()
 	program.Run(false, func(ctx context.Context) error { return run(ctx, *url, *servers, os.Stdout) })
 }
 
 func run(ctx context.Context, url string, servers int, stdout io.Writer) error {
 	if servers < 2 {
-		return fmt.Errorf("hello: -servers %d: there must be two, for one to take over", servers)
+		return fmt.Errorf("hello: -servers %d: must be at least 2, so that another server takes over", servers)
 	}
 	dir, err := os.MkdirTemp("", "hello")
 	if err != nil {
@@ -60,27 +60,27 @@ func run(ctx context.Context, url string, servers int, stdout io.Writer) error {
 		addrs = append(addrs, s.addr)
 		all = append(all, s)
 	}
-	where := []string{"-registry", url}
+	source := []string{"-registry", url}
 	if url == "" {
-		where = []string{"-servers", strings.Join(addrs, ",")}
+		source = []string{"-servers", strings.Join(addrs, ",")}
 	}
-	front, err := start(ctx, out, "front", dir+"/front", append(where, "-http", "127.0.0.1:0")...)
+	front, err := start(ctx, out, "front", dir+"/front", append(source, "-http", "127.0.0.1:0")...)
 	if err != nil {
 		return err
 	}
 	defer front.stop() // before the servers
 
-	if err := ask(ctx, out, front.addr, "ada", "alan", "barbara", "dennis", "edsger", "grace"); err != nil {
+	if err := request(ctx, out, front.addr, "ada", "alan", "barbara", "dennis", "edsger", "grace"); err != nil {
 		return err
 	}
-	busiest := slices.MaxFunc(all, func(a, b *child) int { return cmp.Compare(a.said.Load(), b.said.Load()) })
+	busiest := slices.MaxFunc(all, func(a, b *child) int { return cmp.Compare(a.lines.Load(), b.lines.Load()) })
 	busiest.kill()
-	out.say(busiest.name + " was killed")
-	return ask(ctx, out, front.addr, "john", "ken", "leslie", "margaret", "niklaus", "tony")
+	out.print(busiest.name + " was killed")
+	return request(ctx, out, front.addr, "john", "ken", "leslie", "margaret", "niklaus", "tony")
 }
 
-// build builds the two programs. Clients of registries other than ZooKeeper are built
-// only for those who ask.
+// build builds the two programs. It builds the clients of registries other than
+// ZooKeeper only if url needs one.
 func build(ctx context.Context, dir, url string) error {
 	const here = "github.com/minicaptain/multi_connection_pool/examples/hello"
 	args := []string{"build", "-o", dir}
@@ -93,8 +93,8 @@ func build(ctx context.Context, dir, url string) error {
 	return nil
 }
 
-// ask makes a request for each name.
-func ask(ctx context.Context, out *screen, front string, names ...string) error {
+// request makes a request to the front for each name.
+func request(ctx context.Context, out *screen, front string, names ...string) error {
 	client := &http.Client{Timeout: 10 * time.Second}
 	for _, name := range names {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+front+"/"+name, http.NoBody)
@@ -110,7 +110,7 @@ func ask(ctx context.Context, out *screen, front string, names ...string) error 
 		if err != nil {
 			return err
 		}
-		out.say(fmt.Sprintf("GET /%s: %s, %s", name, resp.Status, strings.TrimSpace(string(body))))
+		out.print(fmt.Sprintf("GET /%s: %s, %s", name, resp.Status, strings.TrimSpace(string(body))))
 		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("hello: the front answered %s", resp.Status)
 		}
@@ -118,13 +118,13 @@ func ask(ctx context.Context, out *screen, front string, names ...string) error 
 	return nil
 }
 
-// screen is where all processes print, one line at a time.
+// screen prints the lines of all processes, one at a time.
 type screen struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-func (s *screen) say(line string) {
+func (s *screen) print(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintln(s.w, line)

@@ -18,7 +18,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/examples/hello/internal/registry"
 )
 
-// asProgram makes the test binary the program itself.
+// asProgram is the variable that makes the test binary run as the program.
 const asProgram = "HELLO_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -29,11 +29,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestEveryGreetingIsAnsweredAlthoughAServerIsKilled(t *testing.T) {
+func TestFrontAnswersEveryRequestWhenAServerIsKilled(t *testing.T) {
 	greet(t, "")
 }
 
-func TestServersAreFoundThroughARegistryAndGoneFromItAtTheEnd(t *testing.T) {
+func TestServersRegisterAndDeregister(t *testing.T) {
 	for _, c := range []struct{ scheme, variable, rest string }{
 		{"zk", "ZOOKEEPER_SERVERS", "session_timeout=2s"},
 		{"etcd", "ETCD_ENDPOINTS", "ttl=2s"},
@@ -41,7 +41,7 @@ func TestServersAreFoundThroughARegistryAndGoneFromItAtTheEnd(t *testing.T) {
 	} {
 		t.Run(c.scheme, func(t *testing.T) {
 			if !slices.Contains(registry.Mux().Schemes(), c.scheme) {
-				t.Skip("it was not built in, by -tags registries")
+				t.Skip("not built in; use -tags registries")
 			}
 			servers := os.Getenv(c.variable)
 			if servers == "" {
@@ -58,8 +58,8 @@ func TestServersAreFoundThroughARegistryAndGoneFromItAtTheEnd(t *testing.T) {
 	}
 }
 
-// empty waits until the registry has no server: two have left it, and the one that
-// was killed is dropped after its time.
+// empty waits until the registry has no server: two deregister, and the entry of the
+// one that was killed expires.
 func empty(t *testing.T, url string) {
 	t.Helper()
 	watcher, err := registry.Mux().Open(url)
@@ -68,20 +68,20 @@ func empty(t *testing.T, url string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	none := errors.New("there is no server")
-	ctx, tell := context.WithCancelCause(ctx)
+	empty := errors.New("the registry is empty")
+	ctx, end := context.WithCancelCause(ctx)
 	err = watcher.Watch(ctx, func(eps []core.Endpoint) {
 		t.Logf("%d servers are in the registry", len(eps))
 		if len(eps) == 0 {
-			tell(none)
+			end(empty)
 		}
 	})
-	if !errors.Is(context.Cause(ctx), none) {
-		t.Errorf("a server that has ended is in the registry; watching ended with %v", err)
+	if !errors.Is(context.Cause(ctx), empty) {
+		t.Errorf("the registry still has a server that has ended; Watch returned %v", err)
 	}
 }
 
-// greet runs the program and looks at what it prints.
+// greet runs the program and checks what it prints.
 func greet(t *testing.T, url string) {
 	t.Helper()
 	var out strings.Builder
@@ -95,16 +95,16 @@ func greet(t *testing.T, url string) {
 	}
 	for _, name := range find(out.String(), `GET /(\w+):`) {
 		if !strings.Contains(out.String(), ": hello world by "+name+"\n") {
-			t.Errorf("no server has greeted %s", name)
+			t.Errorf("no server greeted %s", name)
 		}
 	}
 	killed := find(out.String(), `(server \d) was killed`)
 	if len(killed) != 1 {
-		t.Fatalf("killed were %q", killed)
+		t.Fatalf("killed %q, want one server", killed)
 	}
 	before, after, _ := strings.Cut(out.String(), " was killed")
 	if !strings.Contains(before, killed[0]+": hello world") || strings.Contains(after, killed[0]+": hello world") {
-		t.Errorf("%s did not greet, or did so after its end", killed[0])
+		t.Errorf("%s did not greet before it was killed, or greeted afterwards", killed[0])
 	}
 	for _, addr := range find(out.String(), `is ready at (\S+)`) {
 		if nc, err := net.Dial("tcp", addr); err == nil {
@@ -114,7 +114,7 @@ func greet(t *testing.T, url string) {
 	}
 }
 
-// find returns the group of each match.
+// find returns the first group of each match.
 func find(s, pattern string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?m)^.*`+pattern).FindAllStringSubmatch(s, -1) {
 		all = append(all, m[1])
@@ -122,9 +122,9 @@ func find(s, pattern string) (all []string) {
 	return all
 }
 
-func TestChildrenDieWithTheirParent(t *testing.T) {
+func TestChildrenEndWithTheirParent(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+t.TempDir()) // it cannot clean up
+	cmd.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+t.TempDir()) // a killed program cannot clean up
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestChildrenDieWithTheirParent(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	if len(addrs) != 4 {
-		t.Fatalf("started were %q", addrs)
+		t.Fatalf("started %q, want 4 processes", addrs)
 	}
 	for _, addr := range addrs {
 		begun := time.Now()
@@ -157,19 +157,19 @@ func TestChildrenDieWithTheirParent(t *testing.T) {
 	}
 }
 
-func TestMistakesAreTold(t *testing.T) {
+func TestErrorsNameTheMistake(t *testing.T) {
 	for _, c := range []struct {
 		url     string
 		servers int
-		says    string
+		want    string
 	}{
 		{"", 1, "-servers 1"},
 		{"zk://127.0.0.1:1/x?session_timeoout=1s", 2, "session_timeoout"},
 		{"nonsense://x", 2, "nonsense"},
 	} {
 		var out strings.Builder
-		if err := run(t.Context(), c.url, c.servers, &out); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("error %v does not tell of %s", err, c.says)
+		if err := run(t.Context(), c.url, c.servers, &out); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v does not name %s", err, c.want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
 
-// ErrMiss: no server holds that key.
+// ErrMiss means that no server holds the key.
 var ErrMiss = errors.New("memcached: no such key")
 
 // Client is a client of memcached servers that share the keys among them: each key
@@ -22,7 +22,7 @@ type Client struct{ pool *core.Pool[*netpool.Conn] }
 
 // Open returns a client of the servers that w names. It dials nothing yet.
 func Open(w core.Watcher, opts ...core.Option) (*Client, error) {
-	pool, err := core.New(w, netpool.Dial(netpool.Config{}), append([]core.Option{core.CheckAfter(0)}, opts...)...)
+	pool, err := core.New(w, netpool.Dial(netpool.Config{}), append([]core.Option{core.ValidateAfterIdle(0)}, opts...)...)
 	return &Client{pool}, err
 }
 
@@ -35,7 +35,7 @@ func (cl *Client) Set(ctx context.Context, key, value string) error {
 		fmt.Fprintf(c, "set %s 0 0 %d\r\n%s\r\n", key, len(value), value)
 		line, err := c.ReadString('\n')
 		if err == nil && line != "STORED\r\n" {
-			err = fmt.Errorf("memcached: set: %q", line)
+			err = refusal("set", line)
 		}
 		return err
 	}, core.WithKey(key))
@@ -47,12 +47,12 @@ func (cl *Client) Get(ctx context.Context, key string) (value string, err error)
 		return "", err
 	}
 	found := false
-	// Retry: to get twice does no harm.
+	// Attempts: to get twice does no harm.
 	err = netpool.Do(ctx, cl.pool, func(c *netpool.Conn) error {
 		fmt.Fprintf(c, "get %s\r\n", key)
 		value, found, err = readValue(c)
 		return err
-	}, core.WithKey(key), core.Retry(2))
+	}, core.WithKey(key), core.Attempts(2))
 	if err == nil && !found {
 		err = ErrMiss
 	}
@@ -70,11 +70,11 @@ func readValue(c *netpool.Conn) (value string, found bool, err error) {
 	}
 	word := strings.Fields(line)
 	if len(word) != 4 || word[0] != "VALUE" {
-		return "", false, fmt.Errorf("memcached: get: %q", line)
+		return "", false, refusal("get", line)
 	}
 	n, err := strconv.ParseUint(word[3], 10, 30)
 	if err != nil {
-		return "", false, fmt.Errorf("memcached: get: %q", line)
+		return "", false, refusal("get", line)
 	}
 	const end = "\r\nEND\r\n"
 	b := make([]byte, int(n)+len(end))
@@ -83,9 +83,19 @@ func readValue(c *netpool.Conn) (value string, found bool, err error) {
 	}
 	value, found = strings.CutSuffix(string(b), end)
 	if !found {
-		return "", false, errors.New("memcached: a value does not end where it should")
+		return "", false, fmt.Errorf("memcached: a value does not end where it should: %w", netpool.ErrOutOfSync)
 	}
 	return value, true, nil
+}
+
+// refusal is the error for a line that is no success. After SERVER_ERROR the
+// server waits for the next command; where the next reply begins after any other
+// line is unknown.
+func refusal(command, line string) error {
+	if strings.HasPrefix(line, "SERVER_ERROR ") {
+		return fmt.Errorf("memcached: %s: %s", command, strings.TrimSpace(line))
+	}
+	return fmt.Errorf("memcached: %s: %q: %w", command, line, netpool.ErrOutOfSync)
 }
 
 // check refuses keys that the protocol cannot carry.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -15,9 +16,9 @@ type Client struct{ pool *core.Pool[*Conn] }
 // connection; a second one is opened when there are more.
 func Open(w core.Watcher, callers int) (*Client, error) {
 	pool, err := core.New(w, core.DialFunc[*Conn](dial),
-		core.Share(callers),
+		core.MaxConcurrentCalls(callers),
 		core.MaxActive(2),
-		core.CheckAfter(0), // Peek costs next to nothing here
+		core.ValidateAfterIdle(0), // Peek costs next to nothing here
 	)
 	return &Client{pool}, err
 }
@@ -35,7 +36,7 @@ func (cl *Client) Call(ctx context.Context, request string) (string, error) {
 	}
 	begun := time.Now()
 	reply, err := lease.Conn().Call(ctx, request)
-	lease.Report(core.Report{Class: cl.pool.Classify(err), Latency: time.Since(begun)})
+	lease.Report(balance.Report{Outcome: core.Classify(err), Latency: time.Since(begun)})
 	if broken := lease.Conn().Peek(); broken != nil {
 		_ = lease.Discard(broken) // closed when its last caller has left
 	} else {

@@ -5,7 +5,7 @@
 //	go run ./examples/multiplex
 //
 // wire.go is the protocol, conn.go a connection that callers share, client.go the
-// client over a pool with [core.Share], server.go a server.
+// client over a pool with [core.MaxConcurrentCalls], server.go a server.
 package main
 
 import (

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/examples/internal/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // callTimeout is how long a caller waits for an answer, retries included.
@@ -18,7 +19,7 @@ const callTimeout = 2 * time.Second
 // when the last call has ended.
 func callAll(ctx context.Context, client thrift.TClient, o options, st *stats) {
 	pace := newPace(o.rate)
-	payload := make([]byte, o.size)
+	request := &echo.Message{Text: strings.Repeat("x", o.size)}
 	var callers sync.WaitGroup
 	for range o.concurrency {
 		callers.Go(func() {
@@ -26,7 +27,7 @@ func callAll(ctx context.Context, client thrift.TClient, o options, st *stats) {
 			// keeps the metadata of its last reply.
 			service := echo.NewEchoClient(client)
 			for pace.wait(ctx) {
-				call(ctx, service, payload, st)
+				call(ctx, service, request, st)
 			}
 		})
 	}
@@ -34,16 +35,16 @@ func callAll(ctx context.Context, client thrift.TClient, o options, st *stats) {
 }
 
 // call makes one call, which goes on when ctx ends.
-func call(ctx context.Context, service *echo.EchoClient, payload []byte, st *stats) {
+func call(ctx context.Context, service *echo.EchoClient, request *echo.Message, st *stats) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	begin := time.Now()
-	reply, err := service.Echo(ctx, payload)
+	reply, err := service.Send(ctx, request)
 	if err != nil {
 		st.failed(err)
 		return
 	}
-	st.answered(reply.Server, time.Since(begin))
+	st.answered(reply.GetServer(), time.Since(begin))
 }
 
 // pace spreads calls evenly over time. It is safe for concurrent use.

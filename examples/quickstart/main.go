@@ -76,7 +76,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	pool, err := core.New(
 		watcher,
 		thriftpool.Dial(thriftpool.Config{}),
-		core.WithObserver(events),
+		core.WithObserver(events.Observe),
 	)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 	// A Thrift client like any other. Each call goes to the server that is best
 	// placed to answer, and when that one dies meanwhile, to another.
-	client := thriftpool.Client(pool, thriftpool.Idempotent("echo"))
+	client := thriftpool.Client(pool, thriftpool.Idempotent("send"))
 
 	calling, cancel := context.WithTimeout(ctx, o.duration)
 	defer cancel()

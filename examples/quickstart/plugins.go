@@ -6,6 +6,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
@@ -14,6 +15,7 @@ const hasRegistries = true
 // mux knows every registry.
 func mux() *discovery.Mux {
 	var m discovery.Mux
+	m.Handle("static", static.Opener)
 	m.Handle("zk", zk.Opener)
 	m.Handle("etcd", etcd.Opener)
 	m.Handle("consul", consul.Opener)

@@ -90,7 +90,10 @@ func (r registry) register(addr string) (leave func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	registration := discovery.Register(registrar, core.Endpoint{Addr: addr})
+	registration, err := discovery.Register(registrar, core.Endpoint{Addr: addr})
+	if err != nil {
+		return nil, err
+	}
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*discovery.DeregisterTimeout)
 		defer cancel()

@@ -12,10 +12,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/examples/internal/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
-
-//go:generate thrift --gen go:skip_remote,package_prefix=github.com/minicaptain/multi_connection_pool/examples/internal/ -out ../internal echo.thrift
 
 // serve is a server process: it listens on addr, prints the address it got, is
 // in the registry, and answers until its standard input ends, which it does
@@ -41,7 +39,7 @@ func serve(addr string, registry registry) error {
 		return err
 	}
 	server := thrift.NewTSimpleServer4(
-		echo.NewEchoProcessor(echoer{socket.Addr().String()}),
+		echo.NewEchoProcessor(echoer{addr: socket.Addr().String()}),
 		socket,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		thrift.NewTBinaryProtocolFactoryConf(nil),
@@ -66,8 +64,12 @@ func listen(addr string) (*thrift.TServerSocket, error) {
 }
 
 // echoer answers with what it got and with its own address.
-type echoer struct{ addr string }
+type echoer struct {
+	echo.Service
+	addr string
+}
 
-func (e echoer) Echo(_ context.Context, payload []byte) (*echo.Reply, error) {
-	return &echo.Reply{Server: e.addr, Payload: payload}, nil
+func (e echoer) Send(_ context.Context, m *echo.Message) (*echo.Message, error) {
+	m.Server = &e.addr
+	return m, nil
 }

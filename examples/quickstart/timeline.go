@@ -69,19 +69,19 @@ func (t *timeline) addLocked(tone tone, format string, args ...any) {
 // Observe implements [core.Observer].
 func (t *timeline) Observe(ev core.Event) {
 	switch ev.Kind {
-	case core.EndpointDown:
+	case core.EventEndpointDown:
 		t.saw(ev.Endpoint, "seen down by the pool", bad)
-	case core.EndpointUp:
+	case core.EventEndpointUp:
 		t.saw(ev.Endpoint, "seen up by the pool", good)
-	case core.EndpointAdded:
+	case core.EventEndpointAdded:
 		if t.registry {
 			t.saw(ev.Endpoint, "seen in the registry by the pool", good)
 		}
-	case core.EndpointRemoved:
+	case core.EventEndpointRemoved:
 		if t.registry {
 			t.saw(ev.Endpoint, "gone from the registry, and from the pool", bad)
 		}
-	case core.WatchLost:
+	case core.EventWatchLost:
 		t.lost(ev.Err)
 	default: // dials, closed connections: too much for a timeline
 	}

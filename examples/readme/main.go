@@ -7,8 +7,8 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
-	"github.com/minicaptain/multi_connection_pool/examples/internal/echo"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 func main() {
@@ -21,7 +21,7 @@ func main() {
 	}
 	client := echo.NewEchoClient(thriftpool.Client(pool, thriftpool.Idempotent("echo")))
 
-	reply, err := client.Echo(context.Background(), []byte("hello"))
+	reply, err := client.Echo(context.Background(), "hello")
 	log.Println(reply, err)
 	log.Println(pool.Close(context.Background()))
 }

@@ -20,8 +20,8 @@ func Open(w core.Watcher, password string, opts ...core.Option) (*Client, error)
 	if password != "" {
 		conf.Setup = func(c *netpool.Conn) error { return command(c, "AUTH", password) }
 	}
-	// CheckAfter(0): look at a connection before each call, whether it was closed.
-	pool, err := core.New(w, netpool.Dial(conf), append([]core.Option{core.CheckAfter(0)}, opts...)...)
+	// ValidateAfterIdle(0): look at each connection before a call, whether the server has closed it.
+	pool, err := core.New(w, netpool.Dial(conf), append([]core.Option{core.ValidateAfterIdle(0)}, opts...)...)
 	return &Client{pool}, err
 }
 

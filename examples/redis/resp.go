@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -32,7 +31,7 @@ func read(c *netpool.Conn) (any, error) {
 		return nil, err
 	}
 	if len(line) < 3 {
-		return nil, fmt.Errorf("redis: the line %q is no reply", line)
+		return nil, noReply("line %q", line)
 	}
 	kind, text := line[0], line[1:len(line)-2]
 	switch kind {
@@ -44,20 +43,26 @@ func read(c *netpool.Conn) (any, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("redis: the line %q is no reply", line)
+		return nil, noReply("line %q", line)
 	case kind == ':':
 		return n, nil
 	case n == -1: // no string, no array
 		return nil, nil //nolint:nilnil // it is the reply
 	case n < 0 || n > longest:
-		return nil, fmt.Errorf("redis: a length of %d", n)
+		return nil, noReply("length %d", n)
 	case kind == '$':
 		return readString(c, int(n))
 	case kind == '*':
 		return readArray(c, int(n))
 	default:
-		return nil, fmt.Errorf("redis: the line %q is no reply", line)
+		return nil, noReply("line %q", line)
 	}
+}
+
+// noReply is the error for bytes that make no sense: where the next reply begins
+// is unknown.
+func noReply(format string, args ...any) error {
+	return fmt.Errorf("redis: not a reply: "+format+": %w", append(args, netpool.ErrOutOfSync)...)
 }
 
 func readString(c *netpool.Conn, n int) (any, error) {
@@ -66,7 +71,7 @@ func readString(c *netpool.Conn, n int) (any, error) {
 		return nil, err
 	}
 	if string(b[n:]) != "\r\n" {
-		return nil, errors.New("redis: a string does not end where it should")
+		return nil, noReply("string without its end %q", b)
 	}
 	return string(b[:n]), nil
 }

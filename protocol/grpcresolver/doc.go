@@ -1,6 +1,6 @@
 // Package grpcresolver lets clients of gRPC find their servers through the same
-// registries as pools do: it makes a resolver.Builder of any core.Watcher. gRPC keeps
-// its own connections and its own balancing.
+// registries as pools do: it makes a resolver.Builder of any discovery.Watcher. gRPC
+// keeps its own connections and its own balancing.
 //
 //	var mux discovery.Mux
 //	mux.Handle("zk", zk.Opener)
@@ -13,20 +13,23 @@
 //
 // Without a policy such as round_robin, gRPC sends all calls to one of the servers.
 //
-// # What gRPC is told
+// # What gRPC gets
 //
-// The watch is begun again with back-off when it is lost, and the last known servers
-// are kept meanwhile, as in a pool: gRPC is told of the error, which ends up in calls
-// only where there is no server to call. When more than half of the servers vanish at
-// once they are kept for [Grace]. A set that did not change is not sent again.
+// discovery.Follow runs the watch, as in a pool: a watch that is lost is begun again with
+// back-off, and the last servers stay in use. gRPC gets the error, and fails calls with
+// it only while there is no server. When more than half of the servers vanish at once
+// they stay for [RemovalGrace]. A set that did not change is not sent again.
 //
-// What the registry says of a server, its weight among it, is in the attributes of the
-// resolver.Endpoint, for balancers; [FromEndpoint] and [FromAddress] read it. When only
-// that changes, no connection is closed. gRPC's own policies do not look at weights.
+// The order of the servers is random, and another one for each builder: with a policy
+// that goes by it, not all clients choose the same server. It stays as it is when other
+// servers come and go.
+//
+// Weight, zone and attributes of a server are in the attributes of its
+// resolver.Endpoint, for balancers; [FromEndpoint] and [FromAddress] read them. When only
+// they change, no connection is closed. gRPC's own policies do not look at weights.
 //
 // # TLS
 //
-// As always with gRPC, all servers must prove to be the authority of the target, which
-// here is the last part of its path, "echo" above, and can be set with
-// grpc.WithAuthority.
+// As always with gRPC, each server proves to be the authority of the target. This is the
+// last part of its path, "echo" above, unless grpc.WithAuthority sets it.
 package grpcresolver

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/resolver"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // patience is how long a test waits for what should happen at once.
@@ -103,7 +103,7 @@ func call(t *testing.T, cc *grpc.ClientConn, opts ...grpc.CallOption) (string, e
 	return p.Addr.String(), nil
 }
 
-// answering returns those that answer some calls, none of which may fail.
+// answering makes some calls, none of which may fail, and returns the servers that answered.
 func answering(t *testing.T, cc *grpc.ClientConn) map[string]bool {
 	t.Helper()
 	seen := map[string]bool{}
@@ -143,26 +143,26 @@ func serving(t *testing.T, cc *grpc.ClientConn, servers ...*server) {
 	})
 }
 
-func endpoints(servers ...*server) []core.Endpoint {
-	var eps []core.Endpoint
+func endpoints(servers ...*server) []discovery.Endpoint {
+	var eps []discovery.Endpoint
 	for _, s := range servers {
-		eps = append(eps, core.Endpoint{Addr: s.addr})
+		eps = append(eps, discovery.Endpoint{Addr: s.addr})
 	}
 	return eps
 }
 
-// script is a watcher that does what it is told. It counts watches, and those under way.
+// script is a watcher that does what the test sends it. It counts watches, and those that run.
 type script struct {
 	watches, running atomic.Int32
-	reports          chan []core.Endpoint
+	reports          chan []discovery.Endpoint
 	ends             chan error
 }
 
 func newScript() *script {
-	return &script{reports: make(chan []core.Endpoint), ends: make(chan error)}
+	return &script{reports: make(chan []discovery.Endpoint), ends: make(chan error)}
 }
 
-func (s *script) Watch(ctx context.Context, report func([]core.Endpoint)) error {
+func (s *script) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	s.watches.Add(1)
 	s.running.Add(1)
 	defer s.running.Add(-1)
@@ -178,7 +178,7 @@ func (s *script) Watch(ctx context.Context, report func([]core.Endpoint)) error 
 	}
 }
 
-// spy is gRPC's round robin, and keeps what the resolver tells it.
+// spy is gRPC's round robin, and keeps what it gets from the resolver.
 type spy struct {
 	balancer.Builder
 
@@ -202,8 +202,8 @@ func (s *spy) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer
 	return spyBalancer{s.Builder.Build(cc, opts), s}
 }
 
-// told returns what the newest balancer was told.
-func (s *spy) told() ([]resolver.State, []error) {
+// got returns what the newest balancer got.
+func (s *spy) got() ([]resolver.State, []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.states, s.errs

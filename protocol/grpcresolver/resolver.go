@@ -1,81 +1,112 @@
 package grpcresolver
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/resolver"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// follow watches w for l until the resolver is closed.
-//
-// It does so by a pool from which nothing is ever leased: a pool is what runs a watch
-// in core, and its balancer is told of each set that differs from the one before. There
-// is no connection in it, and no dial.
-func follow(w core.Watcher, l *listener, grace time.Duration) (resolver.Resolver, error) {
-	nothing := core.DialFunc[io.Closer](func(context.Context, core.Endpoint) (io.Closer, error) {
-		return nil, errors.New("grpcresolver: a pool without calls dials nothing")
-	})
-	pool, err := core.New(w, nothing, core.WithBalancer(l), core.WithObserver(l), core.ShrinkGrace(grace))
-	if err != nil {
-		return nil, err
-	}
-	return &watching{pool}, nil
+// following is the resolver of one ClientConn.
+type following struct {
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when the watch has ended
 }
 
-// watching is the resolver of one ClientConn.
-type watching struct{ pool *core.Pool[io.Closer] }
+// follow watches w for cc until the resolver is closed.
+func follow(w discovery.Watcher, t *translator, grace time.Duration) *following {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &following{cancel, make(chan struct{})}
+	go func() { // Close ends it and waits for it
+		defer close(r.ended)
+		discovery.Follow(ctx, w, discovery.Follower{
+			RemovalGrace: grace,
+			Changed:      t.changed,
+			Rejected:     t.rejected,
+			Lost:         t.lost,
+		})
+	}()
+	return r
+}
 
-// ResolveNow implements resolver.Resolver. There is nothing to do: the registry tells
-// of each change.
-func (r *watching) ResolveNow(resolver.ResolveNowOptions) {}
+// ResolveNow implements resolver.Resolver. There is nothing to do: the registry reports
+// each change.
+func (r *following) ResolveNow(resolver.ResolveNowOptions) {}
 
 // Close implements resolver.Resolver. It returns when the watch has ended.
-func (r *watching) Close() { _ = r.pool.Close(context.Background()) } // fails only when the context ends
-
-// listener passes on to gRPC what a pool hears of its set.
-type listener struct {
-	cc       resolver.ClientConn
-	name     string
-	observer core.Observer
+func (r *following) Close() {
+	r.cancel()
+	<-r.ended
 }
 
-// Build implements core.Balancer: it is called with each set that differs from the one
-// before.
-func (l *listener) Build(_ core.Picker, set core.Snapshot) core.Picker {
+// translator passes on to a ClientConn what a watch reports. Its methods are called one
+// at a time.
+type translator struct {
+	cc      resolver.ClientConn
+	name    string
+	onError func(error) // nil for nobody
+	// seed makes an order of the servers that is another one for each builder: clients
+	// whose policy goes by it, such as pick_first, do not all choose the same server.
+	seed maphash.Seed
+	sent bool // cc has a set
+}
+
+func (t *translator) changed(c discovery.Change) {
+	if t.sent && len(c.Added)+len(c.Updated)+len(c.Removed) == 0 {
+		return // the watch was begun again, and reported what cc has
+	}
+	t.sent = true
+	// An error says that the policy cannot use the set. It can use the next, perhaps;
+	// there is no point in sending it the same one again.
+	if err := t.cc.UpdateState(t.state(c.Set)); err != nil {
+		t.fail(fmt.Errorf("grpcresolver: the balancing policy cannot use the %d servers of %s: %w", len(c.Set), t.name, err))
+	}
+}
+
+func (t *translator) state(set []discovery.Endpoint) resolver.State {
+	type ranked struct {
+		discovery.Endpoint
+
+		rank uint64
+	}
+	all := make([]ranked, len(set))
+	for i, e := range set {
+		all[i] = ranked{e, maphash.String(t.seed, e.Addr)}
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.Addr, b.Addr))
+	})
 	var s resolver.State
-	for _, m := range set.Members {
-		addr := resolver.Address{Addr: m.Endpoint.Addr}
-		attrs := attributesOf(m.Endpoint)
+	for _, e := range all {
+		addr := resolver.Address{Addr: e.Addr}
+		attrs := attributesOf(e.Endpoint)
 		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{addr}, Attributes: attrs})
 		// For policies that do not know of endpoints yet. In Attributes, a change would
 		// cost the connection.
 		addr.BalancerAttributes = attrs //nolint:staticcheck // deprecated for those that do
 		s.Addresses = append(s.Addresses, addr)
 	}
-	// The error says that the policy cannot use the set. It can use the next, perhaps;
-	// there is no point in sending it the same one again.
-	_ = l.cc.UpdateState(s)
-	return nobody{}
+	return s
 }
 
-// Observe implements core.Observer.
-func (l *listener) Observe(ev core.Event) {
-	if ev.Kind == core.WatchLost {
-		l.cc.ReportError(fmt.Errorf("grpcresolver: watching the servers of %s: %w", l.name, ev.Err))
-	}
-	if l.observer != nil {
-		l.observer.Observe(ev)
-	}
+func (t *translator) rejected(_ discovery.Endpoint, err error) {
+	t.fail(fmt.Errorf("grpcresolver: an entry of %s is dropped: %w", t.name, err))
 }
 
-// nobody is the picker of a pool from which nothing is leased.
-type nobody struct{}
+func (t *translator) lost(err error, pause time.Duration) {
+	err = fmt.Errorf("grpcresolver: watching the servers of %s, trying again in %v: %w", t.name, pause.Round(time.Millisecond), err)
+	t.cc.ReportError(err)
+	t.fail(err)
+}
 
-func (nobody) Pick(core.Hint) int      { return 0 }
-func (nobody) Report(int, core.Report) {}
+func (t *translator) fail(err error) {
+	if t.onError != nil {
+		t.onError(err)
+	}
+}

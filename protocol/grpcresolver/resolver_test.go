@@ -2,8 +2,11 @@ package grpcresolver_test
 
 import (
 	"errors"
+	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,13 +17,12 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
-	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/grpcresolver"
 )
 
-func TestCallsGoToTheServersThatTheRegistryNames(t *testing.T) {
+func TestCallsGoToTheServersOfTheRegistry(t *testing.T) {
 	a, b, c := start(t), start(t), start(t)
 	list := static.NewList(endpoints(a, b, c)...)
 	cc := dial(t, "multipool:///echo", grpcresolver.Of(list))
@@ -40,15 +42,15 @@ func TestCallsGoToTheServersThatTheRegistryNames(t *testing.T) {
 	}
 }
 
-func TestWhatTheRegistrySaysOfAServerIsInTheAttributes(t *testing.T) {
+func TestAttributesHaveTheEndpointOfTheRegistry(t *testing.T) {
 	s := start(t)
-	e := core.Endpoint{Addr: s.addr, Weight: 2.5, Zone: "a", Attrs: map[string]string{"version": "7"}}
+	e := discovery.Endpoint{Addr: s.addr, Weight: 2.5, Zone: "a", Attrs: map[string]string{"version": "7"}}
 	list := static.NewList(e)
 	cc := dial(t, "multipool:///echo", grpcresolver.Of(list))
 	serving(t, cc, s)
-	check := func(want core.Endpoint) {
+	check := func(want discovery.Endpoint) {
 		t.Helper()
-		states, _ := spied.told()
+		states, _ := spied.got()
 		last := states[len(states)-1]
 		got, ok := grpcresolver.FromEndpoint(last.Endpoints[0])
 		if !ok || !got.Equal(want) {
@@ -63,7 +65,7 @@ func TestWhatTheRegistrySaysOfAServerIsInTheAttributes(t *testing.T) {
 	if err := list.Set(e); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the balancer is told", func() bool { states, _ := spied.told(); return len(states) > 1 })
+	until(t, "the balancer gets it", func() bool { states, _ := spied.got(); return len(states) > 1 })
 	check(e)
 	serving(t, cc, s)
 	if n := s.conns.Load(); n != 1 {
@@ -77,7 +79,7 @@ func TestWhatTheRegistrySaysOfAServerIsInTheAttributes(t *testing.T) {
 	}
 }
 
-func TestASetThatDidNotChangeIsNotSentAgain(t *testing.T) {
+func TestSetThatDidNotChangeIsNotSentAgain(t *testing.T) {
 	a, b, c := start(t), start(t), start(t)
 	w := newScript()
 	cc := dial(t, "multipool:///echo", grpcresolver.Of(w))
@@ -89,33 +91,35 @@ func TestASetThatDidNotChangeIsNotSentAgain(t *testing.T) {
 	}
 	w.reports <- endpoints(a, b, c)
 	serving(t, cc, a, b, c)
-	states, errs := spied.told()
+	states, errs := spied.got()
 	if len(states) != 2 || len(states[0].Endpoints) != 2 || len(states[1].Endpoints) != 3 {
-		t.Errorf("sent were %v", states)
+		t.Errorf("it was sent %v", states)
 	}
 	if len(errs) != 3 {
-		t.Errorf("told were the errors %v", errs)
+		t.Errorf("it got the errors %v", errs)
 	}
 }
 
-func TestALostWatchIsToldAndTheServersAreKept(t *testing.T) {
+func TestLostWatchIsReportedAndItsServersStay(t *testing.T) {
 	a, b := start(t), start(t)
 	w := newScript()
-	cc := dial(t, "multipool:///echo", grpcresolver.Of(w))
+	var log errorLog
+	cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.OnError(log.add)))
 	cc.Connect()
 	w.reports <- endpoints(a, b)
 	serving(t, cc, a, b)
 	w.ends <- errors.New("the registry is on fire")
-	until(t, "the balancer is told", func() bool { _, errs := spied.told(); return len(errs) == 1 })
-	if _, errs := spied.told(); !strings.Contains(errs[0].Error(), "echo") || !strings.Contains(errs[0].Error(), "on fire") {
-		t.Errorf("told was %v", errs[0])
+	until(t, "the balancer gets it", func() bool { _, errs := spied.got(); return len(errs) == 1 })
+	if _, errs := spied.got(); !strings.Contains(errs[0].Error(), "echo") || !strings.Contains(errs[0].Error(), "on fire") {
+		t.Errorf("it got %v", errs[0])
 	}
 	serving(t, cc, a, b)
 	w.reports <- endpoints(a) // the watch was begun again
 	serving(t, cc, a)
+	log.want(t, "watching the servers of echo, trying again in ")
 }
 
-func TestARegistryThatCannotBeReachedIsTheErrorOfCalls(t *testing.T) {
+func TestRegistryThatCannotBeReachedIsTheErrorOfCalls(t *testing.T) {
 	w := newScript()
 	cc := dial(t, "multipool:///echo", grpcresolver.Of(w))
 	cc.Connect()
@@ -129,21 +133,23 @@ func TestARegistryThatCannotBeReachedIsTheErrorOfCalls(t *testing.T) {
 	serving(t, cc, s)
 }
 
-func TestAnEmptySetIsTheErrorOfCalls(t *testing.T) {
-	cc := dial(t, "multipool:///echo", grpcresolver.Of(static.NewList()))
+func TestEmptySetIsTheErrorOfCalls(t *testing.T) {
+	var log errorLog
+	cc := dial(t, "multipool:///echo", grpcresolver.Of(static.NewList(), grpcresolver.OnError(log.add)))
 	if _, err := call(t, cc); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}
+	log.want(t, "cannot use the 0 servers of echo")
 }
 
-func TestServersThatVanishAtOnceAreKeptForTheGrace(t *testing.T) {
+func TestServersThatVanishAtOnceStayForTheGrace(t *testing.T) {
 	for _, c := range []struct {
 		grace time.Duration
 		kept  bool
-	}{{grpcresolver.DefaultGrace, true}, {0, false}} {
+	}{{grpcresolver.DefaultRemovalGrace, true}, {0, false}} {
 		a, b := start(t), start(t)
 		w := newScript()
-		cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.Grace(c.grace)))
+		cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.RemovalGrace(c.grace)))
 		cc.Connect()
 		w.reports <- endpoints(a)
 		serving(t, cc, a)
@@ -166,12 +172,12 @@ func TestCloseWaitsForTheWatch(t *testing.T) {
 			t.Error(err)
 		}
 		if n := w.running.Load(); n != 0 {
-			t.Fatalf("%d watches are under way after Close", n)
+			t.Fatalf("%d watches run after Close", n)
 		}
 	}
 }
 
-func TestAClientThatWasIdleWatchesAgain(t *testing.T) {
+func TestClientThatWasIdleWatchesAgain(t *testing.T) {
 	s := start(t)
 	w := newScript()
 	cc := dial(t, "multipool:///echo", grpcresolver.Of(w), grpc.WithIdleTimeout(50*time.Millisecond))
@@ -213,9 +219,10 @@ type deaf struct{ resolver.ClientConn }
 func (deaf) UpdateState(resolver.State) error { return errors.New("no, thanks") }
 func (deaf) ReportError(error)                {}
 
-func TestATargetNamesARegistryByItsURL(t *testing.T) {
+func TestTargetNamesARegistryByItsURL(t *testing.T) {
 	a, b := start(t), start(t)
 	var mux discovery.Mux
+	mux.Handle("static", static.Opener)
 	builder := grpcresolver.Mux(&mux)
 	serving(t, dial(t, "multipool:static://"+a.addr+","+b.addr, builder), a, b)
 	for target, want := range map[string]string{
@@ -257,34 +264,96 @@ func TestTheAuthorityIsTheLastPartOfThePath(t *testing.T) {
 func TestUnixSocketsAndBadEntries(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "g.sock")
 	s := startOn(t, "unix", path)
-	var mu sync.Mutex
-	var rejected []string
-	see := func(ev core.Event) {
-		mu.Lock()
-		defer mu.Unlock()
-		if ev.Kind == core.EndpointRejected {
-			rejected = append(rejected, ev.Endpoint)
-		}
-	}
+	var errs errorLog
 	w := newScript()
-	cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.Observe(observer(see))))
+	cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.OnError(errs.add)))
 	cc.Connect()
-	w.reports <- []core.Endpoint{{Addr: "unix:" + path}, {Addr: "no port"}}
+	w.reports <- []discovery.Endpoint{{Addr: "unix:" + path}, {Addr: "no port"}}
 	serving(t, cc, s)
-	mu.Lock()
-	defer mu.Unlock()
-	if len(rejected) != 1 || rejected[0] != "no port" {
-		t.Errorf("rejected were %v", rejected)
+	errs.want(t, `an entry of echo is dropped: discovery: endpoint "no port"`)
+}
+
+// errorLog keeps errors.
+type errorLog struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (l *errorLog) add(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs = append(l.errs, err)
+}
+
+// want fails the test unless these are the errors, by a part of their text.
+func (l *errorLog) want(t *testing.T, texts ...string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errs) != len(texts) {
+		t.Fatalf("the errors are %v, want %q", l.errs, texts)
+	}
+	for i, text := range texts {
+		if !strings.Contains(l.errs[i].Error(), text) {
+			t.Errorf("error %d is %q, want one with %q", i, l.errs[i], text)
+		}
 	}
 }
 
-type observer func(core.Event)
+func TestMistakesFailCalls(t *testing.T) {
+	good := static.NewList()
+	for want, b := range map[string]resolver.Builder{
+		"no port":                         grpcresolver.Of(static.Watcher("no port")),
+		"watcher is nil":                  grpcresolver.Of(nil),
+		"RemovalGrace(-1s): must not be ": grpcresolver.Of(good, grpcresolver.RemovalGrace(-time.Second)),
+	} {
+		if _, err := call(t, dial(t, "multipool:///echo", b)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
 
-func (o observer) Observe(ev core.Event) { o(ev) }
+// recorder is a ClientConn that keeps the orders of the servers.
+type recorder struct {
+	resolver.ClientConn
 
-func TestAWatcherWithMistakesFailsCalls(t *testing.T) {
-	_, err := call(t, dial(t, "multipool:///echo", grpcresolver.Of(static.Watcher("no port"))))
-	if err == nil || !strings.Contains(err.Error(), "no port") {
-		t.Errorf("got %v", err)
+	orders chan []string
+}
+
+func (r recorder) UpdateState(s resolver.State) error {
+	var order []string
+	for _, e := range s.Endpoints {
+		order = append(order, e.Addresses[0].Addr)
+	}
+	r.orders <- order
+	return nil
+}
+
+func TestOrderOfServersIsAnotherOneForEachBuilderAndStays(t *testing.T) {
+	set := make([]discovery.Endpoint, 20) // as likely in the same order as one in 10^18
+	for i := range set {
+		set[i].Addr = net.JoinHostPort("10.0.0.1", strconv.Itoa(i+1))
+	}
+	var orders [][]string
+	for range 2 {
+		list := static.NewList(set...)
+		cc := recorder{orders: make(chan []string, 1)}
+		r, err := grpcresolver.Of(list).Build(resolver.Target{}, cc, resolver.BuildOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := <-cc.orders
+		if err := list.Set(set[1:]...); err != nil {
+			t.Fatal(err)
+		}
+		less := <-cc.orders
+		r.Close()
+		orders = append(orders, slices.Clone(all))
+		if want := slices.DeleteFunc(all, func(a string) bool { return a == set[0].Addr }); !slices.Equal(less, want) {
+			t.Errorf("when a server went, the order became %v, want %v", less, want)
+		}
+	}
+	if len(orders[0]) != len(set) || slices.Equal(orders[0], orders[1]) {
+		t.Errorf("the orders are %v", orders)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
 func TestARequestCostsTwoAllocationsMoreThanWithoutThePoolAtMost(t *testing.T) {
@@ -37,8 +38,8 @@ func TestARequestCostsTwoAllocationsMoreThanWithoutThePoolAtMost(t *testing.T) {
 	}
 }
 
-// parrot is a server that costs next to nothing: it answers whatever comes in
-// one piece with the same 100 bytes.
+// parrot is a server that costs next to nothing: it answers every request that
+// arrives in one piece with the same 100 bytes.
 func parrot(tb testing.TB) string {
 	tb.Helper()
 	body := fmt.Sprintf("%0100d", 1)
@@ -59,7 +60,7 @@ func parrot(tb testing.TB) string {
 	})
 }
 
-// fetch makes one call as most programs do.
+// fetch makes one request as most programs do.
 func fetch(tb testing.TB, c *http.Client, url string) {
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -77,7 +78,7 @@ func fetch(tb testing.TB, c *http.Client, url string) {
 	_ = resp.Body.Close()
 }
 
-// byHand is a plain client with the servers in rotation.
+// byHand returns a plain client's request to the servers in rotation.
 func byHand(tb testing.TB, addrs []string, http2 bool) func() {
 	tb.Helper()
 	tr := &http.Transport{MaxIdleConnsPerHost: 256, ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols)}
@@ -95,6 +96,6 @@ func byHand(tb testing.TB, addrs []string, http2 bool) func() {
 
 func pooled(tb testing.TB, addrs []string, http2 bool) func() {
 	tb.Helper()
-	c := clientOf(tb, newPool(tb, Config{HTTP2: http2}, addrs, core.MaxActive(128)))
+	c := clientOf(tb, poolOf(tb, Config{HTTP2: http2}, static.Watcher(addrs...), core.MaxActive(128)))
 	return func() { fetch(tb, c, "http://echo/path") }
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -30,7 +31,7 @@ func request(tb testing.TB, c *http.Client, method, url string) *http.Response {
 	return resp
 }
 
-// endless sends the beginning of a body and no end.
+// endless sends the beginning of a body and never its end.
 func endless(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "some")
 	_ = http.NewResponseController(w).Flush()
@@ -139,7 +140,7 @@ func TestReadingAndClosingABodyAtOnceRacesWithNothing(t *testing.T) {
 	}
 }
 
-func TestAServerThatSaysCloseIsLeftInPeace(t *testing.T) {
+func TestAServerThatSaysCloseGetsNoOtherRequestOnItsConnection(t *testing.T) {
 	s := server(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		_, _ = io.WriteString(w, "bye")
@@ -219,9 +220,9 @@ func TestCompressionIsTransparentAndCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// reports collects what a pool's balancer is told.
-func reports(ch chan<- core.Report) core.Option {
-	return core.WithBalancer(prefer{see: func(_ int, r core.Report) { ch <- r }})
+// reports sends ch every report that the pool's balancer receives.
+func reports(ch chan<- balance.Report) core.Option {
+	return core.WithBalancer(prefer{see: func(_ int, r balance.Report) { ch <- r }})
 }
 
 func TestAServerThatClosesMidBodyHasFailed(t *testing.T) {
@@ -234,14 +235,14 @@ func TestAServerThatClosesMidBodyHasFailed(t *testing.T) {
 				_, _ = nc.Read(make([]byte, 4096))
 				_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+head)
 			})
-			told := make(chan core.Report, 2)
-			pool := newPool(t, Config{}, []string{addr}, core.MaxActive(1), reports(told))
+			reported := make(chan balance.Report, 2)
+			pool := newPool(t, Config{}, []string{addr}, core.MaxActive(1), reports(reported))
 			_, got, err := get(t.Context(), clientOf(t, pool), "http://echo/")
 			if got != "some" || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%q, %v", got, err)
 			}
-			if a, b := <-told, <-told; a.Class != core.OK || b.Class != core.Failure {
-				t.Errorf("told %v, then %v", a, b)
+			if a, b := <-reported, <-reported; a.Outcome != balance.OutcomeOK || b.Outcome != balance.OutcomeFailure {
+				t.Errorf("reported %v, then %v", a, b)
 			}
 			if inUse(pool) != 0 {
 				t.Error("the lease has not ended")
@@ -253,8 +254,8 @@ func TestAServerThatClosesMidBodyHasFailed(t *testing.T) {
 func TestACallerThatCancelsMidBodyBlamesNobody(t *testing.T) {
 	for name, k := range kinds(t, endless) {
 		t.Run(name, func(t *testing.T) {
-			told := make(chan core.Report, 9)
-			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+			reported := make(chan balance.Report, 9)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
 			ctx, cancel := context.WithCancel(t.Context())
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, k.scheme+"://echo/", nil)
 			resp, err := clientOf(t, pool).Do(req)
@@ -269,8 +270,8 @@ func TestACallerThatCancelsMidBodyBlamesNobody(t *testing.T) {
 			if n := inUse(pool); n != 0 {
 				t.Errorf("%d leases", n)
 			}
-			if len(told) != 1 {
-				t.Errorf("%d reports, the last %v", len(told), <-told)
+			if len(reported) != 1 {
+				t.Errorf("%d reports, the last %v", len(reported), <-reported)
 			}
 		})
 	}
@@ -284,7 +285,7 @@ func TestAResponseThatIsNoHTTPIsAnErrorThatSaysSo(t *testing.T) {
 		})
 		_, _, err := get(t.Context(), newClient(t, Config{}, []string{addr}), "http://echo/")
 		var e *Error
-		if !errors.As(err, &e) || e.Endpoint != addr || e.Class != core.Failure || e.Attempts != 1 || !strings.Contains(err.Error(), "malformed") {
+		if !errors.As(err, &e) || e.Endpoint != addr || e.Outcome != balance.OutcomeFailure || e.Attempts != DefaultAttempts || !strings.Contains(err.Error(), "malformed") {
 			t.Errorf("%q: %v", answer, err)
 		}
 	}

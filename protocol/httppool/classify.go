@@ -3,47 +3,65 @@ package httppool
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
-	"strconv"
-	"time"
+	"os"
+	"syscall"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
-// Classify is what a response tells of its server unless [ClassifyFunc] says
-// otherwise: 502 and 504 are Failure, 503 is Overload, everything else is OK.
-func Classify(resp *http.Response) core.Class {
+// Classify says what a response means for its server. It is the default of
+// [WithClassifier]: 502 and 504 are OutcomeFailure, 503 is OutcomeOverload, and
+// everything else is OutcomeOK.
+func Classify(resp *http.Response) balance.Outcome {
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
-		return core.Failure
+		return balance.OutcomeFailure
 	case http.StatusServiceUnavailable:
-		return core.Overload
+		return balance.OutcomeOverload
 	default:
-		return core.OK
+		return balance.OutcomeOK
 	}
 }
 
-// ClassifyError tells what the error of a request means for its server. Give
-// it to [core.WithClassifier] when requests are made through the pool's Do. It
-// is safe for concurrent use.
-func ClassifyError(err error) core.Class {
+// ClassifyError says what the error of a call means for its server. The pools of
+// [Dial] use it for their Do and End unless core.WithClassifier replaces it:
+//
+//   - nil is OutcomeOK;
+//   - an [*Error] has its own Outcome;
+//   - context.Canceled is OutcomeCanceled;
+//   - what a broken connection returns, as to the reader of a response, and a
+//     timeout are OutcomeFailure;
+//   - any other error is OutcomeNeutral: it is the application's.
+//
+// It is safe for concurrent use.
+func ClassifyError(err error) balance.Outcome {
 	if err == nil {
-		return core.OK
+		return balance.OutcomeOK
 	}
-	var e *Error
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Outcome
+	}
+	// Not any net.Error: the *url.Error of a client is one, whatever it wraps.
+	_, broken := errors.AsType[*net.OpError](err)
+	_, system := errors.AsType[syscall.Errno](err)
 	switch {
-	case errors.As(err, &e):
-		return e.Class
 	case errors.Is(err, context.Canceled):
-		return core.Cancelled
+		return balance.OutcomeCanceled
+	case broken, system, errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return balance.OutcomeFailure
 	default:
-		return core.Failure
+		return balance.OutcomeNeutral
 	}
 }
 
-// Idempotent reports whether a request may be executed twice as far as HTTP
-// says: its method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or it has a
-// header Idempotency-Key or X-Idempotency-Key. It does not look at the body.
+// Idempotent reports whether HTTP allows a request to be executed twice: its
+// method is GET, HEAD, OPTIONS, TRACE, PUT or DELETE, or it has a header
+// Idempotency-Key or X-Idempotency-Key. It is the default of [WithIdempotent] and
+// does not look at the body.
 func Idempotent(req *http.Request) bool {
 	switch req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
@@ -52,25 +70,4 @@ func Idempotent(req *http.Request) bool {
 	_, key := req.Header["Idempotency-Key"]
 	_, xkey := req.Header["X-Idempotency-Key"]
 	return key || xkey
-}
-
-// replayable reports whether the body of the request can be had once more.
-func replayable(req *http.Request) bool { return !hasBody(req) || req.GetBody != nil }
-
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
-
-// retryAfter returns how long the server asks to be left alone; zero when it
-// does not.
-func retryAfter(resp *http.Response, now time.Time) time.Duration {
-	v := resp.Header.Get("Retry-After")
-	if v == "" {
-		return 0
-	}
-	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(t.Sub(now), 0)
-	}
-	return 0
 }

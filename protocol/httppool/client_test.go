@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -68,7 +69,7 @@ func TestTheTimeoutOfTheClientHolds(t *testing.T) {
 	}
 }
 
-// hooks notes the events of a request in order.
+// hooks calls note for the events of a request, in order.
 func hooks(ctx context.Context, note func(string)) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(host string) { note("get " + host) },
@@ -127,13 +128,13 @@ func TestAPanicOfTheCallersCodeLeaksNoConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
 			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { panic("mine") }})
-			var told any
+			var recovered any
 			func() {
-				defer func() { told = recover() }()
+				defer func() { recovered = recover() }()
 				_, _, _ = get(ctx, clientOf(t, pool), k.scheme+"://echo/")
 			}()
-			if told != "mine" || inUse(pool) != 0 {
-				t.Errorf("recovered %v, and there are %d leases", told, inUse(pool))
+			if recovered != "mine" || inUse(pool) != 0 {
+				t.Errorf("recovered %v, and there are %d leases", recovered, inUse(pool))
 			}
 			if _, got, err := get(t.Context(), clientOf(t, pool), k.scheme+"://echo/"); got != "a echo/" || err != nil {
 				t.Errorf("afterwards: %q, %v", got, err)
@@ -142,7 +143,7 @@ func TestAPanicOfTheCallersCodeLeaksNoConnection(t *testing.T) {
 	}
 }
 
-// The body is sent when the server asks for it, after a while, or not at all.
+// The client sends the body only if the server asks for it.
 func TestAServerMayDeclineABodyThatItIsAskedFor(t *testing.T) {
 	h := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -205,15 +206,15 @@ func TestABodyThatIsAtFaultBlamesNobody(t *testing.T) {
 	broken := errors.New("broken")
 	for name, k := range kinds(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }) {
 		t.Run(name, func(t *testing.T) {
-			told := make(chan core.Report, 1)
-			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+			reported := make(chan balance.Report, 1)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
 			c := clientOf(t, pool)
 			for want, body := range map[string]io.Reader{
-				"broken": io.MultiReader(strings.NewReader("so"), failing{err: broken}),
+				"broken": io.MultiReader(strings.NewReader("so"), failingReader{err: broken}),
 				"length": strings.NewReader("so"),
 			} {
 				if want == "length" && k.proto == 2 {
-					continue // where it is for the server to say
+					continue // only the server checks the length there
 				}
 				in := &closing{Reader: body}
 				req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, k.scheme+"://echo/", in)
@@ -223,11 +224,11 @@ func TestABodyThatIsAtFaultBlamesNobody(t *testing.T) {
 					_ = resp.Body.Close()
 				}
 				var e *Error
-				if !errors.As(err, &e) || e.Class != core.Ignored || e.Attempts != 1 || want == "broken" && !errors.Is(err, broken) {
+				if !errors.As(err, &e) || e.Outcome != balance.OutcomeNeutral || e.Attempts != 1 || want == "broken" && !errors.Is(err, broken) {
 					t.Errorf("%s: %v", want, err)
 				}
-				if r := <-told; r.Class != core.Ignored {
-					t.Errorf("%s: told %v", want, r)
+				if r := <-reported; r.Outcome != balance.OutcomeNeutral {
+					t.Errorf("%s: reported %v", want, r)
 				}
 				if in.closed.Load() == 0 {
 					t.Errorf("%s: the body is not closed", want)
@@ -244,7 +245,7 @@ func TestRequestsThroughALeasedConnection(t *testing.T) {
 		_, _ = io.WriteString(w, r.Host+" "+string(b))
 	}) {
 		t.Run(name, func(t *testing.T) {
-			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), core.WithClassifier(ClassifyError))
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
 			err := pool.Do(t.Context(), func(ctx context.Context, conn *Conn) error {
 				c := &http.Client{Transport: conn}
 				for _, host := range []string{"one", "two"} {
@@ -266,5 +267,58 @@ func TestRequestsThroughALeasedConnection(t *testing.T) {
 				t.Errorf("%d connections", n)
 			}
 		})
+	}
+}
+
+func TestAnErrorOfTheApplicationCostsNeitherTheServerNorTheConnection(t *testing.T) {
+	for name, k := range kinds(t, hello("a")) {
+		t.Run(name, func(t *testing.T) {
+			reported := make(chan balance.Report, 1)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
+			mine := errors.New("no such user")
+			for range 3 {
+				err := pool.Do(t.Context(), func(ctx context.Context, conn *Conn) error {
+					if _, _, err := get(ctx, &http.Client{Transport: conn}, k.scheme+"://echo/"); err != nil {
+						return err
+					}
+					return mine
+				})
+				if r := <-reported; !errors.Is(err, mine) || r.Outcome != balance.OutcomeNeutral {
+					t.Errorf("%v, reported %v", err, r.Outcome)
+				}
+			}
+			if n := pool.Stats().Endpoints[0].Dials; n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+func TestARequestThatFailsOnALeasedConnectionIsJudged(t *testing.T) {
+	broken := errors.New("broken")
+	addr, _ := dying(t, 0)
+	for _, k := range []struct {
+		why  string
+		body io.Reader
+		url  string
+		want balance.Outcome
+	}{
+		{"the server dies", nil, "http://echo/", balance.OutcomeFailure},
+		{"the body breaks off", io.MultiReader(strings.NewReader("x"), failingReader{err: broken}), "http://echo/", balance.OutcomeNeutral},
+		{"the scheme is wrong", nil, "https://echo/", balance.OutcomeNeutral},
+	} {
+		reported := make(chan balance.Report, 1)
+		pool := newPool(t, Config{}, []string{addr}, core.MaxActive(1), reports(reported))
+		err := pool.Do(t.Context(), func(ctx context.Context, conn *Conn) error {
+			resp, err := (&http.Client{Transport: conn}).Do(must(http.NewRequestWithContext(ctx, http.MethodPost, k.url, k.body)))
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		})
+		var e *Error
+		if r := <-reported; !errors.As(err, &e) || e.Outcome != k.want || e.Endpoint != addr || e.Attempts != 1 || r.Outcome != k.want {
+			t.Errorf("%s: %v, reported %v", k.why, err, r.Outcome)
+		}
 	}
 }

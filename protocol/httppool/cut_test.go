@@ -14,7 +14,7 @@ import (
 )
 
 // cutter is a proxy that ends its first connection after a number of bytes of
-// the requests or of the responses, and leaves the others alone.
+// the requests or of the responses, and does not touch the others.
 type cutter struct {
 	to      string
 	request bool // count the bytes of requests, else of responses
@@ -87,8 +87,8 @@ func (p *cutter) drop() {
 	}
 }
 
-// Wherever a connection ends, a request is executed at most once unless it may
-// be repeated, its answer is never a wrong or a short one, and the next is well.
+// Wherever a connection ends, a request that must not be repeated is executed at
+// most once, no answer is wrong or short, and the next request succeeds.
 func TestAConnectionMayEndAtAnyByte(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		for _, request := range []bool{true, false} {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
@@ -17,8 +18,14 @@ const (
 	// DefaultTimeout is what a [Config.Timeout] of zero means.
 	DefaultTimeout = 30 * time.Second
 
-	// pingAfter and pingTimeout are for connections of HTTP/2 that say
-	// nothing, where Config.Base does not tell.
+	// http2Calls is how many requests share a connection of HTTP/2. RFC 9113,
+	// section 6.5.2, recommends that servers allow no fewer than 100, and common
+	// servers allow 100 to 250. net/http assumes 100 until a server has announced
+	// its limit.
+	http2Calls = 100
+
+	// pingAfter and pingTimeout hold for silent connections of HTTP/2, unless
+	// Config.Base has settings of its own.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
 )
@@ -26,56 +33,57 @@ const (
 // Config says how connections are opened and what is spoken on them. The zero
 // Config is HTTP/1.1 over plain TCP.
 type Config struct {
-	// HTTP2 makes the connections speak HTTP/2: with TLS as ALPN agrees on it,
-	// without TLS by prior knowledge (h2c). A server that does not speak it
-	// cannot be dialed. Tell the pool by [core.Share] how many requests a
-	// connection may carry at once; servers commonly allow 100 to 250. Without
-	// HTTP2 the connections speak HTTP/1.1, and Share must be 1.
+	// HTTP2 makes the connections speak HTTP/2: with TLS as agreed by ALPN,
+	// without TLS by prior knowledge (h2c). A server that does not speak it cannot
+	// be dialed. Up to 100 requests share a connection, which all common servers
+	// allow; [core.MaxConcurrentCalls] changes that. Requests beyond what a server
+	// allows wait. Without HTTP2 the connections speak HTTP/1.1, and each carries
+	// one request at a time.
 	HTTP2 bool
 
-	// TLS is for servers that speak TLS; the URLs of the requests must begin
-	// with https then. Nil means plain connections. NextProtos is ignored.
+	// TLS is for servers that speak TLS. The URLs of the requests must begin with
+	// https then. Nil means plain connections. NextProtos is ignored.
 	TLS *tls.Config
 
-	// ServerName returns the name that the server must prove to have by its
-	// certificate, such as an attribute of its endpoint or the name of the
-	// service. Nil, as an empty name, means TLS.ServerName, and if that is
-	// empty too the host of the endpoint's address.
+	// ServerName returns the name that a server must prove by its certificate,
+	// such as an attribute of its endpoint or the name of the service. Nil and an
+	// empty name mean TLS.ServerName, and if that is empty too, the host of the
+	// endpoint's address.
 	ServerName func(core.Endpoint) string
 
-	// Timeout bounds how long a server may do nothing: take nothing of the
-	// request or, once that is sent, not begin its response. When it passes,
-	// the connection gets no more requests, the server counts as failed, and a
-	// request that may be repeated is sent to another. Time that the reader of
-	// the request's body takes does not count, nor does the response's body,
-	// for which the context is there. Zero means [DefaultTimeout]; negative
-	// means no bound. On HTTP/2 it is the time from the request's last byte to
-	// the response.
+	// Timeout bounds how long a server may do nothing: take nothing of the request
+	// or, once the request is sent, not begin its response. When it passes, the
+	// connection gets no more requests, the server counts as failed, and a request
+	// that may be repeated is sent to another server. The time that the reader of
+	// the request's body takes does not count. The response's body is not bounded:
+	// use the context. Zero means [DefaultTimeout]; negative means no bound. On
+	// HTTP/2 it is the time from the request's last byte to the response.
 	Timeout time.Duration
 
 	// Ping asks a server through one of its idle connections whether it still
-	// works, every [core.HealthInterval], and one that was ejected before it is
-	// tried with a request that must not be repeated. It must close the
+	// works: every [core.HealthCheckInterval], and when the server was ejected,
+	// before a request that must not be repeated probes it. Ping must close the
 	// response's body. An error closes the connection. Nil means that idle
-	// connections are only looked at, for having been closed.
+	// connections are only checked for having been closed.
 	Ping func(ctx context.Context, conn http.RoundTripper) error
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
 	// net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Base has the rest: DisableCompression, ExpectContinueTimeout, HTTP2,
-	// MaxResponseHeaderBytes, ReadBufferSize and WriteBufferSize are taken from
-	// it, when the dialer is made, and nothing else; there are no proxies. Nil
-	// means zero values, but for an ExpectContinueTimeout of one second, and
-	// pings on HTTP/2 connections that said nothing for 15 seconds.
+	// Base has further settings: DisableCompression, ExpectContinueTimeout, HTTP2,
+	// MaxResponseHeaderBytes, ReadBufferSize and WriteBufferSize. They are copied
+	// when the dialer is made; the other fields are ignored, and there are no
+	// proxies. Nil means zero values, except for an ExpectContinueTimeout of one
+	// second, and pings on HTTP/2 connections that were silent for 15 seconds.
 	Base *http.Transport
 }
 
-// Dial returns the dialer of connections for [core.New], which also validates
-// the Config.
+// Dial returns the dialer of connections for [core.New], which also validates the
+// Config. It sets how many requests share a connection, and [ClassifyError] as
+// the pool's classifier, where the options of the pool do not.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, alarm: newAlarm()}
+	d := &dialer{conf: conf, staleness: sock.NewStaleness()}
 	switch {
 	case conf.Timeout == 0:
 		d.conf.Timeout = DefaultTimeout
@@ -89,14 +97,15 @@ func Dial(conf Config) core.Dialer[*Conn] {
 			d.conf.TLS.NextProtos = []string{"h2"}
 		}
 	}
-	d.tr = transport(d.conf)
+	d.tr = newTransport(d.conf)
 	return d
 }
 
-// transport makes connections of sockets. It sends no request.
-func transport(conf Config) *http.Transport {
+// newTransport returns the transport that makes a ClientConn of each socket. It
+// sends no request itself.
+func newTransport(conf Config) *http.Transport {
 	t := &http.Transport{
-		DialContext: hand, DialTLSContext: hand,
+		DialContext: handed, DialTLSContext: handed,
 		ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols),
 	}
 	if b := conf.Base; b != nil {
@@ -125,12 +134,23 @@ func transport(conf Config) *http.Transport {
 }
 
 type dialer struct {
-	conf  Config
-	tr    *http.Transport
-	alarm *alarm
+	conf      Config
+	tr        *http.Transport
+	staleness *sock.Staleness
 }
 
-// Validate reports what is wrong with the Config. The pool calls it once.
+// MaxConcurrentCalls returns how many requests share a connection; the pool asks.
+func (d *dialer) MaxConcurrentCalls() int {
+	if d.conf.HTTP2 {
+		return http2Calls
+	}
+	return 1
+}
+
+// Classify returns what the error of a call means for its server; the pool asks.
+func (d *dialer) Classify(err error) balance.Outcome { return ClassifyError(err) }
+
+// Validate returns the mistakes of the Config. The pool calls it once.
 func (d *dialer) Validate() error {
 	if d.conf.ServerName != nil && d.conf.TLS == nil {
 		return errors.New("httppool: config: ServerName without TLS")
@@ -153,7 +173,7 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 		}
 		nc = tc
 	}
-	c, err := newConn(ctx, d, so, nc)
+	c, err := newConn(ctx, d, e, so, nc)
 	if err != nil {
 		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, errors.Join(err, so.Close()))
 	}

@@ -1,88 +1,112 @@
-// Package httppool sends HTTP requests through pools of core: an
-// [http.RoundTripper] for which the host of a URL is the name of a pool.
+// Package httppool sends HTTP requests through pools of core. The host of a URL
+// names a service, and each request goes to the server of that service that is
+// best placed to answer.
+//
+//	client, err := httppool.NewClient(map[string]core.Watcher{
+//		"users":  zk.Watcher([]string{"10.0.0.1:2181"}, "/services/users"),
+//		"orders": static.Watcher("10.0.0.2:8080", "10.0.0.3:8080"),
+//	})
+//	...
+//	resp, err := client.Get("http://users/42")
+//	...
+//	err = client.Close(ctx)
+//
+// [NewClient] makes a pool for each host, and the [Client] that it returns is an
+// [http.Client]. [OpenClient] takes URLs of registries instead of watchers. Both
+// take the options of three things: of the requests (an [Option], such as
+// [Attempts] or [WithHedged]), of the pools ([WithPool]) and of the connections
+// ([WithConfig]); [WithHost] gives options for one host.
+//
+//	httppool.OpenClient(&mux, urls,
+//		httppool.Attempts(2),
+//		httppool.WithPool(core.MaxActive(32)),
+//		httppool.WithHost("billing", httppool.WithConfig(httppool.Config{TLS: conf})))
+//
+// Programs that make their pools themselves register them with a [Transport]:
 //
 //	pool, err := core.New(watcher, httppool.Dial(httppool.Config{}))
 //	...
-//	var t httppool.Transport
-//	err = t.Register("users", pool)
+//	var transport httppool.Transport
+//	err = transport.Register("users", pool)
 //	...
-//	client := t.Client() // an *http.Client
-//	resp, err := client.Get("http://users/42")
+//	client := transport.Client()
 //
-// The [Transport] chooses the server of each request, by the pool's balancer, and
-// the request is sent on a connection leased to it. What is spoken on the
-// connection is net/http's: each [Conn] is a [http.ClientConn]. So redirects,
-// cookies, trailers, early hints, "Expect: 100-continue", transparent gzip and
-// the hooks of httptrace are as with an [http.Transport]; there are no proxies.
+// The Transport chooses the server of each request, by the pool's balancer, and
+// sends the request on a connection leased to it. net/http speaks on the
+// connection: each [Conn] is an [http.ClientConn]. So redirects, cookies,
+// trailers, early hints, "Expect: 100-continue", transparent gzip and the hooks
+// of httptrace work as with an [http.Transport]. There are no proxies.
 //
 // # Protocols
 //
-// A pool speaks HTTP/1.1 or HTTP/2, with TLS or without, as its [Config] says.
-// On HTTP/2 a connection carries many requests at once: tell the pool how many
-// by [core.Share].
+// A pool speaks HTTP/1.1 or HTTP/2, with TLS or without, as its [Config] says. On
+// HTTP/2 up to 100 requests share a connection; [core.MaxConcurrentCalls] sets
+// another number.
 //
-//	core.New(watcher, httppool.Dial(httppool.Config{HTTP2: true, TLS: conf}), core.Share(100))
-//
-// With TLS, URLs begin with https, and each server must prove to be what
-// [Config.ServerName] says, or else the host of its own address.
+// With TLS, URLs begin with https, and each server must prove the name that
+// [Config.ServerName] returns, or else the host of its own address.
 //
 // # Limits, and the end of a lease
 //
-// [core.MaxActive] and [core.MaxTotal] bound the connections; a request waits for
-// one while its context lasts. The connection is leased until the body of the
-// response was read to its end or closed, whichever is first. A body that is not
-// read to its end costs a connection of HTTP/1.1, as ever; one that is never
-// closed costs its place in the pool, which [core.LeakAfter] reports.
+// [core.MaxActive] and [core.MaxTotal] bound the connections. A request waits for
+// a connection while its context lasts. The connection is leased until the body
+// of the response was read to its end or closed, whichever is first. On HTTP/1.1 a
+// body that is not read to its end costs its connection, as with net/http. A body
+// that is never closed keeps its place in the pool, which
+// [core.LeakDetectionThreshold] reports.
 //
-// After a 101 the body is an io.ReadWriteCloser with a CloseWrite, and is the
-// connection itself, which is leased until that is closed.
+// After a 101 the body is an io.ReadWriteCloser with a CloseWrite: the connection
+// itself, which is leased until the body is closed.
 //
 // # Time
 //
-// The context of a request, or the Timeout of an http.Client, ends it at any
-// stage. [Config.Timeout] is for each server that it is sent to: so long may the
-// server do nothing before the response begins. Where a request may be repeated,
-// another server gets it then, which needs a Timeout well below the deadline.
+// The context of a request, or the Timeout of an http.Client, ends the request at
+// any stage. [Config.Timeout] bounds how long each server may do nothing before
+// its response begins. A request that may be repeated then goes to another
+// server, which needs a Timeout well below the deadline.
 //
 // # Repeated requests
 //
 // A request is sent again, up to [Attempts] times in all,
 //
-//   - always, if no server has looked at it: the connection had ended before it
-//     was sent, or the server has refused it or said goodbye by the means of
-//     HTTP/2;
+//   - always, if no server has processed it: the connection had ended before the
+//     request was sent, or the server has refused the request or said goodbye by
+//     the means of HTTP/2;
 //   - if it is [Idempotent], and the connection broke, [Config.Timeout] has
-//     passed, or the response is one that makes its server [core.Failure] or
-//     [core.Overload] (502, 503 and 504, see [ClassifyFunc]);
+//     passed, or the response makes its server fail or overloaded (502, 503 and
+//     504, see [WithClassifier]).
 //
-// in both cases only if its body is as new as it was or can be had again, by
-// GetBody, which http.NewRequest sets for the usual readers; on another server,
-// unless there is none and the first may be well; and within the pool's budget,
-// see [core.Pool.AllowRetry], unless the connection had merely ended. If all
-// fails the caller gets the last response, or the last error. Once a response
-// has begun that is no failure it is the caller's, whatever becomes of it.
+// In both cases the body of the request must be untouched or available again from
+// GetBody, which http.NewRequest sets for the usual readers. The request goes to
+// another server. If there is only one, that server gets it again, unless it is
+// overloaded. Package retry has the rules, and the budget of the pool: repeated
+// requests are at most a fifth of all, plus ten per second; a connection that had
+// merely ended costs nothing of it. If all attempts fail, the caller gets the last
+// response, or the last error. Once a response has begun that is no failure, it is
+// the caller's, even if its body breaks off.
 //
-// A request that is [Hedged] is sent a second time before it has failed: when it
-// is late.
+// [WithHedged] sends a request a second time before it has failed, when it is
+// late.
 //
 // # Servers that fail
 //
-// The balancer is told of every outcome, when the response begins, and when its
-// body breaks off; servers that fail while others do not are ejected. A
-// cancelled request, or one whose own body fails, is nobody's fault. A server
-// that is overloaded and says Retry-After gets no requests for so long, at most
-// [MaxPause], as long as there are others.
+// The pool learns each outcome when the response begins, and when its body breaks
+// off. Outlier detection ejects servers that fail while others do not. A canceled
+// request, or one whose own body fails, counts against nobody. A server that is
+// overloaded and sends Retry-After gets no requests for that long, at most
+// [MaxRetryAfter], as long as there are others.
 //
 // # Connections that their server has closed
 //
 // Before a request that must not be repeated is sent, a look at the socket tells
-// whether the server has closed it, for half a microsecond; others look if the
-// connection was idle for a millisecond, or another has just broken. This needs
-// Linux. Elsewhere it is known when net/http was told, a little later.
+// whether the server has closed it. The look takes half a microsecond. Other
+// requests look if the connection was idle for a millisecond, or if another
+// connection has just broken. This needs Linux. Elsewhere net/http notices the
+// end a little later.
 //
 // # Errors
 //
 // A request without a response is an [*Error], within the *url.Error of the
-// client: it names the server, and how many were tried. The errors of core, such
-// as core.ErrNoEndpoint, and of the network are in it.
+// client. It names the server, and says how many were tried. The errors of core,
+// such as core.ErrNoEndpoint, and of the network are in it.
 package httppool

@@ -7,30 +7,31 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
-// ErrUnknownHost: no pool is registered under the host of the request's URL.
+// ErrUnknownHost means that no pool is registered under the host of the request's
+// URL.
 var ErrUnknownHost = errors.New("no pool is registered for host")
 
-// Error is a request that got no response. An [http.Client] wraps it in a
+// Error says why a request got no response. An [http.Client] wraps it in a
 // [*url.Error].
 //
-// With errors.Is it matches context.Canceled or context.DeadlineExceeded where
-// the request's context ended it, the errors of the network such as io.EOF and
-// syscall.ECONNRESET, and os.ErrDeadlineExceeded after [Config.Timeout]; with
-// errors.As it gives the [*core.Error] where no connection could be had.
+// With errors.Is it matches context.Canceled or context.DeadlineExceeded if the
+// request's context ended it, the errors of the network such as io.EOF and
+// syscall.ECONNRESET, and os.ErrDeadlineExceeded after [Config.Timeout]. With
+// errors.As it yields the [*core.Error] if no connection could be leased.
 type Error struct {
-	// Endpoint is the address of the server that the request was sent to last;
-	// empty if no connection to any could be had.
+	// Endpoint is the address of the last server that the request was sent to;
+	// empty if no connection could be leased.
 	Endpoint string
 	// Method and Host are those of the request and its URL.
 	Method, Host string
-	// Attempts is how many servers the request was sent to; 0 if no
-	// connection could be had.
+	// Attempts is how many servers the request was sent to; 0 if no connection
+	// could be leased.
 	Attempts int
-	// Class is what the failure told of the server.
-	Class core.Class
+	// Outcome is what the failure means for the server.
+	Outcome balance.Outcome
 	// Err is the cause.
 	Err error
 }
@@ -51,36 +52,50 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout reports whether the request ran out of time.
-func (e *Error) Timeout() bool {
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
-	return errors.As(e.Err, &t) && t.Timeout()
+	return errors.As(err, &t) && t.Timeout()
 }
 
-func explain(req *http.Request, addr string, attempts int, class core.Class, err error) *Error {
-	e := &Error{Endpoint: addr, Method: req.Method, Attempts: attempts, Class: class, Err: err}
+// explain makes the error of a request.
+func explain(req *http.Request, addr string, attempts int, outcome balance.Outcome, err error) Error {
+	e := Error{Endpoint: addr, Method: req.Method, Attempts: attempts, Outcome: outcome, Err: err}
 	if e.Method == "" {
 		e.Method = http.MethodGet
 	}
 	if req.URL != nil {
 		e.Host = req.URL.Host
 	}
-	if class == core.Ignored && errors.Is(err, context.Canceled) {
-		e.Class = core.Cancelled
+	if outcome == balance.OutcomeNeutral && errors.Is(err, context.Canceled) {
+		e.Outcome = balance.OutcomeCanceled
 	}
 	return e
 }
 
+// refuse returns the error of a request that is not sent to any server.
+func refuse(req *http.Request, err error) error {
+	closeBody(req)
+	e := explain(req, "", 0, balance.OutcomeNeutral, err)
+	return &e
+}
+
 var (
-	// errGone: the connection had ended before the request was sent.
+	// errGone means that the connection had ended before the request was sent.
 	errGone = errors.New("httppool: the connection has ended")
-	// errRefused: the server has not looked at the request, and said so.
-	errRefused = errors.New("httppool: the server has refused the request unseen")
-	// errInvalid: the request makes no sense on HTTP/2.
+	// errRefused means that the server said that it has not processed the
+	// request.
+	errRefused = errors.New("httppool: the server has refused the request unprocessed")
+	// errInvalid means that HTTP/2 does not allow the request.
 	errInvalid = errors.New("httppool: not a request for HTTP/2")
-	// errTimeout: Config.Timeout has passed.
+	// errTimeout means that Config.Timeout has passed.
 	errTimeout = fmt.Errorf("httppool: the server did not answer in time: %w", os.ErrDeadlineExceeded)
-	// errLength: what net/http says of it as well.
+	// errLength means that a request's body is shorter or longer than announced.
 	errLength = errors.New("httppool: the length of the body is not that of the request")
-	// errShared: the pool was told that an HTTP/1.1 connection can be shared.
-	errShared = errors.New("httppool: an HTTP/1.1 connection carries one request at a time: core.Share must be 1, or Config.HTTP2 be set")
+	// errNilOption means that an option is nil.
+	errNilOption = errors.New("httppool: an option is nil")
+	// errShared means that the pool shares an HTTP/1.1 connection.
+	errShared = errors.New("httppool: an HTTP/1.1 connection carries one request at a time: " +
+		"core.MaxConcurrentCalls must be 1, or Config.HTTP2 be set")
 )

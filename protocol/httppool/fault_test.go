@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
 // The course of a run: traffic, the fault, and what comes after.
@@ -29,8 +29,8 @@ const (
 //	go test -run Faults -v ./protocol/httppool -rate 1000
 var rate = flag.Int("rate", 100, "calls per second of the fault tests")
 
-// fault is what happens to the servers, the first of which is the victim. It
-// returns what ends it.
+// fault is what happens to the servers. The first of them is the victim. begin
+// returns the function that ends the fault.
 type fault struct {
 	name  string
 	begin func(all []*process) (end func() error, err error)
@@ -76,7 +76,7 @@ type reply struct {
 	err      error
 }
 
-// drive makes calls at a fixed rate, whatever becomes of those before.
+// drive makes calls at a fixed rate, whether or not the earlier ones have ended.
 func drive(t *testing.T, c *http.Client, begun time.Time) []reply {
 	t.Helper()
 	var mu sync.Mutex
@@ -101,7 +101,7 @@ func drive(t *testing.T, c *http.Client, begun time.Time) []reply {
 	return all
 }
 
-// quantile of the times of the calls begun in a span.
+// quantile returns a quantile of the times of the calls begun in a span.
 func quantile(all []reply, q float64, from, to time.Duration) time.Duration {
 	var took []time.Duration
 	for _, r := range all {
@@ -113,7 +113,7 @@ func quantile(all []reply, q float64, from, to time.Duration) time.Duration {
 	return took[min(len(took)-1, int(q*float64(len(took))))]
 }
 
-// share is the part of the calls begun in a span that a server answered.
+// share returns the part of the calls begun in a span that a server answered.
 func share(all []reply, addr string, from, to time.Duration) float64 {
 	n, its := 0, 0
 	for _, r := range all {
@@ -128,8 +128,8 @@ func share(all []reply, addr string, from, to time.Duration) float64 {
 }
 
 // Whatever happens to one of three servers, no idempotent request fails, the
-// victim gets no share worth mentioning, and afterwards it is called again. The
-// log has the figures that depend on the machine.
+// victim gets next to none of the requests, and afterwards it gets its share
+// again. The log has the figures that depend on the machine.
 func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("each fault takes three seconds")
@@ -148,11 +148,7 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 					limit = 300 * time.Millisecond // for machines that do much else
 				}
 				all := fleet(t)
-				opts := []core.Option{core.Share(1)}
-				if http2 {
-					opts = []core.Option{core.Share(100)}
-				}
-				pool := newPool(t, Config{HTTP2: http2, Timeout: limit}, []string{all[0].addr, all[1].addr, all[2].addr}, opts...)
+				pool := poolOf(t, Config{HTTP2: http2, Timeout: limit}, static.Watcher(all[0].addr, all[1].addr, all[2].addr))
 				ready(t, pool)
 				begun := time.Now()
 				ended := make(chan error, 1)
@@ -204,7 +200,8 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 	}
 }
 
-// back is how long after the fault's end the victim has four fifths of its share.
+// back returns how long after the fault's end the victim has four fifths of its
+// share.
 func back(all []reply, addr string, over time.Duration) time.Duration {
 	const window = 200 * time.Millisecond
 	for at := over; at < calm+during+after-window; at += 20 * time.Millisecond {

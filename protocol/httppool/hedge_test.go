@@ -14,8 +14,8 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// slowOnce is a handler for several servers, the first of which to be asked for
-// /slow keeps it until the request ends, or end is called.
+// slowOnce is a handler for several servers. The first request for /slow hangs
+// until it is canceled or end is called.
 type slowOnce struct {
 	asked, gone atomic.Int32
 	release     chan struct{}
@@ -37,7 +37,7 @@ func (s *slowOnce) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, strings.Repeat("body ", 2000))
 }
 
-// practise sends requests until the pool knows what is late.
+// practise sends requests until the pool knows which ones are late.
 func practise(t *testing.T, c *http.Client) {
 	t.Helper()
 	for range 300 {
@@ -45,7 +45,7 @@ func practise(t *testing.T, c *http.Client) {
 			t.Fatal(code, err)
 		}
 	}
-	sleep(250 * time.Millisecond) // it reckons every 100
+	sleep(250 * time.Millisecond) // the pool learns every 100 ms
 }
 
 func all(*http.Request) bool { return true }
@@ -57,9 +57,9 @@ func TestALateRequestIsSentASecondTime(t *testing.T) {
 	for _, name := range []string{"HTTP1", "h2c"} {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t, a[name].conf, []string{a[name].addr, b[name].addr})
-			c := clientOf(t, pool, Hedged(all))
-			// When another program has the processor it seems that the servers have
-			// more to do than usual, and then nothing is hedged.
+			c := clientOf(t, pool, WithHedged(all))
+			// While another program has the processor, the servers seem to have more
+			// to do than usual, and the pool does not hedge.
 			until(t, "a request is sent twice", func() bool {
 				practise(t, c)
 				s.asked.Store(0)
@@ -71,7 +71,7 @@ func TestALateRequestIsSentASecondTime(t *testing.T) {
 				}
 				return err == nil && s.asked.Load() == 2
 			})
-			until(t, "the one that lost is cancelled", func() bool { return s.gone.Load() > 0 && inUse(pool) == 0 })
+			until(t, "the one that lost is canceled", func() bool { return s.gone.Load() > 0 && inUse(pool) == 0 })
 			s.gone.Store(0)
 		})
 	}
@@ -79,7 +79,7 @@ func TestALateRequestIsSentASecondTime(t *testing.T) {
 
 func TestRequestsWithABodyAreNotSentASecondTime(t *testing.T) {
 	s := newSlowOnce()
-	c := clientOf(t, newPool(t, Config{}, []string{addrOf(server(t, s.ServeHTTP)), addrOf(server(t, s.ServeHTTP))}), Hedged(all))
+	c := clientOf(t, newPool(t, Config{}, []string{addrOf(server(t, s.ServeHTTP)), addrOf(server(t, s.ServeHTTP))}), WithHedged(all))
 	t.Cleanup(s.end) // before that of the servers, which wait for it
 	practise(t, c)
 	ctx, cancel := contextOf(t, 200*time.Millisecond)
@@ -90,7 +90,7 @@ func TestRequestsWithABodyAreNotSentASecondTime(t *testing.T) {
 	}
 }
 
-// TestHedgedRequestsLoseNoConnection ends requests at all times, servers at some.
+// Requests end at any time, some by their server.
 func TestHedgedRequestsLoseNoConnection(t *testing.T) {
 	var n atomic.Int64
 	h := func(w http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func TestHedgedRequestsLoseNoConnection(t *testing.T) {
 		_, _ = io.WriteString(w, strings.Repeat("body ", 2000))
 	}
 	pool := newPool(t, Config{}, []string{addrOf(server(t, h)), addrOf(server(t, h)), addrOf(server(t, h))}, core.MaxActive(8))
-	c := clientOf(t, pool, Hedged(all))
+	c := clientOf(t, pool, WithHedged(all))
 	var callers sync.WaitGroup
 	for k := range 4 {
 		callers.Go(func() {
@@ -138,25 +138,4 @@ func must(req *http.Request, err error) *http.Request {
 		panic(err)
 	}
 	return req
-}
-
-func TestAnotherWinnerIsClosed(t *testing.T) {
-	for _, over := range []bool{false, true} {
-		var r race
-		first := &http.Response{Body: &closing{Reader: strings.NewReader("x")}}
-		second := &http.Response{Body: &closing{Reader: strings.NewReader("x")}}
-		if over {
-			r.end(nil)
-		}
-		if won := r.win(first); won == over {
-			t.Errorf("over %v, the first wins: %v", over, won)
-		}
-		if r.win(second) {
-			t.Error("the second wins, too")
-		}
-		r.end(nil) // the caller has left
-		if n := first.Body.(*closing).closed.Load(); (n == 1) == over {
-			t.Errorf("over %v: closed %d times", over, n)
-		}
-	}
 }

@@ -16,19 +16,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// enough is how long a test waits for what should happen at once.
+// enough is how long a test waits for something that should happen at once.
 const enough = 10 * time.Second
 
-// newPool returns a pool that the test closes. Closing it must not take long.
+// newPool returns a pool whose connections carry one request at a time, unless
+// opts say otherwise. A shared connection counts as in use by all its callers
+// while the pool offers it to those who wait, and tests count what is in use.
 func newPool(tb testing.TB, conf Config, addrs []string, opts ...core.Option) *core.Pool[*Conn] {
 	tb.Helper()
-	return poolOf(tb, conf, static.Watcher(addrs...), opts...)
+	return poolOf(tb, conf, static.Watcher(addrs...), append([]core.Option{core.MaxConcurrentCalls(1)}, opts...)...)
 }
 
+// poolOf returns a pool that the test closes. Closing must not take long.
 func poolOf(tb testing.TB, conf Config, w core.Watcher, opts ...core.Option) *core.Pool[*Conn] {
 	tb.Helper()
 	pool, err := core.New(w, Dial(conf), opts...)
@@ -53,7 +57,7 @@ func ready(tb testing.TB, pool *core.Pool[*Conn]) {
 	}
 }
 
-// clientOf returns a client that finds the pool under the name echo.
+// clientOf returns a client that has the pool registered as echo.
 func clientOf(tb testing.TB, pool *core.Pool[*Conn], opts ...Option) *http.Client {
 	tb.Helper()
 	var t Transport
@@ -117,7 +121,7 @@ func listen(tb testing.TB, speak func(nc net.Conn)) string {
 	return ln.Addr().String()
 }
 
-// get returns the status and the body of a response; the error of either.
+// get returns the status and the body of a response, or the error of either.
 func get(ctx context.Context, c *http.Client, url string) (int, string, error) {
 	return call(ctx, c, http.MethodGet, url, "")
 }
@@ -140,7 +144,7 @@ func call(ctx context.Context, c *http.Client, method, url, body string) (int, s
 	return resp.StatusCode, string(b), err
 }
 
-// until waits for ok, which becomes true by what another machine would do.
+// until waits until ok returns true.
 func until(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -152,7 +156,7 @@ func until(tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// inUse is the number of leases.
+// inUse returns the number of leases.
 func inUse(pool *core.Pool[*Conn]) int {
 	n := 0
 	for _, e := range pool.Stats().Endpoints {
@@ -169,27 +173,27 @@ func open(pool *core.Pool[*Conn]) int {
 	return n
 }
 
-// prefer is a balancer that chooses the endpoint with that address and shows
-// the reports.
+// prefer is a balancer that chooses the endpoint with the address addr and calls
+// see for each report.
 type prefer struct {
 	addr string
-	see  func(i int, r core.Report)
+	see  func(i int, r balance.Report)
 }
 
-func (p prefer) Build(_ core.Picker, set core.Snapshot) core.Picker {
+func (p prefer) Build(_ balance.Picker, members []balance.Member) balance.Picker {
 	return favourite{
-		slices.IndexFunc(set.Members, func(m core.Member) bool { return m.Endpoint.Addr == p.addr }), p.see,
+		slices.IndexFunc(members, func(m balance.Member) bool { return m.Endpoint.Addr == p.addr }), p.see,
 	}
 }
 
 type favourite struct {
 	i   int
-	see func(i int, r core.Report)
+	see func(i int, r balance.Report)
 }
 
-func (f favourite) Pick(core.Hint) int { return f.i }
+func (f favourite) Pick(balance.PickInfo) int { return f.i }
 
-func (f favourite) Report(i int, r core.Report) {
+func (f favourite) Report(i int, r balance.Report) {
 	if f.see != nil {
 		f.see(i, r)
 	}
@@ -230,7 +234,7 @@ func h2c(tb testing.TB, h http.HandlerFunc) (*httptest.Server, Config) {
 	return s, Config{HTTP2: true}
 }
 
-// kind is a way to speak HTTP.
+// kind is a protocol and a server that speaks it.
 type kind struct {
 	scheme string
 	addr   string
@@ -253,14 +257,14 @@ func kinds(tb testing.TB, h http.HandlerFunc) map[string]kind {
 	}
 }
 
-// sleep lets time pass; it waits for no event.
+// sleep lets time pass. It does not wait for an event.
 func sleep(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	<-ctx.Done()
 }
 
-// contextOf is the context of the test with a deadline.
+// contextOf returns the context of the test with a deadline.
 func contextOf(tb testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
 	tb.Helper()
 	return context.WithTimeout(tb.Context(), d)

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
 func TestOneConnectionOfHTTP2CarriesManyRequests(t *testing.T) {
@@ -38,7 +40,7 @@ func TestOneConnectionOfHTTP2CarriesManyRequests(t *testing.T) {
 			s, conf := h2c(t, h)
 			k.addr, k.conf = addrOf(s), conf
 		}
-		pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), core.Share(callers))
+		pool := poolOf(t, k.conf, static.Watcher(k.addr), core.MaxActive(1))
 		c := clientOf(t, pool)
 		for _, path := range []string{"/meet", "/", "/"} { // the first time the connection is new to all
 			var all sync.WaitGroup
@@ -52,8 +54,9 @@ func TestOneConnectionOfHTTP2CarriesManyRequests(t *testing.T) {
 			}
 			all.Wait()
 		}
-		if e := pool.Stats().Endpoints[0]; e.Dials != 1 || e.InUse != 0 {
-			t.Errorf("%d connections were opened, %d leases are left", e.Dials, e.InUse)
+		until(t, "no lease is left", func() bool { return inUse(pool) == 0 })
+		if n := pool.Stats().Endpoints[0].Dials; n != 1 {
+			t.Errorf("%d connections were opened", n)
 		}
 	}
 }
@@ -68,7 +71,7 @@ func TestMoreRequestsThanTheServerAllowsWait(t *testing.T) {
 		now.Add(-1)
 	})
 	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 2} // read when a connection comes
-	pool := newPool(t, conf, []string{addrOf(s)}, core.MaxActive(1), core.Share(20))
+	pool := newPool(t, conf, []string{addrOf(s)}, core.MaxActive(1), core.MaxConcurrentCalls(20))
 	c := clientOf(t, pool)
 	var all sync.WaitGroup
 	for range 20 {
@@ -86,7 +89,7 @@ func TestMoreRequestsThanTheServerAllowsWait(t *testing.T) {
 	}
 }
 
-func TestACancelledRequestDoesNotHarmItsNeighbours(t *testing.T) {
+func TestACanceledRequestDoesNotHarmItsNeighbours(t *testing.T) {
 	s, conf := h2c(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hang" {
 			<-r.Context().Done()
@@ -94,7 +97,7 @@ func TestACancelledRequestDoesNotHarmItsNeighbours(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "ok")
 	})
-	pool := newPool(t, conf, []string{addrOf(s)}, core.MaxActive(1), core.Share(10))
+	pool := newPool(t, conf, []string{addrOf(s)}, core.MaxActive(1), core.MaxConcurrentCalls(10))
 	c := clientOf(t, pool)
 	for range 10 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -118,7 +121,7 @@ func TestACancelledRequestDoesNotHarmItsNeighbours(t *testing.T) {
 }
 
 // A server that shuts down in good order says goodbye on each connection, and
-// answers what it has taken.
+// answers the requests that it has accepted.
 func TestAGoodbyeCostsNoRequest(t *testing.T) {
 	h := func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }
 	var addrs []string
@@ -130,7 +133,7 @@ func TestAGoodbyeCostsNoRequest(t *testing.T) {
 		addrs = append(addrs, addrOf(s))
 		stop = append(stop, s.Config.Shutdown)
 	}
-	pool := newPool(t, conf, addrs, core.MaxActive(2), core.Share(8))
+	pool := newPool(t, conf, addrs, core.MaxActive(2), core.MaxConcurrentCalls(8))
 	c := clientOf(t, pool)
 	var calls, failed atomic.Int64
 	done := make(chan struct{})
@@ -144,7 +147,7 @@ func TestAGoodbyeCostsNoRequest(t *testing.T) {
 				default:
 				}
 				calls.Add(1)
-				// One that must not be repeated once a server has looked at it.
+				// This one must not be repeated once a server has processed it.
 				if _, got, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); got != "x" || err != nil {
 					failed.Add(1)
 					t.Errorf("%q, %v", got, err)
@@ -171,7 +174,7 @@ func TestAGoodbyeCostsNoRequest(t *testing.T) {
 	}
 }
 
-// frame is one of HTTP/2.
+// frame returns a frame of HTTP/2.
 func frame(kind, flags byte, stream uint32, payload []byte) []byte {
 	b := []byte{0, byte(len(payload) >> 8), byte(len(payload)), kind, flags}
 	b = binary.BigEndian.AppendUint32(b, stream)
@@ -183,8 +186,8 @@ const (
 	ack, endHeadersAndStream                             = 1, 5
 )
 
-// speakHTTP2 calls headers for each request that begins, with the number of its
-// stream, and writes what that returns.
+// speakHTTP2 calls headers with the stream of each request that begins, and
+// writes the frames that headers returns.
 func speakHTTP2(nc net.Conn, headers func(stream uint32) []byte) {
 	_, _ = io.ReadFull(nc, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
 	_, _ = nc.Write(frame(frameSettings, 0, 0, nil))
@@ -205,16 +208,16 @@ func speakHTTP2(nc net.Conn, headers func(stream uint32) []byte) {
 	}
 }
 
-// answered is ":status: 200" of stream, and no body.
+// answered returns a response on the stream: ":status: 200" and no body.
 func answered(stream uint32) []byte {
 	return frame(frameHeaders, endHeadersAndStream, stream, []byte{0x88})
 }
 
 func code(c uint32) []byte { return binary.BigEndian.AppendUint32(nil, c) }
 
-// The server has not looked at the request, whatever that is: it may be sent to
-// another, and even to itself on another connection.
-func TestWhatAServerOfHTTP2HasNotLookedAtIsSentAgain(t *testing.T) {
+// The server has not processed the request. Any request may be sent again then,
+// even to the same server on another connection.
+func TestARequestThatAServerOfHTTP2HasNotProcessedIsSentAgain(t *testing.T) {
 	for name, refuse := range map[string]func(stream uint32) []byte{
 		"refused": func(stream uint32) []byte { return frame(frameReset, 0, stream, code(refusedStream)) },
 		"goaway": func(stream uint32) []byte {
@@ -226,14 +229,14 @@ func TestWhatAServerOfHTTP2HasNotLookedAtIsSentAgain(t *testing.T) {
 			addr := listen(t, func(nc net.Conn) {
 				speakHTTP2(nc, func(stream uint32) []byte {
 					asked.Add(1)
-					if stream == 1 { // what is refused at once is refused for good
+					if stream == 1 { // the first request succeeds
 						return answered(stream)
 					}
 					return refuse(stream)
 				})
 			})
 			good, conf := h2c(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
-			pool := newPool(t, conf, []string{addr, addrOf(good)}, core.MaxActive(1), core.Share(5), first(addr))
+			pool := newPool(t, conf, []string{addr, addrOf(good)}, core.MaxActive(1), core.MaxConcurrentCalls(5), first(addr))
 			c := clientOf(t, pool)
 			if code, got, err := call(t.Context(), c, http.MethodPost, "http://echo/", "one"); code != http.StatusOK || got != "" || err != nil {
 				t.Errorf("the first: %d %q, %v", code, got, err)
@@ -260,7 +263,7 @@ func TestAResetStreamIsAnErrorAndLeavesTheConnection(t *testing.T) {
 			return answered(stream)
 		})
 	})
-	pool := newPool(t, Config{HTTP2: true}, []string{addr}, core.MaxActive(1), core.Share(5))
+	pool := newPool(t, Config{HTTP2: true}, []string{addr}, core.MaxActive(1), core.MaxConcurrentCalls(5))
 	c := clientOf(t, pool)
 	for i, fails := range []bool{false, true, false} {
 		_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
@@ -278,14 +281,14 @@ func TestAServerOfHTTP2ThatHangsLosesItsConnection(t *testing.T) {
 	good, conf := h2c(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "good") })
 	conf.Timeout = 200 * time.Millisecond
 	of := func(addrs ...string) *http.Client {
-		return clientOf(t, newPool(t, conf, addrs, core.MaxActive(1), core.Share(5), first(silent)))
+		return clientOf(t, newPool(t, conf, addrs, core.MaxActive(1), core.MaxConcurrentCalls(5), first(silent)))
 	}
 	if _, got, err := get(t.Context(), of(silent, addrOf(good)), "http://echo/"); got != "good" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 	_, _, err := call(t.Context(), of(silent), http.MethodPost, "http://echo/", "x")
 	var e *Error
-	if !errors.As(err, &e) || !e.Timeout() || !errors.Is(err, errTimeout) || e.Endpoint != silent || e.Class != core.Failure {
+	if !errors.As(err, &e) || !e.Timeout() || !errors.Is(err, errTimeout) || e.Endpoint != silent || e.Outcome != balance.OutcomeFailure {
 		t.Errorf("POST: %v", err)
 	}
 }

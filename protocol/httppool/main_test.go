@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestMain fails when the tests leave a goroutine. It serves instead, when it
-// was begun as a server by one of them.
+// TestMain fails if the tests leave a goroutine. In a process that a test has
+// launched as a server, it serves.
 func TestMain(m *testing.M) {
 	serveIfAsked()
 	code := m.Run()
@@ -20,8 +20,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// alone waits until there is no goroutine but this one, and tells of those that
-// stay.
+// alone waits until this goroutine is the only one. If others stay, it prints
+// them and returns false.
 func alone() bool {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

@@ -4,58 +4,73 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
 	// DefaultAttempts is how many servers a request is sent to at most, unless
-	// [Attempts] says otherwise.
+	// [Attempts] is given.
 	DefaultAttempts = 3
 
-	// DefaultMaxPause bounds what a Retry-After can do, unless [MaxPause] says
-	// otherwise.
-	DefaultMaxPause = 30 * time.Second
+	// DefaultMaxRetryAfter bounds the effect of a header Retry-After, unless
+	// [MaxRetryAfter] is given.
+	DefaultMaxRetryAfter = 30 * time.Second
 )
 
-// Option is an option of [Transport.Register].
+// Option sets how the requests to a host are made. [Transport.Register] takes
+// Options for its host, [NewClient] for all hosts.
 type Option func(*service)
 
-// Attempts limits the servers that one request is sent to; 1, as anything
-// below, means that no request is repeated. The default is [DefaultAttempts].
+// Attempts limits how many servers one request is sent to. With 1, and anything
+// below, no request is sent again. The default is [DefaultAttempts].
 func Attempts(n int) Option { return func(s *service) { s.attempts = max(n, 1) } }
 
-// IdempotentFunc sets which requests may be executed twice, in place of
+// WithIdempotent sets which requests may be executed twice. The default is
 // [Idempotent]. f must be safe for concurrent use.
-func IdempotentFunc(f func(*http.Request) bool) Option {
+func WithIdempotent(f func(*http.Request) bool) Option {
 	return func(s *service) { s.idempotent = f }
 }
 
-// ClassifyFunc sets what a response tells of its server, in place of [Classify].
-// f sees the status and the header, must leave the body alone, and must be safe
-// for concurrent use. A panic in it counts as [core.Failure].
-func ClassifyFunc(f func(*http.Response) core.Class) Option {
+// WithHedged sets which requests are sent a second time, to another server, when
+// they are late; see [retry.RunHedged] for when that is. The first response
+// counts, and the other request is canceled. Such requests may be executed twice,
+// whatever [WithIdempotent] says. The default is none. Requests that have a body,
+// or ask for an upgrade, are never hedged. f must be safe for concurrent use.
+//
+// A hedged request costs a goroutine and some allocations more. Its header and
+// the hooks of httptrace in its context serve both requests at the same time.
+func WithHedged(f func(*http.Request) bool) Option {
+	return func(s *service) { s.hedged = f }
+}
+
+// WithClassifier sets what a response means for its server. The default is
+// [Classify]. f sees the status and the header, must leave the body alone, and
+// must be safe for concurrent use. A panic in f counts as
+// [balance.OutcomeFailure].
+func WithClassifier(f func(*http.Response) balance.Outcome) Option {
 	return func(s *service) { s.classify = f }
 }
 
-// LoadFunc sets what a response tells of its server's load, as in
-// [core.Report], such as by a header of the server's; without the option that is
-// nothing. f must leave the body alone and be safe for concurrent use. A panic in
-// it counts as no load.
-func LoadFunc(f func(*http.Response) float64) Option { return func(s *service) { s.load = f } }
+// WithLoad sets how to read the load of a server from its response, such as from
+// a header; see [balance.Report]. The default is no load. f must leave the body
+// alone and be safe for concurrent use. A panic in f counts as no load.
+func WithLoad(f func(*http.Response) float64) Option { return func(s *service) { s.load = f } }
 
-// MaxPause bounds the time for which a server that is [core.Overload] gets no
-// requests because of its header Retry-After. The default is
-// [DefaultMaxPause]; 0, as anything below, means that the header is ignored.
-func MaxPause(d time.Duration) Option { return func(s *service) { s.maxPause = max(d, 0) } }
+// MaxRetryAfter bounds how long a server gets no requests because its response
+// was [balance.OutcomeOverload] and had a header Retry-After. The default is
+// [DefaultMaxRetryAfter]. With 0, and anything below, the header is ignored.
+func MaxRetryAfter(d time.Duration) Option {
+	return func(s *service) { s.maxRetryAfter = max(d, 0) }
+}
 
-// Route gives each request options for the choice of its server, such as a
+// WithRoute sets the options for the choice of each request's server, such as a
 // [core.WithKey] made from its URL. f must be safe for concurrent use.
-func Route(f func(*http.Request) []core.CallOption) Option {
+func WithRoute(f func(*http.Request) []core.CallOption) Option {
 	return func(s *service) { s.route = f }
 }
 
-// EndpointHost makes the header Host, or :authority, of a request the address
-// of the server that it is sent to, unless the request's own Host is another
-// than that of its URL. Without the option it is the host of the URL: the name
-// of the service.
-func EndpointHost() Option { return func(s *service) { s.ownHost = true } }
+// EndpointHost makes the header Host, or :authority, of a request the address of
+// the server that it is sent to, unless the request's own Host differs from that
+// of its URL. The default is the host of the URL: the name of the service.
+func EndpointHost() Option { return func(s *service) { s.endpointHost = true } }

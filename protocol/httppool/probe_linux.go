@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// probe looks at a socket without waiting and without reading: half a
-// microsecond and no allocation, since its closure is made once. It is safe for
-// concurrent use.
+// probe looks at a socket without waiting and without reading. A look takes half
+// a microsecond and does not allocate, since the closure is made once. A probe is
+// safe for concurrent use.
 type probe struct {
 	rc  syscall.RawConn
 	ask func(fd uintptr)
@@ -22,7 +22,7 @@ type probe struct {
 	one [1]byte
 }
 
-// newProbe returns nil when nc has no descriptor.
+// newProbe returns nil if nc has no descriptor.
 func newProbe(nc net.Conn) *probe {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -41,8 +41,8 @@ func newProbe(nc net.Conn) *probe {
 	return p
 }
 
-// look returns io.EOF when the peer has closed the connection, an error when
-// that has ended otherwise, and nil while it is open.
+// look returns io.EOF if the peer has closed the connection, another error if the
+// connection has ended otherwise, and nil while it is open.
 func (p *probe) look() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -52,18 +52,18 @@ func (p *probe) look() error {
 	return p.err
 }
 
-// Two states of TCP, as in <netinet/tcp.h>.
+// States of a TCP connection, as in <netinet/tcp.h>.
 const (
 	established = 1
 	closeWait   = 8
 )
 
-// state asks for the state of a TCP connection. Unlike a read that peeks it
-// sees an end behind bytes that wait, which on an idle connection with TLS may
-// be session tickets as well as a farewell.
+// state checks the state of a TCP connection. Unlike a read that peeks, it sees
+// the end behind bytes that wait to be read. On an idle TLS connection these may
+// be session tickets as well as the server's goodbye.
 func state(fd int) error {
-	// The state is the first byte of struct tcp_info, of which the kernel
-	// writes as much as there is room for.
+	// The state is the first byte of struct tcp_info. The kernel writes as much of
+	// the struct as there is room for.
 	v, err := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_INFO)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func state(fd int) error {
 	}
 }
 
-// peek is for sockets that are not TCP's.
+// peek checks a socket that is not TCP's by a read that takes nothing.
 func (p *probe) peek(fd int) error {
 	for {
 		n, _, err := syscall.Recvfrom(fd, p.one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

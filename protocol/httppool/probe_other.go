@@ -4,9 +4,9 @@ package httppool
 
 import "net"
 
-// probe does not exist here. What the peer did is known when net/http, which
-// always has a read under way on an idle connection, was told of it: usually a
-// few microseconds after the system was.
+// probe is missing here. net/http always has a read under way on an idle
+// connection, and learns of the peer's close usually within microseconds of the
+// system.
 type probe struct{}
 
 func newProbe(net.Conn) *probe { return nil }

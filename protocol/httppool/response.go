@@ -6,19 +6,20 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// settled gives the response its body, whose end is the end of the lease; where
-// there is none, the lease ends at once.
-func settled(resp *http.Response, lease core.Lease[*Conn]) {
+// bindLease makes the lease end with the body of the response; at once if it has
+// none.
+func bindLease(resp *http.Response, lease core.Lease[*Conn]) {
 	switch rwc, ok := resp.Body.(io.ReadWriteCloser); {
 	case ok:
-		resp.Body = &upgraded{ReadWriteCloser: rwc, lease: lease}
+		resp.Body = &upgradedBody{ReadWriteCloser: rwc, lease: lease}
 	case resp.Body == http.NoBody || resp.ContentLength == 0 || resp.Request.Method == http.MethodHead:
 		release(lease, resp)
 	default:
-		resp.Body = &body{rc: resp.Body, resp: resp, lease: lease}
+		resp.Body = &responseBody{rc: resp.Body, resp: resp, lease: lease}
 	}
 }
 
@@ -31,16 +32,15 @@ func release(lease core.Lease[*Conn], resp *http.Response) {
 	}
 }
 
-// body is the body of a response. It holds the lease until it was read to its
-// end, broke off, or was closed. Ending a lease again does nothing, so nobody
-// needs to know which of these comes first.
-type body struct {
+// responseBody holds the lease until it was read to its end, broke off, or was
+// closed. Ending a lease again does nothing, so the order does not matter.
+type responseBody struct {
 	rc    io.ReadCloser
 	resp  *http.Response
 	lease core.Lease[*Conn]
 }
 
-func (b *body) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
 	switch {
 	case err == nil:
@@ -50,22 +50,22 @@ func (b *body) Read(p []byte) (int, error) {
 		b.abandon(nil)
 	default:
 		if b.resp.Request.Context().Err() == nil && !b.cut() {
-			b.lease.Report(core.Report{Class: core.Failure})
+			b.lease.Report(balance.Report{Outcome: balance.OutcomeFailure})
 		}
 		b.abandon(err)
 	}
 	return n, err
 }
 
-func (b *body) Close() error {
+func (b *responseBody) Close() error {
 	err := b.rc.Close()
 	b.abandon(nil)
 	return err
 }
 
-// abandon ends the lease of a response of which more may come: on HTTP/1.1 that
-// is the end of the connection, too.
-func (b *body) abandon(cause error) {
+// abandon ends the lease of a response of which more may come. That ends an
+// HTTP/1.1 connection too.
+func (b *responseBody) abandon(cause error) {
 	if c := b.lease.Conn(); c != nil && c.http2 && !c.ended() {
 		_ = b.lease.Release()
 	} else {
@@ -73,39 +73,41 @@ func (b *body) abandon(cause error) {
 	}
 }
 
-func (b *body) cut() bool {
+// cut reports whether the pool itself has closed the connection.
+func (b *responseBody) cut() bool {
 	c := b.lease.Conn()
 	return c != nil && c.cut.Load()
 }
 
-// upgraded is the connection itself, after a 101: it is leased until it is
+// upgradedBody is the connection itself, after a 101. It is leased until it is
 // closed.
-type upgraded struct {
+type upgradedBody struct {
 	io.ReadWriteCloser
 
 	lease core.Lease[*Conn]
 }
 
-// CloseWrite tells the peer that no more will be written.
-func (u *upgraded) CloseWrite() error {
-	if c, ok := u.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+// CloseWrite tells the peer that nothing more will be written.
+func (b *upgradedBody) CloseWrite() error {
+	if c, ok := b.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
 	return errors.ErrUnsupported
 }
 
-func (u *upgraded) Close() error {
-	err := u.ReadWriteCloser.Close()
-	_ = u.lease.Discard(nil)
+func (b *upgradedBody) Close() error {
+	err := b.ReadWriteCloser.Close()
+	_ = b.lease.Discard(nil)
 	return err
 }
 
-// maxAbsorbed is the largest body of a response that is set aside in favour of
+// maxAbsorbed is the largest body, in bytes, of a response that is set aside for
 // one from another server.
 const maxAbsorbed = 64 << 10
 
-// absorb reads the rest of the response into memory, which frees its
-// connection, and reports whether it could. If not, the response is as it was.
+// absorb reads the rest of the response into memory, which frees its connection,
+// and reports whether it could. If not, the caller can read the response as
+// before.
 func absorb(resp *http.Response) bool {
 	if _, ok := resp.Body.(io.Writer); ok || resp.ContentLength > maxAbsorbed {
 		return false
@@ -117,25 +119,25 @@ func absorb(resp *http.Response) bool {
 		resp.Body = io.NopCloser(bytes.NewReader(data))
 		return err == nil
 	}
-	resp.Body = rejoined{io.MultiReader(bytes.NewReader(data), failing{err, rest}), rest}
+	resp.Body = rejoinedBody{io.MultiReader(bytes.NewReader(data), failingReader{err, rest}), rest}
 	return false
 }
 
-// rejoined is a body of which some was read.
-type rejoined struct {
+// rejoinedBody is a body of which a part has been read.
+type rejoinedBody struct {
 	io.Reader
 	io.Closer
 }
 
-// failing gives the error that the body broke off with, or reads on.
-type failing struct {
+// failingReader returns the error that the body broke off with, or reads on.
+type failingReader struct {
 	err  error
 	rest io.Reader
 }
 
-func (f failing) Read(p []byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
+func (r failingReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
 	}
-	return f.rest.Read(p)
+	return r.rest.Read(p)
 }

@@ -14,11 +14,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// answering counts the requests that it answers with a status and its name.
+// answering starts a server that answers with a status, its name and the body of
+// the request, and counts the requests.
 func answering(tb testing.TB, name string, status int) (addr string, requests *atomic.Int32) {
 	tb.Helper()
 	requests = new(atomic.Int32)
@@ -31,7 +33,7 @@ func answering(tb testing.TB, name string, status int) (addr string, requests *a
 	return addrOf(s), requests
 }
 
-// first makes a pool ask that server first.
+// first makes a pool choose the server for first attempts.
 func first(addr string) core.Option { return core.WithBalancer(prefer{addr: addr}) }
 
 func TestAnIdempotentRequestGoesToAnotherServer(t *testing.T) {
@@ -67,8 +69,8 @@ func TestOtherAnswersAndOtherRequestsAreNotRepeated(t *testing.T) {
 		{http.MethodGet, http.StatusTooManyRequests, nil},
 		{http.MethodGet, http.StatusBadGateway, []Option{Attempts(1)}},
 		{http.MethodGet, http.StatusBadGateway, []Option{Attempts(-1)}},
-		{http.MethodGet, http.StatusBadGateway, []Option{IdempotentFunc(func(*http.Request) bool { return false })}},
-		{http.MethodGet, http.StatusBadGateway, []Option{ClassifyFunc(func(*http.Response) core.Class { return core.OK })}},
+		{http.MethodGet, http.StatusBadGateway, []Option{WithIdempotent(func(*http.Request) bool { return false })}},
+		{http.MethodGet, http.StatusBadGateway, []Option{WithClassifier(func(*http.Response) balance.Outcome { return balance.OutcomeOK })}},
 	} {
 		bad, asked := answering(t, "bad", k.status)
 		good, _ := answering(t, "good", http.StatusOK)
@@ -80,16 +82,16 @@ func TestOtherAnswersAndOtherRequestsAreNotRepeated(t *testing.T) {
 	}
 }
 
-func TestWhatIsIdempotentAndWhatHasFailedIsTheCallersToSay(t *testing.T) {
+func TestTheCallerDecidesWhatIsIdempotentAndWhatIsAFailure(t *testing.T) {
 	bad, _ := answering(t, "bad", http.StatusTeapot)
 	good, _ := answering(t, "good", http.StatusOK)
 	c := clientOf(t, newPool(t, Config{}, []string{bad, good}, first(bad)),
-		IdempotentFunc(func(r *http.Request) bool { return r.URL.Path == "/again" }),
-		ClassifyFunc(func(r *http.Response) core.Class {
+		WithIdempotent(func(r *http.Request) bool { return r.URL.Path == "/again" }),
+		WithClassifier(func(r *http.Response) balance.Outcome {
 			if r.StatusCode == http.StatusTeapot {
-				return core.Failure
+				return balance.OutcomeFailure
 			}
-			return core.OK
+			return balance.OutcomeOK
 		}))
 	for path, want := range map[string]string{"/again": "good x", "/once": "bad x"} {
 		if _, got, err := call(t.Context(), c, http.MethodPost, "http://echo"+path, "x"); got != want || err != nil {
@@ -133,7 +135,7 @@ func TestABodyThatCannotBeHadAgainIsNotRepeated(t *testing.T) {
 	if body.closed.Load() == 0 {
 		t.Error("the body is not closed")
 	}
-	// A body that says it can be had again and then cannot.
+	// GetBody may fail.
 	req, _ = http.NewRequestWithContext(t.Context(), http.MethodPut, "http://echo/", io.NopCloser(strings.NewReader("x")))
 	req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
 	if resp, err := c.Do(req); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
@@ -143,7 +145,30 @@ func TestABodyThatCannotBeHadAgainIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestTheLastAnswerIsTheCallersWhenAllHaveFailed(t *testing.T) {
+func TestAPanicInGetBodyLeaksNoConnection(t *testing.T) {
+	bad, _ := answering(t, "bad", http.StatusServiceUnavailable)
+	good, _ := answering(t, "good", http.StatusOK)
+	pool := newPool(t, Config{}, []string{bad, good}, first(bad))
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://echo/", io.NopCloser(strings.NewReader("x")))
+	req.GetBody = func() (io.ReadCloser, error) { panic("mine") }
+	func() {
+		defer func() {
+			if recovered := recover(); recovered != "mine" {
+				t.Errorf("recovered %v", recovered)
+			}
+		}()
+		resp, err := clientOf(t, pool).Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		t.Errorf("got %v, %v", resp, err)
+	}()
+	if n := inUse(pool); n != 0 {
+		t.Errorf("%d leases", n)
+	}
+}
+
+func TestTheLastAnswerIsTheCallersWhenAllAreOverloaded(t *testing.T) {
 	a, asked := answering(t, "a", http.StatusServiceUnavailable)
 	b, alsoAsked := answering(t, "b", http.StatusServiceUnavailable)
 	for _, addrs := range [][]string{{a, b}, {a}} {
@@ -190,8 +215,8 @@ func TestALargeErrorPageIsGivenToTheCaller(t *testing.T) {
 	}
 }
 
-// dying reads requests and ends the connection instead of an answer, after the
-// first few.
+// dying starts a server that, on each connection, answers a number of requests
+// and then closes it instead of answering.
 func dying(tb testing.TB, answers int) (addr string, requests *atomic.Int32) {
 	tb.Helper()
 	requests = new(atomic.Int32)
@@ -212,7 +237,7 @@ func dying(tb testing.TB, answers int) (addr string, requests *atomic.Int32) {
 	}), requests
 }
 
-func TestAServerThatDiesWithARequestIsLeftForAnother(t *testing.T) {
+func TestARequestGoesToAnotherServerWhenTheFirstDiesWithIt(t *testing.T) {
 	bad, asked := dying(t, 0)
 	good, _ := answering(t, "good", http.StatusOK)
 	c := clientOf(t, newPool(t, Config{}, []string{bad, good}, first(bad)))
@@ -221,40 +246,53 @@ func TestAServerThatDiesWithARequestIsLeftForAnother(t *testing.T) {
 	}
 	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(err, io.EOF) || e.Endpoint != bad || e.Attempts != 1 || e.Class != core.Failure || asked.Load() != 2 {
+	if !errors.As(err, &e) || !errors.Is(err, io.EOF) || e.Endpoint != bad || e.Attempts != 1 || e.Outcome != balance.OutcomeFailure || asked.Load() != 2 {
 		t.Errorf("POST: %v, asked %d times", err, asked.Load())
 	}
 }
 
-// As with net/http: the server may have closed the connection for being idle,
-// while the request was on its way.
-func TestTheOnlyServerIsAskedAgainWhenAUsedConnectionDies(t *testing.T) {
-	addr, asked := dying(t, 1)
-	c := newClient(t, Config{}, []string{addr})
-	for range 2 { // the second dies, and is answered on another connection
-		if _, got, err := call(t.Context(), c, http.MethodPut, "http://echo/", "x"); got != "ok" || err != nil {
-			t.Errorf("%q, %v", got, err)
+// The server may have closed the idle connection while the request was on its
+// way. net/http sends the request again then, too.
+func TestTheSameServerIsAskedAgainWhenAUsedConnectionDies(t *testing.T) {
+	for name, others := range map[string][]string{"the only server": nil, "no other is up": {"127.0.0.1:1"}} {
+		addr, asked := dying(t, 1)
+		c := clientOf(t, newPool(t, Config{}, append(others, addr), core.MaxActive(1), first(addr)))
+		for range 2 { // the second dies, and is answered on another connection
+			if _, got, err := call(t.Context(), c, http.MethodPut, "http://echo/", "x"); got != "ok" || err != nil {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+		if asked.Load() != 3 {
+			t.Errorf("%s: asked %d times", name, asked.Load())
+		}
+		if _, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: POST: %v", name, err)
 		}
 	}
-	if asked.Load() != 3 {
-		t.Errorf("asked %d times", asked.Load())
-	}
-	if _, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) {
-		t.Errorf("POST: %v", err)
-	}
 }
 
-func TestTheOnlyServerIsNotAskedAgainWhenANewConnectionDies(t *testing.T) {
+func TestTheOnlyServerIsAskedAgainWhenItFails(t *testing.T) {
 	addr, asked := dying(t, 0)
-	_, _, err := get(t.Context(), newClient(t, Config{}, []string{addr}), "http://echo/")
-	if !errors.Is(err, io.EOF) || asked.Load() != 1 {
+	c := newClient(t, Config{}, []string{addr})
+	_, _, err := get(t.Context(), c, "http://echo/")
+	var e *Error
+	if !errors.Is(err, io.EOF) || !errors.As(err, &e) || e.Attempts != DefaultAttempts || asked.Load() != DefaultAttempts {
 		t.Errorf("%v, asked %d times", err, asked.Load())
 	}
+	asked.Store(0)
+	if _, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) || asked.Load() != 1 {
+		t.Errorf("POST: %v, asked %d times", err, asked.Load())
+	}
+	bad, asked := answering(t, "bad", http.StatusBadGateway)
+	code, got, err := get(t.Context(), newClient(t, Config{}, []string{bad}), "http://echo/")
+	if code != http.StatusBadGateway || got != "bad " || err != nil || asked.Load() != DefaultAttempts {
+		t.Errorf("%d %q, %v, asked %d times", code, got, err, asked.Load())
+	}
 }
 
-// No request notices, not even one that must not be repeated and whose body
-// cannot be had again: it was not touched.
-func TestAConnectionThatEndedWhileIdleCostsNothing(t *testing.T) {
+// Even a request that must not be repeated succeeds, and one whose body is not
+// replayable: nothing of either was sent.
+func TestAConnectionThatEndedWhileIdleCostsNoRequest(t *testing.T) {
 	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }) {
 		t.Run(name, func(t *testing.T) {
 			p := &cutter{to: k.addr, at: -1}
@@ -280,6 +318,53 @@ func TestAConnectionThatEndedWhileIdleCostsNothing(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatEndedWhileIdleIsNoAttempt(t *testing.T) {
+	var conns atomic.Int32
+	ended := make(chan struct{})
+	addr := listen(t, func(nc net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(nc)); err != nil {
+			return
+		}
+		if conns.Add(1) == 1 {
+			_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			_ = nc.Close()
+			close(ended)
+		}
+	})
+	c := newClient(t, Config{}, []string{addr})
+	if _, _, err := get(t.Context(), c, "http://echo/"); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "")
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, io.EOF) || e.Attempts != 1 || conns.Load() != 2 {
+		t.Errorf("%v on connection %d", err, conns.Load())
+	}
+}
+
+// It does not even wait for a connection to another server.
+func TestARequestThatCannotBeRepeatedReturnsAtOnce(t *testing.T) {
+	bad, _ := answering(t, "bad", http.StatusServiceUnavailable)
+	good, _ := answering(t, "good", http.StatusOK)
+	pool := newPool(t, Config{}, []string{bad, good}, core.MaxActive(1), first(bad))
+	lease, err := pool.Get(t.Context(), core.WithEndpoint(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lease.Release() }()
+	ctx, cancel := contextOf(t, enough)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPut, "http://echo/", io.NopCloser(strings.NewReader("x")))
+	resp, err := clientOf(t, pool).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = resp.Body.Close(); resp.StatusCode != http.StatusServiceUnavailable || ctx.Err() != nil {
+		t.Errorf("%s, context: %v", resp.Status, ctx.Err())
+	}
+}
+
 func TestRetriesAreBudgeted(t *testing.T) {
 	a, asked := answering(t, "a", http.StatusBadGateway)
 	b, alsoAsked := answering(t, "b", http.StatusBadGateway)
@@ -290,7 +375,7 @@ func TestRetriesAreBudgeted(t *testing.T) {
 			t.Fatalf("%d, %v", code, err)
 		}
 	}
-	// A fifth, a hundred that were saved up, ten per second of the test.
+	// A fifth, plus a hundred saved up, plus ten per second of the test.
 	if n := asked.Load() + alsoAsked.Load() - calls; n > calls/5+100+200 {
 		t.Errorf("%d retries of %d requests", n, calls)
 	}
@@ -299,11 +384,11 @@ func TestRetriesAreBudgeted(t *testing.T) {
 func TestARouteChoosesTheServer(t *testing.T) {
 	a, _ := answering(t, "a", http.StatusOK)
 	b, _ := answering(t, "b", http.StatusOK)
-	c := clientOf(t, newPool(t, Config{}, []string{a, b}), Route(func(r *http.Request) []core.CallOption {
+	c := clientOf(t, newPool(t, Config{}, []string{a, b}), WithRoute(func(r *http.Request) []core.CallOption {
 		if r.URL.Path == "/a" {
-			return []core.CallOption{core.On(a)}
+			return []core.CallOption{core.WithEndpoint(a)}
 		}
-		return []core.CallOption{core.On(b)}
+		return []core.CallOption{core.WithEndpoint(b)}
 	}))
 	for range 5 {
 		for path, want := range map[string]string{"/a": "a ", "/b": "b "} {
@@ -314,12 +399,12 @@ func TestARouteChoosesTheServer(t *testing.T) {
 	}
 }
 
-func TestAResponseSaysHowBusyItsServerIs(t *testing.T) {
+func TestAResponseReportsTheLoadOfItsServer(t *testing.T) {
 	s := server(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Load", r.URL.Path[1:]) })
 	var loads []float64
-	see := func(_ int, r core.Report) { loads = append(loads, r.Load) }
+	see := func(_ int, r balance.Report) { loads = append(loads, r.Load) }
 	pool := newPool(t, Config{}, []string{addrOf(s)}, core.WithBalancer(prefer{see: see}))
-	c := clientOf(t, pool, LoadFunc(func(resp *http.Response) float64 {
+	c := clientOf(t, pool, WithLoad(func(resp *http.Response) float64 {
 		load, err := strconv.ParseFloat(resp.Header.Get("X-Load"), 64)
 		if err != nil {
 			panic(err)
@@ -344,14 +429,14 @@ func TestNoServerIsAnErrorThatSaysWhy(t *testing.T) {
 		_, err := clientOf(t, pool).Transport.RoundTrip(req)
 		var e *Error
 		var c *core.Error
-		if !errors.Is(err, want) || !errors.As(err, &e) || e.Attempts != 0 || e.Endpoint != "" || e.Class != core.Ignored || !errors.As(err, &c) {
+		if !errors.Is(err, want) || !errors.As(err, &e) || e.Attempts != 0 || e.Endpoint != "" || e.Outcome != balance.OutcomeNeutral || !errors.As(err, &c) {
 			t.Errorf("want %v, got %v", want, err)
 		}
 		if body.closed.Load() != 1 {
 			t.Errorf("the body was closed %d times", body.closed.Load())
 		}
 	}
-	// With another server that failed before, both are told.
+	// After an attempt that failed, the error has both causes.
 	bad, _ := dying(t, 0)
 	_, _, err := get(t.Context(), clientOf(t, newPool(t, Config{}, []string{bad, "127.0.0.1:1"}, first(bad))), "http://echo/")
 	if !errors.Is(err, io.EOF) {
@@ -359,19 +444,19 @@ func TestNoServerIsAnErrorThatSaysWhy(t *testing.T) {
 	}
 }
 
-// A server that was ejected is tried with single requests. One that must not be
-// repeated is not risked for that, where there is a ping.
-func TestAServerOnTrialIsPingedBeforeWhatMustNotBeRepeated(t *testing.T) {
-	var ill atomic.Bool
+// Single requests probe an ejected server. If there is a ping, it comes before a
+// request that must not be repeated.
+func TestAnEjectedServerIsPingedBeforeARequestThatMustNotBeRepeatedProbesIt(t *testing.T) {
+	var broken atomic.Bool
 	var posts, pings atomic.Int32
-	sick := server(t, func(w http.ResponseWriter, r *http.Request) {
+	failing := server(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/health":
 			pings.Add(1)
-		case ill.Load():
+		case broken.Load():
 			posts.Add(1)
 		}
-		if ill.Load() {
+		if broken.Load() {
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -387,10 +472,10 @@ func TestAServerOnTrialIsPingedBeforeWhatMustNotBeRepeated(t *testing.T) {
 		}
 		return resp.Body.Close()
 	}}
-	pool := newPool(t, conf, []string{addrOf(sick), good})
+	pool := newPool(t, conf, []string{addrOf(failing), good})
 	c := clientOf(t, pool)
 	post := func() error {
-		body := &closing{Reader: strings.NewReader("x")} // which cannot be had again
+		body := &closing{Reader: strings.NewReader("x")} // not replayable
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://echo/", body)
 		resp, err := c.Do(req)
 		if err != nil {
@@ -398,7 +483,7 @@ func TestAServerOnTrialIsPingedBeforeWhatMustNotBeRepeated(t *testing.T) {
 		}
 		return resp.Body.Close()
 	}
-	ill.Store(true)
+	broken.Store(true)
 	until(t, "it is ejected", func() bool {
 		_ = post()
 		for _, e := range pool.Stats().Endpoints {
@@ -409,13 +494,13 @@ func TestAServerOnTrialIsPingedBeforeWhatMustNotBeRepeated(t *testing.T) {
 		return false
 	})
 	before := posts.Load()
-	until(t, "it is on trial", func() bool {
+	until(t, "it is probed", func() bool {
 		if err := post(); err != nil {
 			t.Fatalf("a request was lost: %v", err)
 		}
 		return pings.Load() > 1
 	})
 	if n := posts.Load() - before; n != 0 {
-		t.Errorf("%d requests tried whether it is well", n)
+		t.Errorf("%d requests probed the server", n)
 	}
 }

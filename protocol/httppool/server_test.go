@@ -18,7 +18,7 @@ import (
 // serveFlag, with an address, makes the test program a server.
 const serveFlag = "-serve-http"
 
-// serveIfAsked serves, instead of returning, in a process that launch began.
+// serveIfAsked serves and does not return in a process that launch started.
 func serveIfAsked() {
 	if len(os.Args) == 3 && os.Args[1] == serveFlag {
 		fmt.Fprintln(os.Stderr, "server:", serve(os.Args[2]))
@@ -26,9 +26,8 @@ func serveIfAsked() {
 	}
 }
 
-// serve answers with its address, after as long as standard input says last, or
-// never where that is negative. It ends with standard input, and so with the
-// parent.
+// serve answers with its address, after the delay that standard input named last;
+// a negative one means never. It ends with standard input, and so with the parent.
 func serve(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -60,7 +59,7 @@ func serve(addr string) error {
 	return server.Serve(ln)
 }
 
-// process is a server in a process of its own.
+// process is a server that runs in a process of its own.
 type process struct {
 	addr string
 	cmd  *exec.Cmd
@@ -68,7 +67,7 @@ type process struct {
 	out  *bufio.Reader
 }
 
-// launch starts a server; with the address of one that has ended, in its place.
+// launch starts a server at an address.
 func launch(addr string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -111,13 +110,13 @@ func (p *process) delay(d time.Duration) error {
 	return err
 }
 
-// kill is kill -9.
+// kill ends the process as kill -9 does.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
 }
 
-// fleet is three of them, which the test ends.
+// fleet returns three servers, which the test ends.
 func fleet(t *testing.T) []*process {
 	t.Helper()
 	all := make([]*process, 3)
@@ -127,7 +126,7 @@ func fleet(t *testing.T) []*process {
 			t.Fatal(err)
 		}
 		all[i] = p
-		t.Cleanup(func() { all[i].kill() }) // whoever has its place by then
+		t.Cleanup(func() { all[i].kill() }) // its successor, if it was restarted
 	}
 	return all
 }

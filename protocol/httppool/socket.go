@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// socket is the connection under a [Conn]. It knows what net/http does not
-// tell: whether anything of a request was sent, what ended the connection, and
-// that it has ended.
+// socket is the connection under a [Conn]. It records what net/http keeps to
+// itself: whether anything of a request was sent, whether the connection has ended,
+// and why.
 type socket struct {
 	net.Conn
 
-	probe *probe // nil when there is no cheap way to look at it
+	probe *probe // nil if there is no cheap way to look at the connection
 
 	written atomic.Int64 // bytes
 	closed  atomic.Bool
@@ -38,7 +38,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite is for connections that were upgraded.
+// CloseWrite serves connections that were upgraded.
 func (s *socket) CloseWrite() error {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -46,7 +46,7 @@ func (s *socket) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close may be called again, and does nothing then.
+// Close closes the connection once; later calls do nothing.
 func (s *socket) Close() error {
 	if s.closed.Swap(true) {
 		return nil
@@ -57,13 +57,13 @@ func (s *socket) Close() error {
 // abort closes the connection because of err.
 func (s *socket) abort(err error) {
 	s.fail(err)
-	_ = s.Close() // it is given up
+	_ = s.Close() // nothing is lost: the connection has failed
 }
 
-// fail notes what ended the connection.
+// fail records what ended the connection; the first cause counts.
 func (s *socket) fail(err error) { s.cause.CompareAndSwap(nil, &err) }
 
-// err returns what ended the connection; nil when nothing has.
+// err returns what ended the connection; nil while nothing has.
 func (s *socket) err() error {
 	if p := s.cause.Load(); p != nil {
 		return *p
@@ -71,7 +71,7 @@ func (s *socket) err() error {
 	return nil
 }
 
-// look tells without waiting whether the peer has ended the connection.
+// look returns an error if the connection has ended, without waiting.
 func (s *socket) look() error {
 	switch err := s.err(); {
 	case err != nil:

@@ -8,21 +8,20 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// mute is a server that takes requests and never answers.
+// mute starts a server that reads requests and never answers.
 func mute(tb testing.TB) string {
 	tb.Helper()
 	return listen(tb, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
 }
 
-// deaf is a server that accepts connections and does not read.
+// deaf starts a server that accepts connections and never reads.
 func deaf(tb testing.TB) string {
 	tb.Helper()
 	gone := make(chan struct{})
@@ -31,7 +30,7 @@ func deaf(tb testing.TB) string {
 	return addr
 }
 
-func TestAServerThatHangsIsLeftForAnother(t *testing.T) {
+func TestARequestGoesToAnotherServerWhenTheFirstHangs(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	silent := mute(t)
 	good, _ := answering(t, "good", http.StatusOK)
@@ -45,7 +44,7 @@ func TestAServerThatHangsIsLeftForAnother(t *testing.T) {
 		_, _, err = call(t.Context(), clientOf(t, newPool(t, Config{Timeout: limit}, []string{silent})), http.MethodPost, "http://echo/", body)
 		var e *Error
 		if !errors.As(err, &e) || !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
-			!e.Timeout() || e.Class != core.Failure || e.Endpoint != silent {
+			!e.Timeout() || e.Outcome != balance.OutcomeFailure || e.Endpoint != silent {
 			t.Errorf("POST: %v", err)
 		}
 	}
@@ -54,8 +53,8 @@ func TestAServerThatHangsIsLeftForAnother(t *testing.T) {
 func TestTheDeadlineOfARequestHoldsAndBlamesTheServer(t *testing.T) {
 	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) {
 		t.Run(name, func(t *testing.T) {
-			told := make(chan core.Report, 1)
-			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+			reported := make(chan balance.Report, 1)
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
 			ready(t, pool)
 			c := clientOf(t, pool)
 			ctx, cancel := contextOf(t, 100*time.Millisecond)
@@ -68,8 +67,8 @@ func TestTheDeadlineOfARequestHoldsAndBlamesTheServer(t *testing.T) {
 			if late := time.Since(deadlineOf(ctx)); late > time.Second {
 				t.Errorf("it returned %v late", late)
 			}
-			if r := <-told; r.Class != core.Failure {
-				t.Errorf("told %v", r)
+			if r := <-reported; r.Outcome != balance.OutcomeFailure {
+				t.Errorf("reported %v", r)
 			}
 		})
 	}
@@ -80,15 +79,15 @@ func deadlineOf(ctx context.Context) time.Time {
 	return d
 }
 
-func TestACancelledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
+func TestACanceledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
 	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}) {
 		t.Run(name, func(t *testing.T) {
 			for _, body := range []string{"", "x"} {
-				told := make(chan core.Report, 1)
-				pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(told))
+				reported := make(chan balance.Report, 1)
+				pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
 				ctx, cancel := context.WithCancel(t.Context())
 				failed := make(chan error)
 				go func() { // sends what is received below
@@ -99,11 +98,11 @@ func TestACancelledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
 				cancel()
 				err := <-failed
 				var e *Error
-				if !errors.Is(err, context.Canceled) || errors.As(err, &e) && e.Class != core.Cancelled {
+				if !errors.Is(err, context.Canceled) || errors.As(err, &e) && e.Outcome != balance.OutcomeCanceled {
 					t.Errorf("got %v", err)
 				}
-				if r := <-told; r.Class != core.Cancelled {
-					t.Errorf("told %v", r)
+				if r := <-reported; r.Outcome != balance.OutcomeCanceled {
+					t.Errorf("reported %v", r)
 				}
 				if n := inUse(pool); n != 0 {
 					t.Errorf("%d leases", n)
@@ -118,13 +117,13 @@ func TestAServerThatTakesNothingTimesOut(t *testing.T) {
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://echo/", body)
 	_, err := newClient(t, Config{Timeout: 50 * time.Millisecond}, []string{deaf(t)}).Transport.RoundTrip(req)
 	var e *Error
-	if !errors.As(err, &e) || !e.Timeout() || e.Class != core.Failure {
+	if !errors.As(err, &e) || !e.Timeout() || e.Outcome != balance.OutcomeFailure {
 		t.Errorf("got %v", err)
 	}
 	until(t, "the body is closed", func() bool { return body.closed.Load() > 0 })
 }
 
-// slow gives a byte at a time, late.
+// slow returns a byte at a time, each after a pause.
 type slow struct {
 	left  int
 	pause time.Duration
@@ -173,48 +172,6 @@ func TestTheResponsesBodyMayTakeItsTime(t *testing.T) {
 	}
 }
 
-func TestPatienceCountsTheTimeOfTheServerOnly(t *testing.T) {
-	const limit = time.Second
-	synctest.Test(t, func(t *testing.T) {
-		begun := time.Now()
-		var ended atomic.Int32
-		var p patience
-		p.init(limit, func() time.Duration { return time.Since(begun) }, func() { ended.Add(1) })
-		for range 3 { // in time
-			p.begin()
-			time.Sleep(limit - 1)
-			if p.over() {
-				t.Fatal("ended too early")
-			}
-			time.Sleep(2 * limit) // nobody waits
-		}
-		p.begin()
-		for range 3 { // a body that is read late and taken late
-			p.pause()
-			time.Sleep(5 * limit)
-			p.resume()
-			time.Sleep(limit - 1)
-		}
-		if p.over() {
-			t.Fatal("the reader's time counts")
-		}
-		p.resume() // by a body that outlives the wait
-		p.begin()
-		p.fire() // late, for the request before
-		time.Sleep(limit - 1)
-		if ended.Load() != 0 {
-			t.Fatal("ended too early")
-		}
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		if ended.Load() == 0 || !p.over() {
-			t.Error("not ended when it was overdue")
-		}
-		p.begin()
-		time.Sleep(2 * limit)
-	})
-}
-
 func TestATimeoutBelowZeroIsNone(t *testing.T) {
 	release := make(chan struct{})
 	s := server(t, func(w http.ResponseWriter, _ *http.Request) { <-release; _, _ = io.WriteString(w, "late") })
@@ -254,27 +211,27 @@ func TestPingAsksIdleConnections(t *testing.T) {
 		})
 	}
 	s := server(t, h)
-	conf := Config{Ping: func(context.Context, http.RoundTripper) error { return errors.New("ill") }}
+	conf := Config{Ping: func(context.Context, http.RoundTripper) error { return errors.New("broken") }}
 	conn, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: addrOf(s)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Health(t.Context()); err == nil {
-		t.Error("a ping that fails is none")
+		t.Error("Health returned nil after a failed ping")
 	}
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
+func TestAConnectionOfHTTP1CannotBeShared(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	s := server(t, func(http.ResponseWriter, *http.Request) {
 		close(begun)
 		<-end
 	})
 	t.Cleanup(func() { close(end) }) // before that of the server, which waits for it
-	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.Share(2))
+	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.MaxConcurrentCalls(2))
 	c := clientOf(t, pool, Attempts(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
@@ -284,7 +241,7 @@ func TestAConnectionOfHTTP1IsNotToBeShared(t *testing.T) {
 	}()
 	<-begun
 	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
-	if err == nil || !strings.Contains(err.Error(), "core.Share must be 1") {
+	if err == nil || !strings.Contains(err.Error(), "core.MaxConcurrentCalls must be 1") {
 		t.Errorf("got %v", err)
 	}
 	cancel()

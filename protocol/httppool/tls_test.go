@@ -18,7 +18,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 )
 
-// names makes a server note the names that clients ask for.
+// names records the names that clients ask a server for.
 func names(s *httptest.Server) func() []string {
 	var mu sync.Mutex
 	var all []string
@@ -58,27 +58,28 @@ func TestEachServerMustProveItsOwnName(t *testing.T) {
 			{why: "no proof asked for", conf: Config{TLS: &tls.Config{InsecureSkipVerify: true}}, want: ""},
 		} {
 			k.conf.HTTP2 = http2
-			e := core.Endpoint{Addr: addrOf(s), Attrs: map[string]string{"name": k.attr}}
-			pool := poolOf(t, k.conf, static.Endpoints(e), core.MaxActive(1))
-			_, got, err := get(t.Context(), clientOf(t, pool), "https://echo/")
-			if k.fail {
-				if err == nil || !strings.Contains(err.Error(), k.want) || !errors.Is(err, core.ErrUnavailable) {
-					t.Errorf("%s: %v", k.why, err)
+			t.Run(k.why, func(t *testing.T) { // which closes the pool before another dials
+				e := core.Endpoint{Addr: addrOf(s), Attrs: map[string]string{"name": k.attr}}
+				pool := poolOf(t, k.conf, static.Endpoints(e), core.MaxActive(1))
+				_, got, err := get(t.Context(), clientOf(t, pool), "https://echo/")
+				if k.fail {
+					if err == nil || !strings.Contains(err.Error(), k.want) || !errors.Is(err, core.ErrUnavailable) {
+						t.Error(err)
+					}
+					return
 				}
-				continue
-			}
-			if err != nil || got != "a echo/" {
-				t.Errorf("%s: %q, %v", k.why, got, err)
-				continue
-			}
-			if all := asked(); all[len(all)-1] != k.want {
-				t.Errorf("%s: the server was asked for %q", k.why, all[len(all)-1])
-			}
+				if err != nil || got != "a echo/" {
+					t.Fatalf("%q, %v", got, err)
+				}
+				if all := asked(); all[len(all)-1] != k.want {
+					t.Errorf("the server was asked for %q", all[len(all)-1])
+				}
+			})
 		}
 	}
 }
 
-func TestTheResponseTellsOfItsTLS(t *testing.T) {
+func TestAResponseSaysWhetherItCameOverTLS(t *testing.T) {
 	for name, k := range kinds(t, hello("a")) {
 		resp := request(t, newClient(t, k.conf, []string{k.addr}), http.MethodGet, k.scheme+"://echo/")
 		if (resp.TLS != nil) != (k.scheme == "https") || resp.ProtoMajor != k.proto {
@@ -122,14 +123,14 @@ func TestAServerWithoutTLSOrWithoutHTTP2CannotBeDialed(t *testing.T) {
 	}
 }
 
-func TestAServerOfTLSIsNotSpokenToInPlain(t *testing.T) {
+func TestAServerOfTLSRefusesPlainRequests(t *testing.T) {
 	s, _ := secure(t, hello("a"), false)
 	if code, _, err := get(t.Context(), newClient(t, Config{}, []string{addrOf(s)}), "http://echo/"); err != nil || code != http.StatusBadRequest {
-		t.Errorf("%d, %v", code, err) // Go's server says so in plain
+		t.Errorf("%d, %v", code, err) // Go's server answers this in plain
 	}
 }
 
-func TestMistakesInTheConfigAreTold(t *testing.T) {
+func TestMistakesInTheConfigAreReported(t *testing.T) {
 	_, err := core.New(static.Watcher("h:1"), Dial(Config{ServerName: func(core.Endpoint) string { return "x" }}))
 	if err == nil || !strings.Contains(err.Error(), "ServerName without TLS") {
 		t.Errorf("got %v", err)
@@ -161,7 +162,7 @@ func TestUnixSockets(t *testing.T) {
 			s.Start()
 		}
 		t.Cleanup(s.Close)
-		pool := newPool(t, conf, []string{"unix:" + ln.Addr().String()}, core.MaxActive(1), core.CheckAfter(0))
+		pool := newPool(t, conf, []string{"unix:" + ln.Addr().String()}, core.MaxActive(1), core.ValidateAfterIdle(0))
 		for range 3 {
 			if _, got, err := get(t.Context(), clientOf(t, pool), scheme+"://echo/"); err != nil || got != "a echo/" {
 				t.Errorf("TLS %v: %q, %v", secured, got, err)
@@ -170,7 +171,7 @@ func TestUnixSockets(t *testing.T) {
 		if n := pool.Stats().Endpoints[0].Dials; n != 1 {
 			t.Errorf("TLS %v: %d connections", secured, n)
 		}
-		if secured { // which has no name of its own
+		if secured { // a socket has no name of its own
 			conf.TLS.ServerName = ""
 			_, _, err := get(t.Context(), newClient(t, conf, []string{"unix:" + ln.Addr().String()}), "https://echo/")
 			if err == nil || !strings.Contains(err.Error(), "no ServerName") {

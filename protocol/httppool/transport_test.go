@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
@@ -60,7 +61,7 @@ func TestAnUnknownHostIsAClearError(t *testing.T) {
 	_, err = tr.RoundTrip(req)
 	var e *Error
 	if !errors.Is(err, ErrUnknownHost) || !strings.Contains(err.Error(), `host "a:80"; known are a, b`) ||
-		!errors.As(err, &e) || e.Host != "a:80" || e.Method != http.MethodPost || e.Class != core.Ignored {
+		!errors.As(err, &e) || e.Host != "a:80" || e.Method != http.MethodPost || e.Outcome != balance.OutcomeNeutral {
 		t.Errorf("got %v", err)
 	}
 	if body.closed.Load() != 1 {
@@ -68,7 +69,7 @@ func TestAnUnknownHostIsAClearError(t *testing.T) {
 	}
 }
 
-func TestAnUnknownHostFallsThroughToWhatIsThere(t *testing.T) {
+func TestAnUnknownHostGoesToTheFallback(t *testing.T) {
 	plain, pooled := server(t, hello("plain")), server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://"+r.URL.Query().Get("to")+"/there", http.StatusFound)
 	})
@@ -125,7 +126,7 @@ func TestTheSchemeOfTheURLMustBeThatOfTheConnections(t *testing.T) {
 	}
 }
 
-func TestRequestsThatMakeNoSenseAreErrorsAndCostNoConnection(t *testing.T) {
+func TestInvalidRequestsAreErrorsAndCostNoConnection(t *testing.T) {
 	s := server(t, hello("a"))
 	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1))
 	c := clientOf(t, pool)

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// switching becomes a line echo when it is asked to, and says bye at the end.
+// switching upgrades to a line echo that says bye at the end.
 func switching(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "echo" {
 		_, _ = io.WriteString(w, "plain")
@@ -76,7 +77,7 @@ func TestAnUpgradedConnectionIsTheCallersUntilItIsClosed(t *testing.T) {
 				}
 			}
 			say("one\n")
-			sleep(limit + limit/4) // which bounds no connection that was upgraded
+			sleep(limit + limit/4) // the limit does not hold for an upgraded connection
 			say("two\n")
 			if inUse(pool) != 1 {
 				t.Error("it is not leased")
@@ -134,8 +135,7 @@ func TestAnUpgradedConnectionEndsWithThePool(t *testing.T) {
 	}
 }
 
-// full-duplex streams over HTTP/2: what is written comes back before the end of
-// what is to be written.
+// The response begins, and goes on, while the request's body is still being sent.
 func TestARequestAndItsResponseMayStreamAtOnce(t *testing.T) {
 	h := func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -170,7 +170,7 @@ func TestARequestAndItsResponseMayStreamAtOnce(t *testing.T) {
 				if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != part {
 					t.Fatalf("%q, %v", buf, err)
 				}
-				sleep(k.conf.Timeout + k.conf.Timeout/4) // which is for the beginning of the response
+				sleep(k.conf.Timeout + k.conf.Timeout/4) // the timeout holds until the response begins
 			}
 			_ = pw.Close()
 			if rest, err := io.ReadAll(resp.Body); len(rest) != 0 || err != nil {
@@ -182,14 +182,14 @@ func TestARequestAndItsResponseMayStreamAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeIsNoUseOverHTTP2(t *testing.T) {
+func TestAnUpgradeOverHTTP2IsAnError(t *testing.T) {
 	s, conf := h2c(t, switching)
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://echo/", nil)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
 	_, err := newClient(t, conf, []string{addrOf(s)}).Transport.RoundTrip(req)
 	var e *Error
-	if !errors.As(err, &e) || e.Class != core.Ignored || !strings.Contains(err.Error(), "Upgrade") {
+	if !errors.As(err, &e) || e.Outcome != balance.OutcomeNeutral || !strings.Contains(err.Error(), "Upgrade") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
@@ -26,7 +27,7 @@ func parrot(nc net.Conn) {
 }
 
 func TestACallAllocatesNothing(t *testing.T) {
-	pool := newPool(t, netpool.Config{}, []string{listen(t, parrot), listen(t, parrot), listen(t, parrot)})
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, parrot), prototest.Listen(t, parrot), prototest.Listen(t, parrot)})
 	request := []byte("hello\n")
 	var answer []byte
 	fn := func(c *netpool.Conn) error {
@@ -67,7 +68,7 @@ func TestPeekAllocatesNothing(t *testing.T) {
 	if !sock.Cheap {
 		t.Skip("this system has no cheap way to look at a socket")
 	}
-	conn := dialed(t, netpool.Config{}, listen(t, hush))
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, prototest.Silent))
 	if n := testing.AllocsPerRun(100, func() {
 		if err := conn.Peek(); err != nil {
 			t.Fatal(err)

@@ -6,59 +6,85 @@ import (
 	"net"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 // Do leases a connection of the pool, calls fn with it as [Conn.Call] does, and
-// gives it back, or closes it when it is not in order any more. It is
+// gives the connection back, or closes it when it is out of order. Do is
 // [core.Pool.Do] for connections of this package, takes the same options, and
-// blocks until fn has returned. fn must not keep the connection; with [core.Retry]
-// it may be called several times.
+// blocks until fn has returned. fn must not keep the connection. With
+// [core.Attempts] Do calls fn again after a connection failed, and not after an
+// error of fn's own.
 //
-// The error is that of fn, an [*Error] when the connection failed, or a
-// [*core.Error] when none could be had.
+// The error is that of fn, as it is, an [*Error] when the connection failed, or a
+// [*core.Error] when none could be had. An error of fn's own counts as an answer:
+// see the package's documentation.
 func Do(ctx context.Context, pool *core.Pool[*Conn], fn func(c *Conn) error, opts ...core.CallOption) error {
-	return pool.Do(ctx, func(ctx context.Context, c *Conn) error { return c.Call(ctx, fn) }, opts...)
+	err := pool.Do(ctx, func(ctx context.Context, c *Conn) error {
+		own, err := c.call(ctx, fn)
+		if own && err != nil {
+			return &application{err, c.stream.outcome()}
+		}
+		return err
+	}, opts...)
+	if a, ok := err.(*application); ok { //nolint:errorlint // as it was made above
+		return a.error
+	}
+	return err
 }
 
+// application is an error that the function of a call made by itself, while the
+// connection worked. Only classifiers see it.
+type application struct {
+	error
+	outcome balance.Outcome
+}
+
+func (a *application) Unwrap() error { return a.error }
+
 // Call calls fn, whose reading and writing ends when ctx is done or
-// [Config.Timeout] has passed, and sends what fn has left in the buffer. No fn is
-// called once ctx is done, or when a call before has failed.
+// [Config.Timeout] has passed, and sends what fn has left in the buffer. fn is
+// not called when ctx is done, or when a call before has failed.
 //
-// The error is that of fn, or an [*Error] when the connection failed, whatever fn
-// made of that: the connection is of no more use then. It also is when fn left
-// something unread, or returned an error with a request half sent; see
-// [ErrUnfinished].
+// The error is that of fn, as it is, or an [*Error] when the connection failed,
+// whatever fn made of that: the connection is of no more use then. The same holds
+// when the call left the connection out of sync; see [ErrOutOfSync].
 func (c *Conn) Call(ctx context.Context, fn func(c *Conn) error) error {
+	_, err := c.call(ctx, fn)
+	return err
+}
+
+// call is Call. It reports whether the error is fn's own.
+func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err error) {
 	if err := c.usable(ctx); err != nil {
-		return err
+		return false, err
 	}
 	deadline := c.deadline(ctx)
 	if !deadline.IsZero() {
 		c.stream.note(c.stream.SetDeadline(deadline))
 	}
-	c.stream.sent = 0
+	c.stream.begin()
 	c.guard.Begin(ctx)
 	hit, ended := false, false
 	defer func() {
 		if !ended { // fn panicked, or ended its goroutine
 			c.guard.End()
-			c.unfinished = true
-			c.broken.Store(true)
+			c.lose()
 		}
 	}()
-	said := fn(c)
-	if said == nil && c.stream.err == nil && c.Writer.Buffered() > 0 {
+	err = fn(c)
+	if err == nil && c.stream.err == nil && c.Writer.Buffered() > 0 {
 		_ = c.Flush() // the stream remembers the error
 	}
 	ended = true
 	if hit = c.guard.End(); hit || !deadline.IsZero() {
 		_ = c.stream.SetDeadline(time.Time{}) // fails when the next call does
 	}
-	return c.examine(ctx, said, hit, deadline)
+	return c.examine(ctx, err, hit, deadline)
 }
 
-// usable says why no call can be made.
+// usable returns why no call can be made.
 func (c *Conn) usable(ctx context.Context) error {
 	err := ctx.Err()
 	if d, ok := ctx.Deadline(); ok && err == nil && time.Until(d) <= 0 {
@@ -67,8 +93,8 @@ func (c *Conn) usable(ctx context.Context) error {
 	switch {
 	case c.stream.err != nil:
 		return c.failed(c.stream.err)
-	case c.unfinished:
-		return c.failed(ErrUnfinished)
+	case c.outOfSync:
+		return c.failed(ErrOutOfSync)
 	case err != nil:
 		return c.failed(err)
 	default:
@@ -88,25 +114,18 @@ func (c *Conn) deadline(ctx context.Context) time.Time {
 	return deadline
 }
 
-// examine says how a call ended, and whether there may be another.
-func (c *Conn) examine(ctx context.Context, said error, hit bool, deadline time.Time) error {
+// examine decides how a call ended whose function returned returned, and whether
+// there may be another. It reports whether the error is the function's own.
+func (c *Conn) examine(ctx context.Context, returned error, hit bool, deadline time.Time) (own bool, err error) {
 	if c.stream.err == nil {
-		if c.Writer.Buffered() > 0 && c.stream.sent == 0 { // as if nothing had been written
-			c.Writer.Reset(&c.stream)
-		}
-		if c.Reader.Buffered() == 0 && c.Writer.Buffered() == 0 {
-			return said
-		}
-		c.unfinished = true
-		c.broken.Store(true)
-		return &Error{Endpoint: c.endpoint.Addr, Err: ErrUnfinished, Said: said}
+		return c.examineSync(returned)
 	}
 	c.broken.Store(true)
 	e := c.failed(c.stream.err)
-	if errors.Is(said, c.stream.err) {
-		e.Err = said
+	if errors.Is(returned, c.stream.err) {
+		e.Err = returned
 	} else {
-		e.Said = said
+		e.Returned = returned
 	}
 	if hit || isTimeout(c.stream.err) {
 		e.Ctx = ctx.Err()
@@ -114,7 +133,34 @@ func (c *Conn) examine(ctx context.Context, said error, hit bool, deadline time.
 			e.Ctx = context.DeadlineExceeded // its timer fires in a moment
 		}
 	}
-	return e
+	return false, e
+}
+
+// examineSync is examine for a connection on which no reading or writing failed.
+func (c *Conn) examineSync(returned error) (own bool, err error) {
+	if c.Writer.Buffered() > 0 && c.stream.sent == 0 { // as if nothing had been written
+		c.Writer.Reset(&c.stream)
+	}
+	_, nested := errors.AsType[*Error](returned) // of a call to another server
+	declared := errors.Is(returned, ErrOutOfSync) && !nested
+	stopped := returned != nil && c.stream.awaiting
+	if c.Reader.Buffered() == 0 && c.Writer.Buffered() == 0 && !declared && !stopped {
+		return true, returned
+	}
+	c.lose()
+	e := c.failed(ErrOutOfSync)
+	if declared {
+		e.Err = returned
+	} else {
+		e.Returned = returned
+	}
+	return false, e
+}
+
+// lose makes the call the last of the connection.
+func (c *Conn) lose() {
+	c.outOfSync = true
+	c.broken.Store(true)
 }
 
 func (c *Conn) failed(err error) *Error { return &Error{Endpoint: c.endpoint.Addr, Err: err} }

@@ -13,12 +13,14 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
 
 func TestCallsShareAConnectionOneAfterTheOther(t *testing.T) {
-	pool := newPool(t, netpool.Config{}, []string{listen(t, echo)}, core.MaxActive(1))
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, echo)}, core.MaxActive(1))
 	var callers sync.WaitGroup
 	for i := range 8 {
 		callers.Go(func() {
@@ -42,13 +44,13 @@ func TestUnixSocketsCarryCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, ln, echo)
+	prototest.Serve(t, ln, echo)
 	if got, err := ask(t.Context(), newPool(t, netpool.Config{}, []string{"unix:" + path}), "hello"); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
 
-// firstRead is a server that tells what its first read brought, and then echoes.
+// firstRead is a server that reports what its first read brought, and then echoes.
 func firstRead(got chan<- string) func(net.Conn) {
 	return func(nc net.Conn) {
 		buf := make([]byte, 4096)
@@ -64,7 +66,7 @@ func firstRead(got chan<- string) func(net.Conn) {
 
 func TestRequestsGoOutTogetherWhenAnAnswerIsAwaited(t *testing.T) {
 	got := make(chan string, 1)
-	pool := newPool(t, netpool.Config{}, []string{listen(t, firstRead(got))})
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, firstRead(got))})
 	if err := netpool.Do(t.Context(), pool, func(c *netpool.Conn) error {
 		fmt.Fprint(c, "a\n")
 		fmt.Fprint(c, "b\n")
@@ -84,7 +86,7 @@ func TestRequestsGoOutTogetherWhenAnAnswerIsAwaited(t *testing.T) {
 
 func TestWhatACallLeavesInTheBufferIsSent(t *testing.T) {
 	got := make(chan string, 1)
-	pool := newPool(t, netpool.Config{}, []string{listen(t, firstRead(got))})
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, firstRead(got))})
 	if err := netpool.Do(t.Context(), pool, func(c *netpool.Conn) error {
 		_, err := c.WriteString("no answer, please\n")
 		return err
@@ -97,51 +99,57 @@ func TestWhatACallLeavesInTheBufferIsSent(t *testing.T) {
 }
 
 func TestACallThatLeavesBytesUnreadHasFailedAndIsTheLastOfItsConnection(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, func(nc net.Conn) {
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, func(nc net.Conn) {
 		readLine(nc)
 		write(nc, "one\ntwo\n")
-		hush(nc)
+		prototest.Silent(nc)
 	}))
 	var answer string
 	err := conn.Call(t.Context(), say("hello", &answer))
-	if !errors.Is(err, netpool.ErrUnfinished) || netpool.Classify(err) != core.Failure {
+	if !errors.Is(err, netpool.ErrOutOfSync) || netpool.Classify(err) != balance.OutcomeFailure {
 		t.Errorf("got %v", err)
 	}
-	if err := conn.Call(t.Context(), say("again", &answer)); !errors.Is(err, netpool.ErrUnfinished) {
+	if err := conn.Call(t.Context(), say("again", &answer)); !errors.Is(err, netpool.ErrOutOfSync) {
 		t.Errorf("the next call got %v", err)
 	}
-	if err := conn.Peek(); !errors.Is(err, netpool.ErrUnfinished) {
+	if err := conn.Peek(); !errors.Is(err, netpool.ErrOutOfSync) {
 		t.Errorf("peek: %v", err)
 	}
 }
 
-// No classifier can take the connection for sound because of what the function said.
-func TestAnErrorWithBytesUnreadDoesNotMatchWhatTheCallSaid(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, func(nc net.Conn) {
-		readLine(nc)
-		write(nc, "one\ntwo\n")
-		hush(nc)
-	}))
-	said := errors.New("refused")
-	err := conn.Call(t.Context(), func(c *netpool.Conn) error {
-		var answer string
-		if err := say("hello", &answer)(c); err != nil {
-			return err
+// No classifier can keep the connection because of what the function returned.
+func TestAFunctionThatFailsWithBytesUnreadEndsTheConnectionWhateverTheClassifierSays(t *testing.T) {
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, func(nc net.Conn) {
+		for readLine(nc) {
+			write(nc, "one\ntwo\n")
 		}
-		return said
-	})
-	if !errors.Is(err, netpool.ErrUnfinished) || errors.Is(err, said) || !strings.Contains(err.Error(), said.Error()) {
-		t.Errorf("got %v", err)
+	})}, core.WithClassifier(func(error) balance.Outcome { return balance.OutcomeOK }))
+	refused := errors.New("refused")
+	for i := range 3 {
+		err := netpool.Do(t.Context(), pool, func(c *netpool.Conn) error {
+			var answer string
+			if err := say("hello", &answer)(c); err != nil || answer != "one" {
+				return fmt.Errorf("%q, %w", answer, err)
+			}
+			return refused
+		})
+		if !errors.Is(err, netpool.ErrOutOfSync) || !errors.Is(err, refused) || !strings.Contains(err.Error(), refused.Error()) ||
+			netpool.Classify(err) != balance.OutcomeNeutral {
+			t.Errorf("got %v", err)
+		}
+		if st := pool.Stats().Endpoints[0]; st.Dials != uint64(i+1) {
+			t.Errorf("call %d: %d dials", i, st.Dials)
+		}
 	}
 }
 
 func TestARequestThatWasNotSentDoesNoHarm(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, echo))
-	said := errors.New("cannot be encoded")
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, echo))
+	failed := errors.New("cannot be encoded")
 	if err := conn.Call(t.Context(), func(c *netpool.Conn) error {
 		fmt.Fprint(c, "half a requ")
-		return said
-	}); !errors.Is(err, said) {
+		return failed
+	}); err != failed { //nolint:errorlint // it must come as it is
 		t.Errorf("got %v", err)
 	}
 	var answer string
@@ -151,20 +159,20 @@ func TestARequestThatWasNotSentDoesNoHarm(t *testing.T) {
 }
 
 func TestARequestHalfSentEndsTheConnection(t *testing.T) {
-	conn := dialed(t, netpool.Config{Buffer: 16}, listen(t, echo))
-	said := errors.New("cannot be encoded")
+	conn := dialed(t, netpool.Config{Buffer: 16}, prototest.Listen(t, echo))
+	failed := errors.New("cannot be encoded")
 	err := conn.Call(t.Context(), func(c *netpool.Conn) error {
 		fmt.Fprint(c, "more than sixteen bytes")
 		fmt.Fprint(c, "of a requ")
-		return said
+		return failed
 	})
-	if !errors.Is(err, netpool.ErrUnfinished) {
+	if !errors.Is(err, netpool.ErrOutOfSync) || netpool.Classify(err) != balance.OutcomeNeutral {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestACallFailsWithItsConnectionWhateverItsFunctionSays(t *testing.T) {
-	pool := newPool(t, netpool.Config{}, []string{listen(t, func(nc net.Conn) { readLine(nc) })})
+func TestACallFailsWithItsConnectionWhateverItsFunctionReturns(t *testing.T) {
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, func(nc net.Conn) { readLine(nc) })})
 	err := netpool.Do(t.Context(), pool, func(c *netpool.Conn) error {
 		var answer string
 		_ = say("hello", &answer)(c)
@@ -175,23 +183,23 @@ func TestACallFailsWithItsConnectionWhateverItsFunctionSays(t *testing.T) {
 	if !ok || !errors.Is(err, io.EOF) || e.Endpoint == "" || e.Ctx != nil {
 		t.Errorf("got %v", err)
 	}
-	until(t, "the connection is closed", func() bool { return pool.Stats().Endpoints[0].Open == 0 })
+	prototest.Until(t, "the connection is closed", func() bool { return pool.Stats().Endpoints[0].Open == 0 })
 }
 
 func TestAResetDuringACallIsItsError(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, func(nc net.Conn) {
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, func(nc net.Conn) {
 		readLine(nc)
-		reset(nc)
+		prototest.Reset(nc)
 	}))
 	var answer string
-	if err := conn.Call(t.Context(), say("hello", &answer)); !errors.Is(err, syscall.ECONNRESET) || netpool.Classify(err) != core.Failure {
+	if err := conn.Call(t.Context(), say("hello", &answer)); !errors.Is(err, syscall.ECONNRESET) || netpool.Classify(err) != balance.OutcomeFailure {
 		t.Errorf("got %v", err)
 	}
 }
 
 // A server that closes in the middle of an answer has not answered.
 func TestAnAnswerCutShortIsAnError(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, func(nc net.Conn) {
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, func(nc net.Conn) {
 		readLine(nc)
 		write(nc, "hel")
 	}))
@@ -206,7 +214,7 @@ func TestAnAnswerCutShortIsAnError(t *testing.T) {
 }
 
 func TestAPanicEndsTheConnectionAndNotThePool(t *testing.T) {
-	pool := newPool(t, netpool.Config{}, []string{listen(t, echo)}, core.MaxActive(1))
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, echo)}, core.MaxActive(1))
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -228,14 +236,14 @@ func TestAPanicEndsTheConnectionAndNotThePool(t *testing.T) {
 func TestACallNeverMeetsAConnectionThatWasClosed(t *testing.T) {
 	const calls = 100
 	closed := make(chan struct{}, 1)
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		if readLine(nc) {
 			write(nc, "bye\n")
 			_ = nc.Close()
 			closed <- struct{}{}
 		}
 	})
-	pool := newPool(t, netpool.Config{}, []string{addr}, core.CheckAfter(0))
+	pool := newPool(t, netpool.Config{}, []string{addr}, core.ValidateAfterIdle(0))
 	for i := range calls {
 		if got, err := ask(t.Context(), pool, "hello"); err != nil || got != "bye" {
 			t.Fatalf("call %d got %q, %v", i, got, err)
@@ -249,13 +257,13 @@ func TestACallNeverMeetsAConnectionThatWasClosed(t *testing.T) {
 
 func TestRetryFindsTheServerThatLives(t *testing.T) {
 	var cuts atomic.Int32
-	dying := listen(t, func(nc net.Conn) {
+	dying := prototest.Listen(t, func(nc net.Conn) {
 		readLine(nc)
 		cuts.Add(1)
 	})
-	pool := newPool(t, netpool.Config{}, []string{dying, listen(t, echo)})
+	pool := newPool(t, netpool.Config{}, []string{dying, prototest.Listen(t, echo)})
 	for range 50 {
-		if got, err := ask(t.Context(), pool, "hello", core.Retry(2)); err != nil || got != "hello" {
+		if got, err := ask(t.Context(), pool, "hello", core.Attempts(2)); err != nil || got != "hello" {
 			t.Fatalf("got %q, %v", got, err)
 		}
 	}
@@ -265,7 +273,7 @@ func TestRetryFindsTheServerThatLives(t *testing.T) {
 }
 
 func TestCallOptionsChooseTheServer(t *testing.T) {
-	one, two := listen(t, echo), listen(t, echo)
+	one, two := prototest.Listen(t, echo), prototest.Listen(t, echo)
 	pool := newPool(t, netpool.Config{}, []string{one, two})
 	for _, addr := range []string{one, two, one} {
 		if err := netpool.Do(t.Context(), pool, func(c *netpool.Conn) error {
@@ -273,11 +281,11 @@ func TestCallOptionsChooseTheServer(t *testing.T) {
 				return fmt.Errorf("wanted %s, got %s", addr, got)
 			}
 			return nil
-		}, core.On(addr)); err != nil {
+		}, core.WithEndpoint(addr)); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := ask(context.Background(), pool, "hello", core.On("nowhere:1")); !errors.Is(err, core.ErrNoEndpoint) {
+	if _, err := ask(context.Background(), pool, "hello", core.WithEndpoint("nowhere:1")); !errors.Is(err, core.ErrNoEndpoint) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
@@ -15,13 +16,13 @@ import (
 // writer, to be used within a call. It is not safe for concurrent use, but for
 // Close.
 //
-// [Do] makes calls. Those who lease connections with the pool's Get or Do make them
-// with Conn.Call, and may make several on one; outside of a call nothing bounds
-// how long reading and writing block.
+// [Do] makes calls. Those who lease connections with the pool's Get or Do make
+// them with Conn.Call, and may make several on one; outside of a call nothing
+// bounds how long reading and writing block.
 type Conn struct {
-	// ReadWriter has all the methods of a bufio.Reader and a bufio.Writer; Peek
-	// and Buffered, by the names of Reader and Writer. Waiting for what is to be
-	// read sends what is written.
+	// ReadWriter has all the methods of a bufio.Reader and a bufio.Writer, except
+	// that Peek and Buffered are those of Reader and Writer. Reading sends what is
+	// written before it waits for bytes.
 	bufio.ReadWriter
 
 	endpoint core.Endpoint
@@ -29,10 +30,10 @@ type Conn struct {
 	ping     func(*Conn) error
 	sock     *sock.Socket
 	stream   stream
-	guard    *sock.Guard // ends a call when its context is cancelled
+	guard    *sock.Guard // ends a call when its context is canceled
 
-	unfinished bool        // a call ended in the middle of an exchange
-	broken     atomic.Bool // no further call may be made; for Close
+	outOfSync bool        // a call ended in the middle of an exchange
+	broken    atomic.Bool // no further call may be made; for Close
 }
 
 func newConn(s *sock.Socket, e core.Endpoint, conf Config, dog *sock.Watchdog) *Conn {
@@ -47,18 +48,18 @@ func newConn(s *sock.Socket, e core.Endpoint, conf Config, dog *sock.Watchdog) *
 // Endpoint returns the server, as it was when the connection was opened.
 func (c *Conn) Endpoint() core.Endpoint { return c.endpoint }
 
-// NetConn returns the connection under the buffers, with TLS where there is TLS.
+// NetConn returns the connection under the buffers; with TLS, that of TLS.
 func (c *Conn) NetConn() net.Conn { return &c.stream }
 
-// Peek implements [core.Peeker]. It tells without blocking whether the server has
-// closed or reset the connection, or sent what nobody asked for. The bufio.Reader's
-// method of that name is c.Reader.Peek.
+// Peek implements [core.Peeker]. It reports without blocking whether the server
+// has closed or reset the connection, or sent bytes that nobody asked for. The
+// bufio.Reader's method of that name is c.Reader.Peek.
 func (c *Conn) Peek() error {
 	switch {
 	case c.stream.err != nil:
 		return c.stream.err
-	case c.unfinished:
-		return ErrUnfinished
+	case c.outOfSync:
+		return ErrOutOfSync
 	case c.Reader.Buffered() > 0:
 		return sock.ErrUnasked
 	}
@@ -75,8 +76,8 @@ func (c *Conn) Health(ctx context.Context) error {
 }
 
 // Close closes the connection and makes a call in flight on it fail; it may be
-// called concurrently with one. A TLS peer is told so only when the connection is
-// sound and idle: on another the message could block.
+// called concurrently with one. TLS says goodbye only on a connection that is
+// idle and not broken: on another the message could block.
 func (c *Conn) Close() error {
 	if c.guard.Abandon() || c.broken.Load() {
 		return c.sock.Raw.Close()
@@ -84,22 +85,34 @@ func (c *Conn) Close() error {
 	return c.sock.Conn.Close()
 }
 
-// stream is the connection that remembers its first error, and how much was sent.
+// stream is the connection that remembers its first error, and what this call has
+// sent and received.
 type stream struct {
 	net.Conn
 
-	err  error
-	sent int // bytes, in this call
+	err      error
+	sent     int  // bytes
+	received bool // a byte at least
+	awaiting bool // nothing was received since the last was sent
 }
+
+// begin forgets the last call.
+func (s *stream) begin() { s.sent, s.received, s.awaiting = 0, false, false }
 
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
+	if n > 0 {
+		s.received, s.awaiting = true, false
+	}
 	s.note(err)
 	return n, err
 }
 
 func (s *stream) Write(b []byte) (int, error) {
 	n, err := s.Conn.Write(b)
+	if n > 0 {
+		s.awaiting = true
+	}
 	s.sent += n
 	s.note(err)
 	return n, err
@@ -111,8 +124,17 @@ func (s *stream) note(err error) {
 	}
 }
 
-// flushing is what the reader reads: before it may have to wait for an answer,
-// the requests are sent.
+// outcome is what a call says about the server whose function returned an error
+// of its own: nothing, unless the server has answered.
+func (s *stream) outcome() balance.Outcome {
+	if s.received {
+		return balance.OutcomeOK
+	}
+	return balance.OutcomeNeutral
+}
+
+// flushing is what the reader reads. It sends the requests before it may have to
+// wait for an answer.
 type flushing struct {
 	stream *stream
 	w      *bufio.Writer

@@ -8,22 +8,24 @@ import (
 	"net"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
 
-// DefaultTimeout is what a [Config.Timeout] of zero means.
+// DefaultTimeout is the timeout if [Config.Timeout] is zero.
 const DefaultTimeout = 5 * time.Second
 
-// DefaultBuffer is what a [Config.Buffer] of zero means.
+// DefaultBuffer is the size in bytes if [Config.Buffer] is zero.
 const DefaultBuffer = 4096
 
-// Config says how connections are opened. The zero Config is plain TCP or unix
+// Config sets how connections are opened. The zero Config opens plain TCP or unix
 // sockets, with keep-alive probes after 15 silent seconds.
 type Config struct {
-	// TLS is for servers that speak TLS. Nil means plain connections. Where
-	// ServerName is empty, each server must prove to be the host of its
-	// endpoint's address; a unix socket has none, and needs a ServerName.
+	// TLS is the configuration for servers that speak TLS. Nil means plain
+	// connections. If ServerName is empty, the certificate of each server must be
+	// valid for the host of its endpoint's address. Unix sockets have no host and
+	// need a ServerName.
 	TLS *tls.Config
 
 	// Timeout bounds each call, within the deadline of the caller's context.
@@ -31,18 +33,18 @@ type Config struct {
 	Timeout time.Duration
 
 	// Setup is called with each new connection before its first call, such as to
-	// greet and to log in. It is bounded by [core.DialTimeout] and Timeout. An
-	// error closes the connection and is that of the dial. Nil means nothing.
+	// log in. [core.DialTimeout] and Timeout bound it. Its error closes the
+	// connection and becomes the error of the dial. Nil means no setup.
 	Setup func(c *Conn) error
 
-	// Ping asks a server through one of its idle connections whether it still
-	// works, every [core.HealthInterval]. An error closes the connection. Nil
-	// means that idle connections are only looked at, for having been closed.
+	// Ping asks a server on one of its idle connections whether it still works,
+	// every [core.HealthCheckInterval]. An error closes the connection. Nil means
+	// that the pool only looks whether the server has closed idle connections.
 	Ping func(c *Conn) error
 
 	// Buffer is the size of each of a connection's two buffers in bytes. Zero
-	// means [DefaultBuffer]. The longest line that ReadSlice and ReadLine return
-	// whole has this size.
+	// means [DefaultBuffer]; the least is 16. ReadSlice and ReadLine return lines
+	// up to this size whole.
 	Buffer int
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
@@ -51,8 +53,9 @@ type Config struct {
 }
 
 // Dial returns the dialer of connections for [core.New], which also validates
-// the Config. A connection carries one call at a time: leave [core.Share] at 1.
-// Addresses are "host:port" or "unix:/path".
+// the Config. The pool's classifier is [Classify]. A connection carries one call
+// at a time: leave [core.MaxConcurrentCalls] at 1. Addresses are "host:port" or
+// "unix:/path".
 func Dial(conf Config) core.Dialer[*Conn] {
 	d := &dialer{conf: conf, dog: sock.NewWatchdog()}
 	if d.conf.Timeout == 0 {
@@ -69,16 +72,19 @@ type dialer struct {
 	dog  *sock.Watchdog
 }
 
-// smallest is the least buffer that bufio keeps to.
-const smallest = 16
+// minBuffer is the least size that bufio does not raise.
+const minBuffer = 16
 
-// Validate reports what is wrong with the Config. The pool calls it once.
+// Validate reports mistakes in the Config. The pool calls it once.
 func (d *dialer) Validate() error {
-	if d.conf.Buffer < smallest {
-		return fmt.Errorf("netpool: config: a Buffer of %d bytes is less than %d", d.conf.Buffer, smallest)
+	if d.conf.Buffer < minBuffer {
+		return fmt.Errorf("netpool: config: Buffer is %d bytes, which is less than %d", d.conf.Buffer, minBuffer)
 	}
 	return nil
 }
+
+// Classify is the pool's classifier unless it is given another.
+func (d *dialer) Classify(err error) balance.Outcome { return Classify(err) }
 
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {

@@ -14,22 +14,23 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
 
 func TestTLSVerifiesTheServerOfEachEndpoint(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		server, client := certified(t, version)
-		addr := listen(t, func(nc net.Conn) { echo(tls.Server(nc, server)) })
+		server, client := prototest.TLS(t, version)
+		addr := prototest.Listen(t, func(nc net.Conn) { echo(tls.Server(nc, server)) })
 		path := filepath.Join(t.TempDir(), "line.sock")
 		ln, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		serve(t, ln, func(nc net.Conn) { echo(tls.Server(nc, server)) })
+		prototest.Serve(t, ln, func(nc net.Conn) { echo(tls.Server(nc, server)) })
 		_, port, _ := net.SplitHostPort(addr)
 		named, other := client.Clone(), client.Clone()
-		named.ServerName, other.ServerName = "line.test", "other.test"
+		named.ServerName, other.ServerName = prototest.ServerName, "other.test"
 		for _, c := range []struct {
 			name, addr string
 			conf       *tls.Config
@@ -62,7 +63,7 @@ func TestTLSVerifiesTheServerOfEachEndpoint(t *testing.T) {
 
 func TestSetupComesBeforeTheFirstCall(t *testing.T) {
 	var logins atomic.Int32
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		if readLine(nc) { // the login
 			logins.Add(1)
 			write(nc, "welcome\n")
@@ -90,8 +91,8 @@ func TestSetupComesBeforeTheFirstCall(t *testing.T) {
 func TestASetupThatFailsIsADialThatFails(t *testing.T) {
 	refused := errors.New("wrong password")
 	over := make(chan struct{})
-	addr := listen(t, func(nc net.Conn) {
-		hush(nc)
+	addr := prototest.Listen(t, func(nc net.Conn) {
+		prototest.Silent(nc)
 		close(over)
 	})
 	_, err := netpool.Dial(netpool.Config{Setup: func(*netpool.Conn) error { return refused }}).
@@ -108,7 +109,7 @@ func TestTheDialsContextEndsSetup(t *testing.T) {
 	_, err := netpool.Dial(netpool.Config{Setup: func(c *netpool.Conn) error {
 		_, err := c.ReadString('\n')
 		return err
-	}}).Dial(ctx, core.Endpoint{Addr: listen(t, hush)})
+	}}).Dial(ctx, core.Endpoint{Addr: prototest.Listen(t, prototest.Silent)})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -116,7 +117,7 @@ func TestTheDialsContextEndsSetup(t *testing.T) {
 
 func TestPingAsksThroughIdleConnections(t *testing.T) {
 	pings := make(chan struct{}, 100)
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		for readLine(nc) {
 			write(nc, "pong\n")
 			pings <- struct{}{}
@@ -124,11 +125,11 @@ func TestPingAsksThroughIdleConnections(t *testing.T) {
 	})
 	var answer string
 	pool := newPool(t, netpool.Config{Ping: say("ping", &answer)}, []string{addr},
-		core.MinIdle(1), core.HealthInterval(10*time.Millisecond))
+		core.MinIdle(1), core.HealthCheckInterval(10*time.Millisecond))
 	for range 3 {
 		select {
 		case <-pings:
-		case <-time.After(patience):
+		case <-time.After(prototest.Patience):
 			t.Fatal("no ping")
 		}
 	}

@@ -1,6 +1,6 @@
 // Package netpool speaks any protocol over TCP or unix sockets, with or without
-// TLS, through a pool of core. What is spoken is a function of yours; all about
-// the connection is done for you.
+// TLS, through a pool of core. You write a function that makes one exchange; the
+// package does the rest.
 //
 //	pool, err := core.New(static.Watcher("h1:7000", "h2:7000"), netpool.Dial(netpool.Config{}))
 //	...
@@ -12,40 +12,46 @@
 //
 // # Reading and writing
 //
-// A [Conn] is buffered in both directions. What was written is sent when the
-// buffer is full, when the function begins to wait for an answer, and when it
-// returns, so Flush is hardly ever needed; several requests that are written
-// before the first answer is read go out together. Errors of writing may be
-// ignored: reading, or the end of the call, tells them again.
+// A [Conn] is buffered in both directions. What is written is sent when the buffer
+// is full, when the function begins to wait for an answer, and when it returns, so
+// Flush is hardly ever needed. Several requests that are written before the first
+// answer is read go out together. The function may ignore errors of writing:
+// reading, or the end of the call, returns them again.
 //
 // # Time
 //
 // A call ends at the deadline of its context, or when [Config.Timeout] has passed,
-// whichever is first. When its context is cancelled, what blocks in reading or
-// writing returns within a few milliseconds. No deadline is left behind.
+// whichever is first. When its context is canceled, reading and writing return
+// within a few milliseconds. No deadline is left behind.
+//
+// # Errors
+//
+// Return the errors of your protocol as they are: Do returns them unchanged, and
+// they harm nobody. After the server has sent something, they count as answers
+// ([balance.OutcomeOK]) and the connection serves the next call. Two kinds of errors
+// want a word more:
+//
+//   - One that says that the function does not understand the answer should wrap
+//     [ErrOutOfSync]: the server is at fault, and the connection is closed.
+//   - One by which the server refuses work because it has too much to do is
+//     [balance.OutcomeOverload], if [core.WithClassifier] says so; see the example
+//     of [Classify].
 //
 // # When a connection is kept
 //
-// A connection serves the next call if the call before left it in order: no
-// reading or writing failed, no byte that had arrived was left unread and none
-// unsent, and the pool's classifier takes the error of the function, if there is
-// one, for [core.OK] or [core.Overload]. The default classifier does so with nil
-// only. If a server answers with errors of the application, return them and tell
-// the classifier what they look like:
-//
-//	core.WithClassifier(func(err error) core.Class {
-//		var said *ServerError
-//		if errors.As(err, &said) {
-//			return core.OK
-//		}
-//		return netpool.Classify(err)
-//	})
+// A connection serves the next call if the call before left it in sync: no reading
+// or writing failed, no byte that had arrived was left unread, none was left
+// unsent, and the function did not return an error before the answer to what it
+// had sent. A function that returns an error after the first of several answers
+// cannot be told from one that has read them all: let it read all, or wrap
+// ErrOutOfSync.
 //
 // # Connections that their server has closed
 //
-// Before a connection is leased that was idle for [core.CheckAfter], by default a
-// second, a look at its socket tells whether the server has closed it, or sent
-// something unasked; then another is taken. With core.CheckAfter(0) that is done
-// before every call, for less than a microsecond. What remains is the server that
-// dies during a call: [core.Retry] is for calls that may be made twice.
+// The pool looks at the socket of a connection that was idle for
+// [core.ValidateAfterIdle], by default a second, before it leases it. If the server
+// has closed it, or sent something unasked, another connection is taken. With
+// core.ValidateAfterIdle(0) that is done before every call, for less than a
+// microsecond. What remains is the server that dies during a call: [core.Attempts]
+// is for calls that may be made twice.
 package netpool

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// ErrUnfinished: the call ended in the middle of an exchange. Bytes that had
-// arrived were left unread, or the function failed with a request half sent.
-// Whatever is read next would not be the answer to what is written next.
-var ErrUnfinished = errors.New("the call left bytes unread or unsent")
+// ErrOutOfSync means that what is read next would not be the answer to what is
+// written next. A call leaves its connection so
+//
+//   - when it leaves bytes unread that had arrived;
+//   - when its function returns an error with a request half sent, or sent and
+//     not answered;
+//   - when its function returns an error that matches ErrOutOfSync, as it should
+//     when it does not understand an answer.
+var ErrOutOfSync = errors.New("the connection is out of sync")
 
 // Error is a call that failed because of its connection. Errors that the function
 // of the call made by itself are returned as they are.
@@ -21,47 +27,80 @@ var ErrUnfinished = errors.New("the call left bytes unread or unsent")
 type Error struct {
 	// Endpoint is the address of the server.
 	Endpoint string
-	// Err is the cause: the first error of reading or writing, [ErrUnfinished],
+	// Err is the cause: the first error of reading or writing, [ErrOutOfSync],
 	// or that of a context which had ended before the call.
 	Err error
-	// Said is what the function returned, when that is something else. It is for
-	// people to read: the Error does not match it.
-	Said error
+	// Returned is what the function returned, when that is something else. The
+	// Error matches it if Err is [ErrOutOfSync]; otherwise Returned is only part
+	// of the text.
+	Returned error
 	// Ctx is the context's error if that ended the call, else nil.
 	Ctx error
 }
 
-// Error tells the server, the cause, and what the function said.
+// Error names the server, the cause, and what the function returned.
 func (e *Error) Error() string {
 	s := "netpool: " + e.Endpoint + ": "
 	if e.Ctx != nil {
 		s += e.Ctx.Error() + ": "
 	}
 	s += e.Err.Error()
-	if e.Said != nil {
-		s += " (the call said: " + e.Said.Error() + ")"
+	if e.Returned != nil {
+		s += " (the function returned: " + e.Returned.Error() + ")"
 	}
 	return s
 }
 
-// Unwrap returns the cause and the context's error.
+// Unwrap returns the cause, the context's error, and what the function returned if
+// no reading or writing failed.
 func (e *Error) Unwrap() []error {
-	if e.Ctx == nil {
-		return []error{e.Err}
+	errs := append(make([]error, 0, 2), e.Err)
+	if e.Ctx != nil {
+		errs = append(errs, e.Ctx)
 	}
-	return []error{e.Err, e.Ctx}
+	if e.stopped() {
+		errs = append(errs, e.Returned)
+	}
+	return errs
 }
 
-// Classify is what a pool without [core.WithClassifier] does, for classifiers that
-// know more kinds of errors: nil is OK, the caller's cancellation is Cancelled,
-// and everything else is Failure. It is safe for concurrent use.
-func Classify(err error) core.Class {
+// stopped reports whether the function stopped in the middle of an exchange.
+func (e *Error) stopped() bool { return e.Returned != nil && errors.Is(e.Err, ErrOutOfSync) }
+
+// outcome is what the Error says about the server.
+func (e *Error) outcome() balance.Outcome {
 	switch {
-	case err == nil:
-		return core.OK
-	case errors.Is(err, context.Canceled):
-		return core.Cancelled
+	case errors.Is(e.Ctx, context.Canceled), errors.Is(e.Err, context.Canceled):
+		return balance.OutcomeCanceled
+	case e.stopped(), e.Ctx == nil && errors.Is(e.Err, context.DeadlineExceeded): // that was before the call
+		return balance.OutcomeNeutral
 	default:
-		return core.Failure
+		return balance.OutcomeFailure
 	}
+}
+
+// Classify is the classifier of pools with connections of [Dial]. It is for
+// classifiers that know more kinds of errors, see [core.WithClassifier]. It is
+// safe for concurrent use.
+//
+//   - nil is OutcomeOK. So is an error that the function of [Do] made by itself,
+//     after the server had sent something; if it had not, the error is
+//     OutcomeNeutral.
+//   - An [*Error] is OutcomeCanceled if the caller gave up. It is OutcomeNeutral
+//     if the context had expired before the call, or if the function stopped with
+//     an error of its own in the middle of an exchange. All others are
+//     OutcomeFailure: broken connections, timeouts, answers that the function did
+//     not understand or did not expect.
+//   - Any other error is what [core.Classify] says.
+func Classify(err error) balance.Outcome {
+	if err == nil {
+		return balance.OutcomeOK
+	}
+	if a, ok := errors.AsType[*application](err); ok {
+		return a.outcome
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.outcome()
+	}
+	return core.Classify(err)
 }

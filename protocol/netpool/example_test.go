@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
@@ -74,23 +75,42 @@ func ExampleDo_pipeline() {
 	// <nil>
 }
 
-// refusal is an error of the application: the server works.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-
-// Errors by which a server says that it will not do something leave the connection
-// in order, and say nothing bad of the server.
-func ExampleClassify() {
+// An error of the application is returned as it is. It is an answer like any
+// other: the server is healthy, and its connection serves the next call.
+func ExampleDo_error() {
 	ctx := context.Background()
 	addr, stop := startShouter()
 	defer stop()
+	pool, err := core.New(static.Watcher(addr), netpool.Dial(netpool.Config{}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = pool.Close(ctx) }()
+
+	for range 3 {
+		err = netpool.Do(ctx, pool, func(c *netpool.Conn) error {
+			fmt.Fprintln(c, "no such user")
+			answer, err := c.ReadString('\n')
+			if err != nil {
+				return err
+			}
+			return errors.New(strings.TrimSpace(answer))
+		})
+	}
+	fmt.Println(err, pool.Stats().Endpoints[0].Dials)
+	// Output: NO SUCH USER 1
+}
+
+// A server that has too much to do is spared, and keeps its connections.
+func ExampleClassify() {
+	errBusy := errors.New("busy, try again later")
 	pool, err := core.New(
-		static.Watcher(addr),
+		static.Watcher("h1:7000", "h2:7000"),
 		netpool.Dial(netpool.Config{}),
-		core.WithClassifier(func(err error) core.Class {
-			if r := refusal(""); errors.As(err, &r) {
-				return core.OK
+		core.WithClassifier(func(err error) balance.Outcome {
+			if errors.Is(err, errBusy) {
+				return balance.OutcomeOverload
 			}
 			return netpool.Classify(err)
 		}),
@@ -99,14 +119,8 @@ func ExampleClassify() {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = pool.Close(ctx) }()
-
-	for range 3 {
-		answer, _ := client{pool}.ask(ctx, "no")
-		err = netpool.Do(ctx, pool, func(*netpool.Conn) error { return refusal(answer) })
-	}
-	fmt.Println(err, pool.Stats().Endpoints[0].Dials)
-	// Output: NO 1
+	fmt.Println(pool.Close(context.Background()))
+	// Output: <nil>
 }
 
 // startShouter runs a server that repeats each line in capitals.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
 
@@ -23,17 +24,17 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 			if tc, ok := nc.(*net.TCPConn); ok {
 				_ = tc.CloseWrite()
 			}
-			hush(nc)
+			prototest.Silent(nc)
 		}, io.EOF.Error()},
-		{"it reset", reset, syscall.ECONNRESET.Error()},
+		{"it reset", prototest.Reset, syscall.ECONNRESET.Error()},
 		{"it spoke unasked", func(nc net.Conn) {
 			write(nc, "hello\n")
-			hush(nc)
+			prototest.Silent(nc)
 		}, "unasked"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			begin := make(chan struct{})
-			conn := dialed(t, netpool.Config{}, listen(t, func(nc net.Conn) {
+			conn := dialed(t, netpool.Config{}, prototest.Listen(t, func(nc net.Conn) {
 				<-begin
 				c.speak(nc)
 			}))
@@ -44,7 +45,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 			}
 			close(begin)
 			var err error
-			until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
+			prototest.Until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -56,7 +57,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 // nobody reads before the first reply.
 func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		server, client := certified(t, version)
+		server, client := prototest.TLS(t, version)
 		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		for _, c := range []struct {
 			name string
@@ -65,11 +66,11 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 		}{
 			{"close_notify", func(tc *tls.Conn, _ net.Conn) { _ = tc.Close() }, io.EOF.Error()},
 			{"only FIN", func(_ *tls.Conn, nc net.Conn) { _ = nc.Close() }, io.EOF.Error()},
-			{"words", func(tc *tls.Conn, nc net.Conn) { write(tc, "x"); hush(nc) }, "unasked"},
+			{"words", func(tc *tls.Conn, nc net.Conn) { write(tc, "x"); prototest.Silent(nc) }, "unasked"},
 		} {
 			t.Run(tls.VersionName(version)+" "+c.name, func(t *testing.T) {
 				begin, ready := make(chan struct{}), make(chan struct{})
-				conn := dialed(t, netpool.Config{TLS: client}, listen(t, func(nc net.Conn) {
+				conn := dialed(t, netpool.Config{TLS: client}, prototest.Listen(t, func(nc net.Conn) {
 					tc := tls.Server(nc, server)
 					if err := tc.HandshakeContext(t.Context()); err != nil {
 						t.Error(err)
@@ -83,11 +84,11 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 					if err := conn.Peek(); err != nil {
 						t.Fatalf("after the handshake: %v", err)
 					}
-					pause(time.Millisecond)
+					prototest.Pause(time.Millisecond)
 				}
 				close(begin)
 				var err error
-				until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
+				prototest.Until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
 				if !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
 				}
@@ -98,7 +99,7 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 
 func TestThePoolDropsIdleConnectionsThatWereClosed(t *testing.T) {
 	closing := make(chan struct{})
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		readLine(nc)
 		write(nc, "hello\n")
 		<-closing
@@ -108,7 +109,7 @@ func TestThePoolDropsIdleConnectionsThatWereClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(closing)
-	until(t, "the pool has seen it", func() bool { return pool.Stats().Endpoints[0].Open == 0 })
+	prototest.Until(t, "the pool has seen it", func() bool { return pool.Stats().Endpoints[0].Open == 0 })
 	if got, err := ask(t.Context(), pool, "hello"); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
 )
 
@@ -57,9 +59,9 @@ func blocking(begun chan<- struct{}) map[string]func(*netpool.Conn) error {
 
 func TestCancellationEndsReadingAndWriting(t *testing.T) {
 	begun := make(chan struct{}, 1)
-	server, client := certified(t, 0)
-	silent := listen(t, func(net.Conn) { <-t.Context().Done() })
-	secret := listen(t, func(nc net.Conn) {
+	server, client := prototest.TLS(t, 0)
+	silent := prototest.Listen(t, func(net.Conn) { <-t.Context().Done() })
+	secret := prototest.Listen(t, func(nc net.Conn) {
 		if err := tls13(nc, server); err != nil {
 			return
 		}
@@ -71,20 +73,20 @@ func TestCancellationEndsReadingAndWriting(t *testing.T) {
 				pool := newPool(t, conf, []string{where}, core.MaxActive(1))
 				late := least(func() time.Duration {
 					ctx, cancel := context.WithCancel(t.Context())
-					var cancelled time.Time
+					var canceled time.Time
 					var canceller sync.WaitGroup
 					canceller.Go(func() {
 						<-begun
-						cancelled = time.Now()
+						canceled = time.Now()
 						cancel()
 					})
 					err := netpool.Do(ctx, pool, fn)
 					ended := time.Now()
 					canceller.Wait()
-					if !errors.Is(err, context.Canceled) || netpool.Classify(err) != core.Cancelled {
+					if !errors.Is(err, context.Canceled) || netpool.Classify(err) != balance.OutcomeCanceled {
 						t.Errorf("got %v", err)
 					}
-					return ended.Sub(cancelled)
+					return ended.Sub(canceled)
 				})
 				if late > prompt {
 					t.Errorf("returned %v after the cancellation", late)
@@ -96,7 +98,7 @@ func TestCancellationEndsReadingAndWriting(t *testing.T) {
 
 func TestADeadlineEndsReadingAndWriting(t *testing.T) {
 	const time20 = 20 * time.Millisecond
-	silent := listen(t, func(net.Conn) { <-t.Context().Done() })
+	silent := prototest.Listen(t, func(net.Conn) { <-t.Context().Done() })
 	for name, fn := range blocking(nil) {
 		for _, whose := range []string{"of the context", "of the Config"} {
 			t.Run(name+" "+whose, func(t *testing.T) {
@@ -104,7 +106,7 @@ func TestADeadlineEndsReadingAndWriting(t *testing.T) {
 				if whose == "of the Config" {
 					conf.Timeout = time20
 				}
-				pool := newPool(t, conf, []string{silent}, core.WithBalancer(core.LeastLatency(core.Latency{}))) // ejects nobody
+				pool := newPool(t, conf, []string{silent}, core.WithBalancer(balance.LeastLatency(balance.LeastLatencyConfig{}))) // ejects nobody
 				late := least(func() time.Duration {
 					ctx, begun := t.Context(), time.Now()
 					if conf.Timeout == 0 {
@@ -115,7 +117,7 @@ func TestADeadlineEndsReadingAndWriting(t *testing.T) {
 					err := netpool.Do(ctx, pool, fn)
 					took := time.Since(begun)
 					if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) != (conf.Timeout == 0) ||
-						netpool.Classify(err) != core.Failure {
+						netpool.Classify(err) != balance.OutcomeFailure {
 						t.Errorf("got %v", err)
 					}
 					if took < time20 {
@@ -132,7 +134,7 @@ func TestADeadlineEndsReadingAndWriting(t *testing.T) {
 }
 
 func TestADeadlineIsUndoneAfterTheCall(t *testing.T) {
-	conn := dialed(t, netpool.Config{Timeout: -1}, listen(t, echo))
+	conn := dialed(t, netpool.Config{Timeout: -1}, prototest.Listen(t, echo))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	var answer string
@@ -140,7 +142,7 @@ func TestADeadlineIsUndoneAfterTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ctx.Done()
-	pause(5 * time.Millisecond)
+	prototest.Pause(5 * time.Millisecond)
 	if err := conn.Peek(); err != nil {
 		t.Error(err)
 	}
@@ -152,13 +154,13 @@ func TestADeadlineIsUndoneAfterTheCall(t *testing.T) {
 }
 
 func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
-	conn := dialed(t, netpool.Config{}, listen(t, echo))
-	cancelled, cancel := context.WithCancel(t.Context())
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, echo))
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	var answer string
-	for _, ctx := range []context.Context{cancelled, overdue, late{t.Context()}} {
+	for _, ctx := range []context.Context{canceled, overdue, late{t.Context()}} {
 		called := false
 		err := conn.Call(ctx, func(*netpool.Conn) error { called = true; return nil })
 		if err == nil || called || ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
@@ -175,15 +177,15 @@ type late struct{ context.Context }
 
 func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
 
-// One connection serves calls that are cancelled when they are about to end, and
+// One connection serves calls that are canceled when they are about to end, and
 // calls that nobody cancels. Were the end of the first to reach the second, it would
 // fail.
 func TestACancellationNeverHitsTheNextCall(t *testing.T) {
 	var cancel atomic.Pointer[context.CancelFunc]
-	pool := newPool(t, netpool.Config{}, []string{listen(t, func(nc net.Conn) {
+	pool := newPool(t, netpool.Config{}, []string{prototest.Listen(t, func(nc net.Conn) {
 		for readLine(nc) {
 			if f := cancel.Swap(nil); f != nil {
-				pause(1500 * time.Microsecond) // a round of the watchdog is near
+				prototest.Pause(1500 * time.Microsecond) // a round of the watchdog is near
 				(*f)()
 			}
 			write(nc, "hello\n")
@@ -201,14 +203,14 @@ func TestACancellationNeverHitsTheNextCall(t *testing.T) {
 		}
 		f()
 		if got, err := ask(context.Background(), pool, "y"); err != nil || got != "hello" {
-			t.Fatalf("call %d, not cancelled: %q, %v", i, got, err)
+			t.Fatalf("call %d, not canceled: %q, %v", i, got, err)
 		}
 	}
 	t.Logf("%d of 300 calls were ended", hits)
 }
 
 func TestClosingThePoolInTimeEndsACallInFlight(t *testing.T) {
-	pool := newPool(t, netpool.Config{Timeout: -1}, []string{listen(t, hush)})
+	pool := newPool(t, netpool.Config{Timeout: -1}, []string{prototest.Listen(t, prototest.Silent)})
 	begun, ended := make(chan struct{}, 1), make(chan error, 1)
 	go func() { ended <- netpool.Do(context.Background(), pool, blocking(begun)["reading"]) }() // ends with the pool
 	<-begun

@@ -15,7 +15,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 type rr struct {

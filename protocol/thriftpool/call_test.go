@@ -15,8 +15,10 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 func TestAGeneratedClientWorksUnchanged(t *testing.T) {
@@ -103,7 +105,7 @@ func TestMiddlewareWrapsTheClient(t *testing.T) {
 func badReply(t *testing.T, bad func(r request) []byte) (string, *atomic.Int32) {
 	t.Helper()
 	var conns atomic.Int32
-	return listen(t, func(nc net.Conn) {
+	return prototest.Listen(t, func(nc net.Conn) {
 		first := conns.Add(1) == 1
 		for {
 			r, ok := next(nc)
@@ -174,7 +176,7 @@ func TestWhatAServerAnswersDecidesOnItsConnection(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			addr, conns := badReply(t, c.bad)
-			client := newClient(t, Config{Timeout: patience}, []string{addr}, Idempotent("*"))
+			client := newClient(t, Config{Timeout: prototest.Patience}, []string{addr}, Idempotent("*"))
 			_, err := client.Echo(t.Context(), "s")
 			app, isApp := errors.AsType[thrift.TApplicationException](err)
 			switch c.want.app {
@@ -218,14 +220,14 @@ func (e thriftException) Read(ctx context.Context, p thrift.TProtocol) error {
 func TestArgumentsThatCannotBeEncodedHarmNobody(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
 	conf := Config{Thrift: &thrift.TConfiguration{MaxFrameSize: 1000}}
-	var reports []core.Class
-	pool := newPool(t, conf, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(r core.Report) { reports = append(reports, r.Class) })))
+	var reports []balance.Outcome
+	pool := newPool(t, conf, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(r balance.Report) { reports = append(reports, r.Outcome) })))
 	c := echo.NewEchoClient(Client(pool, Idempotent("*")))
 	_, err := c.Echo(t.Context(), strings.Repeat("x", 2000))
 	if pe, ok := errors.AsType[thrift.TProtocolException](err); !ok || pe.TypeId() != thrift.SIZE_LIMIT {
 		t.Errorf("got %v", err)
 	}
-	if len(reports) != 1 || reports[0] != core.Ignored {
+	if len(reports) != 1 || reports[0] != balance.OutcomeNeutral {
 		t.Errorf("reported %v", reports)
 	}
 	if got, err := c.Echo(t.Context(), "small"); err != nil || got != "small" {
@@ -255,7 +257,7 @@ func TestAOnewayCallKeepsItsConnectionAndIsNotReported(t *testing.T) {
 	notes := make(chan string, 10)
 	s := serve(t, framedBinary(), &handler{onNote: func(s string) { notes <- s }})
 	var reports atomic.Int32
-	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(core.Report) { reports.Add(1) })))
+	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(balance.Report) { reports.Add(1) })))
 	c := echo.NewEchoClient(Client(pool))
 	for range 10 {
 		if err := c.Note(t.Context(), "n"); err != nil {
@@ -271,7 +273,7 @@ func TestAOnewayCallKeepsItsConnectionAndIsNotReported(t *testing.T) {
 func TestAnAnswerToAOnewayCallIsNotTakenForTheNext(t *testing.T) {
 	var conns atomic.Int32
 	answered := make(chan struct{}, 1)
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		conns.Add(1)
 		for {
 			r, ok := next(nc)
@@ -304,32 +306,32 @@ func TestReportsTellTheClassAndTheTime(t *testing.T) {
 		return "", &echo.EchoError{Message: s}
 	}}
 	s := serve(t, framedBinary(), h)
-	var last core.Report
-	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(r core.Report) { last = r })))
+	var last balance.Report
+	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithBalancer(spyBalancer(func(r balance.Report) { last = r })))
 	plain := echo.NewEchoClient(Client(pool))
-	overload := echo.NewEchoClient(Client(pool, Reclassify(func(err error, class core.Class) core.Class {
+	overload := echo.NewEchoClient(Client(pool, WithClassifier(func(err error, class balance.Outcome) balance.Outcome {
 		if e, ok := errors.AsType[*echo.EchoError](err); ok && e.Message == "busy" {
-			return core.Overload
+			return balance.OutcomeOverload
 		}
 		return class
 	})))
 	for _, c := range []struct {
 		client *echo.EchoClient
 		arg    string
-		want   core.Class
+		want   balance.Outcome
 	}{
-		{plain, "busy", core.OK},
-		{plain, "fail", core.Failure},
-		{overload, "busy", core.Overload},
-		{overload, "idle", core.OK},
-		{overload, "fail", core.Failure},
+		{plain, "busy", balance.OutcomeOK},
+		{plain, "fail", balance.OutcomeFailure},
+		{overload, "busy", balance.OutcomeOverload},
+		{overload, "idle", balance.OutcomeOK},
+		{overload, "fail", balance.OutcomeFailure},
 	} {
-		last = core.Report{}
+		last = balance.Report{}
 		begun := time.Now()
 		_, err := c.client.Echo(t.Context(), c.arg)
 		took := time.Since(begun)
-		if err == nil || last.Class != c.want {
-			t.Errorf("%s: reported %v, want %v (%v)", c.arg, last.Class, c.want, err)
+		if err == nil || last.Outcome != c.want {
+			t.Errorf("%s: reported %v, want %v (%v)", c.arg, last.Outcome, c.want, err)
 		}
 		if last.Latency <= 0 || last.Latency > took {
 			t.Errorf("%s: reported %v of %v", c.arg, last.Latency, took)
@@ -349,9 +351,9 @@ func TestARouteChoosesTheServer(t *testing.T) {
 		names[s.addr()] = s.addr()
 		addrs = append(addrs, s.addr())
 	}
-	c := newClient(t, Config{}, addrs, Route(func(_ context.Context, method string, args thrift.TStruct) []core.CallOption {
+	c := newClient(t, Config{}, addrs, WithRoute(func(_ context.Context, method string, args thrift.TStruct) []core.CallOption {
 		if a, ok := args.(*echo.EchoEchoArgs); ok && method == "echo" {
-			return []core.CallOption{core.On(a.S)}
+			return []core.CallOption{core.WithEndpoint(a.S)}
 		}
 		return nil
 	}))
@@ -368,9 +370,9 @@ func TestARouteChoosesTheServer(t *testing.T) {
 func TestAReplySaysHowBusyItsServerIs(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
 	var loads []float64
-	balancer := spyBalancer(func(r core.Report) { loads = append(loads, r.Load) })
+	balancer := spyBalancer(func(r balance.Report) { loads = append(loads, r.Load) })
 	c := echo.NewEchoClient(Client(newPool(t, Config{}, []string{s.addr()}, core.WithBalancer(balancer)),
-		LoadFunc(func(_ thrift.ResponseMeta, result thrift.TStruct) float64 {
+		WithLoad(func(_ thrift.ResponseMeta, result thrift.TStruct) float64 {
 			if e, ok := result.(*echo.EchoEchoResult); ok && e.IsSetSuccess() {
 				return float64(len(*e.Success))
 			}
@@ -389,7 +391,9 @@ func TestAReplySaysHowBusyItsServerIs(t *testing.T) {
 
 func TestAConnectionIsAClientForThePoolsDo(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
-	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1), core.WithClassifier(Classify))
+	var reports []balance.Outcome
+	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1),
+		core.WithBalancer(spyBalancer(func(r balance.Report) { reports = append(reports, r.Outcome) })))
 	for _, arg := range []string{"throw", "a", "throw", "b"} {
 		err := pool.Do(t.Context(), func(ctx context.Context, c *Conn) error {
 			client := echo.NewEchoClient(c)
@@ -406,6 +410,35 @@ func TestAConnectionIsAClientForThePoolsDo(t *testing.T) {
 	}
 	if s.accepted() != 1 {
 		t.Errorf("%d connections", s.accepted())
+	}
+	if want := slices.Repeat([]balance.Outcome{balance.OutcomeOK}, 4); !slices.Equal(reports, want) {
+		t.Errorf("reported %v", reports)
+	}
+}
+
+// What the application makes of a reply is no fault of the server's.
+func TestAnErrorOfTheApplicationHarmsNeitherServerNorConnection(t *testing.T) {
+	poor, rich := serve(t, framedBinary(), &handler{}), serve(t, framedBinary(), &handler{})
+	var reports []balance.Outcome
+	pool := newPool(t, Config{}, []string{poor.addr(), rich.addr()},
+		core.WithBalancer(spyBalancer(func(r balance.Report) { reports = append(reports, r.Outcome) })))
+	errNoCredit := errors.New("user has no credit")
+	for i, addr := range slices.Repeat([]string{poor.addr(), rich.addr()}, 100) {
+		want := []error{errNoCredit, nil}[i%2]
+		if err := pool.Do(t.Context(), func(ctx context.Context, c *Conn) error {
+			if _, err := echo.NewEchoClient(c).Echo(ctx, "credit?"); err != nil {
+				return err
+			}
+			return want
+		}, core.WithEndpoint(addr)); err != want { //nolint:errorlint // it must come as it is
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if slices.Contains(reports, balance.OutcomeFailure) || len(reports) != 200 {
+		t.Errorf("%d reports: %v", len(reports), reports)
+	}
+	if n, m := poor.accepted(), rich.accepted(); n != 1 || m != 1 {
+		t.Errorf("%d and %d connections", n, m)
 	}
 }
 
@@ -439,9 +472,9 @@ func TestAPanicOfAnOptionEndsTheLease(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
 	pool := newPool(t, Config{}, []string{s.addr()}, core.MaxActive(1))
 	for _, opt := range []Option{
-		Route(func(context.Context, string, thrift.TStruct) []core.CallOption { panic("route") }),
-		Reclassify(func(error, core.Class) core.Class { panic("reclassify") }),
-		LoadFunc(func(thrift.ResponseMeta, thrift.TStruct) float64 { panic("load") }),
+		WithRoute(func(context.Context, string, thrift.TStruct) []core.CallOption { panic("route") }),
+		WithClassifier(func(error, balance.Outcome) balance.Outcome { panic("reclassify") }),
+		WithLoad(func(thrift.ResponseMeta, thrift.TStruct) float64 { panic("load") }),
 	} {
 		func() {
 			defer func() {

@@ -7,164 +7,133 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
-// This file holds the rules: what the outcome of a call tells of the server
-// and of the connection, and whether the call may be sent again.
-
-// fate says how far a call got.
-type fate uint8
-
-const (
-	// unsent: no server can have executed it.
-	unsent fate = iota
-	// unanswered: it may have been executed; nothing of a reply was decoded.
-	unanswered
-	// answered: part of the reply, at least, may be in the caller's result.
-	answered
-)
-
-// ending says whether the caller's context ended the call.
-type ending uint8
-
-const (
-	running ending = iota
-	cancelled
-	overdue
-)
-
-// endingOf returns which way a context with that error ended.
-func endingOf(err error) ending {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return overdue
-	}
-	return cancelled
-}
-
-// err returns the error that a context with that ending has, or nil.
-func (e ending) err() error {
-	switch e {
-	case cancelled:
-		return context.Canceled
-	case overdue:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
-}
+// This file holds the rules: what the end of a call means for the server, for
+// the connection, and for another attempt.
 
 // facts are what a connection knows of a call that has ended.
 type facts struct {
-	err     error  // of the Thrift client
-	io      error  // the first of the connection
-	out     int    // bytes sent
-	flushed bool   // the request was sent completely
-	begun   bool   // bytes of the reply were given to the protocol
-	frames  bool   // no server executes a request whose last byte is missing
-	oneway  bool   // there is no reply
-	left    bool   // more was received than the reply
-	ending  ending // by the context
+	err     error // of the Thrift client
+	io      error // the first of the connection
+	out     int   // bytes sent
+	flushed bool  // the request was sent completely
+	begun   bool  // bytes of the reply were given to the protocol
+	frames  bool  // no server executes a request whose last byte is missing
+	oneway  bool  // there is no reply
+	left    bool  // more was received than the reply
+	ctx     error // of the context, if that ended the call
 }
 
-// verdict is what follows from the facts.
-type verdict struct {
-	class core.Class
+// ending is what follows from the facts.
+type ending struct {
+	outcome balance.Outcome
 	// silent: nothing is reported to the balancer.
 	silent bool
 	// keep: the connection is fit for the next call.
-	keep bool
-	fate fate
-	// final: sending the call again is pointless, whatever its fate.
-	final bool
-	// stale: the connection had ended before the call.
-	stale bool
-	// ending is that of the facts.
-	ending ending
+	keep    bool
+	verdict retry.Verdict
+	// ctx is the context's error if that ended the call.
+	ctx error
 }
 
 // judge applies the rules.
-func judge(f facts) verdict {
+func judge(f facts) ending {
 	switch {
 	case f.err == nil:
-		// A oneway call that left proves nothing of the server's health. A
+		// A oneway call that was sent proves nothing about the server's health. A
 		// reply with more behind it is a reply, and the next one is not.
-		return verdict{class: core.OK, silent: f.oneway, keep: !f.left, fate: answered, final: true}
-	case f.ending == cancelled:
-		return verdict{class: core.Cancelled, fate: f.fate(), final: true, ending: f.ending}
-	case f.ending == overdue:
-		return verdict{class: core.Failure, fate: f.fate(), final: true, ending: f.ending}
+		return ending{outcome: balance.OutcomeOK, silent: f.oneway, keep: !f.left}
+	case f.ctx != nil:
+		return ending{outcome: outcomeOf(f.ctx), ctx: f.ctx}
 	case errors.Is(f.io, net.ErrClosed):
 		// The pool has closed it, at the end of a drain.
-		return verdict{class: core.Ignored, fate: f.fate()}
+		return ending{outcome: balance.OutcomeNeutral, verdict: f.verdict()}
 	case f.io != nil:
-		return verdict{class: core.Failure, fate: f.fate()}
+		return ending{outcome: balance.OutcomeFailure, verdict: f.verdict()}
 	case !f.flushed:
 		// Nothing failed but the encoding: the arguments are at fault. Part
 		// of them may be in the buffers of the stack.
-		return verdict{class: core.Ignored, fate: f.fate(), final: true}
+		return ending{outcome: balance.OutcomeNeutral}
 	}
 	if app, ok := errors.AsType[thrift.TApplicationException](f.err); ok {
-		class, keep := judgeApplication(app.TypeId())
-		return verdict{class: class, keep: keep && !f.left, fate: answered, final: true}
+		outcome, keep := judgeApplication(app.TypeId())
+		return ending{outcome: outcome, keep: keep && !f.left}
 	}
 	// The reply cannot be understood.
-	return verdict{class: core.Failure, fate: answered, final: true}
+	return ending{outcome: balance.OutcomeFailure}
 }
 
-func (f facts) fate() fate {
+// outcomeOf returns the outcome of a call that was ended by its context, whose
+// error is err.
+func outcomeOf(err error) balance.Outcome {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return balance.OutcomeFailure
+	}
+	return balance.OutcomeCanceled
+}
+
+// verdict says how far a call got whose connection broke.
+func (f facts) verdict() retry.Verdict {
 	switch {
-	case f.begun:
-		return answered
-	case f.flushed:
-		return unanswered
-	case f.out == 0 || f.frames:
-		return unsent
+	case f.begun: // part of the reply, at least, may be in the caller's result
+		return retry.VerdictDone
+	case !f.flushed && (f.out == 0 || f.frames):
+		return retry.VerdictUnsent
 	default:
-		return unanswered
+		return retry.VerdictFailed
 	}
 }
 
-// judgeApplication decides by the type of a TApplicationException. Kept are
-// connections whose server read the request, refused or failed it and said so;
-// the other types mean that client and server have lost each other.
-func judgeApplication(kind int32) (class core.Class, keep bool) {
+// judgeApplication decides by the type of a TApplicationException. A connection is
+// kept if its server has read the request and reports that it refused or failed
+// it. The other types mean that client and server are out of sync.
+func judgeApplication(kind int32) (outcome balance.Outcome, keep bool) {
 	switch kind {
 	case thrift.UNKNOWN_METHOD, thrift.VALIDATION_FAILED:
-		return core.OK, true // it is the request that is wrong
+		return balance.OutcomeOK, true // it is the request that is wrong
 	case thrift.INTERNAL_ERROR, thrift.MISSING_RESULT:
-		return core.Failure, true // the handler failed
+		return balance.OutcomeFailure, true // the handler failed
 	default:
-		return core.Failure, false
+		return balance.OutcomeFailure, false
 	}
 }
 
-// Classify tells what an error of a call means for its server. Give it to
-// [core.WithClassifier] when calls are made through the pool's Do. It is safe
-// for concurrent use.
+// Classify is the classifier of pools with connections of [Dial], for calls that
+// are made through the pool's Do. It is for classifiers that know more kinds of
+// errors, see [core.WithClassifier]. It is safe for concurrent use.
 //
-//   - nil and exceptions of the IDL are OK; so are the TApplicationExceptions
-//     UNKNOWN_METHOD and VALIDATION_FAILED;
-//   - the caller's cancellation is Cancelled;
-//   - arguments that cannot be encoded, or are too large, are Ignored;
-//   - everything else is Failure: timeouts, broken connections, replies that
-//     cannot be understood, INTERNAL_ERROR and the other TApplicationExceptions.
-func Classify(err error) core.Class {
+//   - nil and exceptions of the IDL are OutcomeOK; so are the
+//     TApplicationExceptions UNKNOWN_METHOD and VALIDATION_FAILED.
+//   - The caller's cancellation is OutcomeCanceled.
+//   - Arguments that cannot be encoded, or are too large, are OutcomeNeutral.
+//   - All else that Thrift reports is OutcomeFailure: timeouts, broken
+//     connections, replies that cannot be understood, INTERNAL_ERROR and the other
+//     TApplicationExceptions.
+//   - Any other error, such as the application's own, is what [core.Classify]
+//     says.
+func Classify(err error) balance.Outcome {
 	if err == nil {
-		return core.OK
+		return balance.OutcomeOK
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
-		return e.Class
+		return e.Outcome
 	}
 	if app, ok := errors.AsType[thrift.TApplicationException](err); ok {
-		class, _ := judgeApplication(app.TypeId())
-		return class
+		outcome, _ := judgeApplication(app.TypeId())
+		return outcome
 	}
-	if ex, ok := errors.AsType[thrift.TException](err); ok && ex.TExceptionType() == thrift.TExceptionTypeCompiled {
-		return core.OK
+	if ex, ok := errors.AsType[thrift.TException](err); ok && !errors.Is(err, context.Canceled) {
+		switch ex.TExceptionType() {
+		case thrift.TExceptionTypeCompiled:
+			return balance.OutcomeOK
+		case thrift.TExceptionTypeTransport, thrift.TExceptionTypeProtocol:
+			return balance.OutcomeFailure
+		default:
+		}
 	}
-	if errors.Is(err, context.Canceled) {
-		return core.Cancelled
-	}
-	return core.Failure
+	return core.Classify(err)
 }

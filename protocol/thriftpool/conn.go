@@ -10,17 +10,19 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
+	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
 // Conn is one connection to a Thrift server, opened by the dialer of [Dial].
 //
 // It is a [thrift.TClient] itself, for those who lease connections with the
-// pool's Get or Do and make several calls on one. It is not safe for concurrent
-// use, and after a call that failed otherwise than by an exception of the IDL
-// it may be broken: then every further call fails, and the pool must be told
-// by Discard. [Client] does all of that.
+// pool's Do or Get and make several calls on one; [core.Lease.End] takes the
+// error of such a call. A Conn is not safe for concurrent use. After a call that
+// failed otherwise than by an exception of the IDL it may be broken: every
+// further call fails, and the pool closes it. [Client] does all of that.
 type Conn struct {
 	addr    string
 	timeout time.Duration // of one call; 0 = none
@@ -30,14 +32,14 @@ type Conn struct {
 	wire   *wire
 	framed *framed // nil when the transport is the user's
 	std    *thrift.TStandardClient
-	left   func() bool // the transport holds more than the reply
+	left   func() bool // reports whether the transport holds more than the reply
 	frames bool        // a request is complete with its last byte only
 
-	used  time.Time // when the last call ended
-	armed time.Time // the deadline that is set on sock; zero = none
+	used  time.Duration // when the last call ended, as staleness has it
+	armed time.Time     // the deadline that is set on sock; zero = none
 
-	alarm *alarm      // of all connections of the dialer
-	guard *sock.Guard // ends a call when its context is cancelled
+	staleness *sock.Staleness // of all connections of the dialer
+	guard     *sock.Guard     // ends a call when its context is canceled
 
 	mu     sync.Mutex
 	broken error // why no further call may be made; written by the caller only; nil = none
@@ -47,75 +49,73 @@ type Conn struct {
 // [Config.Timeout] has passed. Errors are [*Error]s; exceptions of the IDL are
 // in result, as always with Thrift.
 func (c *Conn) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
-	meta, _, v, err := c.call(ctx, method, args, result)
+	meta, _, e, err := c.call(ctx, method, args, result)
 	if err != nil {
-		return meta, c.explain(method, v, err)
+		return meta, c.explain(method, e, err)
 	}
 	return meta, nil
 }
 
-// call makes one call, judges it, and tells how long it took. err is the
+// call makes one call, judges it, and measures how long it took. err is the
 // Thrift client's, or that of the connection where that failed.
 func (c *Conn) call(ctx context.Context, method string, args, result thrift.TStruct) (
-	meta thrift.ResponseMeta, took time.Duration, v verdict, err error,
+	meta thrift.ResponseMeta, took time.Duration, e ending, err error,
 ) {
 	start := time.Now()
-	if v, err = c.begin(ctx, start); err == nil {
+	if e, err = c.begin(ctx, start); err == nil {
 		meta, err = c.std.Call(ctx, method, args, result)
 		hit := c.guard.End()
 		took = time.Since(start)
-		c.used = start.Add(took)
+		c.used = c.staleness.At(start) + took
 		if result == nil {
-			c.used = time.Time{} // look first, whether the server answers all the same
+			c.used = longAgo // peek before the next call: the server may have replied all the same
 		}
 		if hit {
 			c.armed = past
 		}
-		if err == nil && result != nil && !c.left() { // as judge would say
-			return meta, took, verdict{class: core.OK, keep: true, fate: answered, final: true}, nil
+		if err == nil && result != nil && !c.left() { // as judge would decide
+			return meta, took, ending{outcome: balance.OutcomeOK, keep: true}, nil
 		}
-		v, err = c.examine(ctx, err, hit, result == nil)
+		e, err = c.examine(ctx, err, hit, result == nil)
 	}
-	if !v.keep {
+	if !e.keep {
 		c.fail(err)
 	}
-	return meta, took, v, err
+	return meta, took, e, err
 }
 
-// sound asks a server that has failed, by the Config's Ping, whether it is well
-// again, before a call that would be lost if it were not. The call is unsent.
-func (c *Conn) sound(ctx context.Context) (took time.Duration, v verdict, err error) {
+// probe asks an ejected server, by the Config's Ping, whether it has recovered,
+// before a call that would be lost otherwise. When it fails the call is unsent.
+func (c *Conn) probe(ctx context.Context) (took time.Duration, e ending, err error) {
 	start := time.Now()
 	if err = c.ping(ctx, c); err == nil {
-		return 0, v, nil
+		return 0, e, nil
 	}
 	c.fail(err)
-	v = verdict{class: core.Failure}
+	e = ending{outcome: balance.OutcomeFailure, verdict: retry.VerdictUnsent}
 	if ended := ctx.Err(); ended != nil {
-		v.ending, v.final = endingOf(ended), true
-		if v.ending == cancelled {
-			v.class = core.Cancelled
-		}
+		e = ending{outcome: outcomeOf(ended), ctx: ended}
 	}
-	return time.Since(start), v, err
+	return time.Since(start), e, err
 }
 
-// begin prepares the connection, or says why nothing can be sent on it.
-func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
+// begin prepares the connection, or returns why nothing can be sent on it.
+func (c *Conn) begin(ctx context.Context, start time.Time) (ending, error) {
+	stale := ending{outcome: balance.OutcomeNeutral, silent: true, verdict: retry.VerdictStale}
 	if c.broken != nil {
-		return verdict{class: core.Ignored, silent: true, stale: true}, &transportError{thrift.NOT_OPEN, c.broken}
+		return stale, &transportError{thrift.NOT_OPEN, c.broken}
 	}
 	deadline, err := c.deadline(ctx, start)
 	if err != nil {
-		v := verdict{class: core.Ignored, silent: true, keep: true, final: true, ending: endingOf(err)}
-		if v.ending == cancelled {
-			v.class = core.Cancelled
+		e := ending{outcome: balance.OutcomeNeutral, silent: true, keep: true, ctx: err}
+		if errors.Is(err, context.Canceled) {
+			e.outcome = balance.OutcomeCanceled
 		}
-		return v, err
+		return e, err
 	}
-	if sock.Cheap && (start.Sub(c.used) >= rested || c.alarm.raised(start)) {
+	if now := c.staleness.At(start); sock.Cheap && c.staleness.Suspect(c.used, now) {
 		if err = c.Peek(); err != nil {
-			c.alarm.raise(start)
+			c.staleness.Broke(now)
 		}
 	}
 	if err == nil && !deadline.Equal(c.armed) {
@@ -123,7 +123,7 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 		err = c.sock.Conn.SetDeadline(deadline)
 	}
 	if err != nil {
-		return verdict{class: core.Ignored, silent: true, stale: true}, &transportError{thrift.NOT_OPEN, err}
+		return stale, &transportError{thrift.NOT_OPEN, err}
 	}
 	if c.framed != nil {
 		c.framed.begin()
@@ -133,7 +133,7 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (verdict, error) {
 	if ctx != context.Background() && ctx != context.TODO() {
 		c.guard.Begin(ctx)
 	}
-	return verdict{}, nil
+	return ending{}, nil
 }
 
 // deadline returns when the call must end, zero for never, or the context's
@@ -157,9 +157,9 @@ func (c *Conn) deadline(ctx context.Context, start time.Time) (time.Time, error)
 	return deadline, nil
 }
 
-// examine collects the facts of a call that did not simply succeed, and has
-// them judged.
-func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (verdict, error) {
+// examine collects the facts of a call that did not simply succeed, and judges
+// them.
+func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (ending, error) {
 	f := facts{
 		err: err, io: c.wire.err, out: c.wire.out, flushed: c.wire.flushed, begun: c.begun(),
 		frames: c.frames, oneway: oneway, left: c.left(),
@@ -167,18 +167,18 @@ func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (verdic
 	if err == nil {
 		return judge(f), nil
 	}
-	f.ending = c.ending(ctx, hit)
+	f.ctx = c.endedBy(ctx, hit)
 	if f.io != nil {
 		err = asTransport(f.io)
 		if !isTimeout(f.io) {
-			c.alarm.raise(time.Now())
+			c.staleness.Broke(c.staleness.Now())
 		}
 	}
 	return judge(f), err
 }
 
-// begun says whether the protocol has seen anything of a reply: a frame's length
-// alone it has not.
+// begun reports whether the protocol has seen anything of a reply. The length of
+// a frame alone does not count.
 func (c *Conn) begun() bool {
 	switch {
 	case c.framed != nil:
@@ -190,26 +190,29 @@ func (c *Conn) begun() bool {
 	}
 }
 
-// ending says whether ctx ended the call that has failed. A deadline of the
-// context is set on the connection, and may pass there a moment before it does
-// in ctx.
-func (c *Conn) ending(ctx context.Context, hit bool) ending {
+// endedBy returns the context's error if that ended the call that has failed,
+// else nil. A deadline of the context is set on the connection, and may pass
+// there a moment before it does in ctx.
+func (c *Conn) endedBy(ctx context.Context, hit bool) error {
 	failed, err := c.wire.err, ctx.Err()
 	switch {
 	case hit:
-		return endingOf(err)
+		return err
 	case failed == nil && err != nil && !c.wire.flushed:
-		return endingOf(err) // some transports look at the context before they send
+		return err // some transports ask the context before they send
 	case failed == nil, !isTimeout(failed):
-		return running // the connection or the server ended it
+		return nil // the connection or the server ended it
 	case err != nil:
-		return endingOf(err)
+		return err
 	}
 	if d, ok := ctx.Deadline(); ok && d.Equal(c.armed) {
-		return overdue
+		return context.DeadlineExceeded
 	}
-	return running // the attempt's timeout ended it
+	return nil // the attempt's timeout ended it
 }
+
+// longAgo is when a connection was last used that the next call must look at.
+const longAgo = -time.Hour
 
 // past is a deadline that makes any read or write return at once.
 var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
@@ -218,8 +221,12 @@ var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
 func (c *Conn) abort() { _ = c.sock.Raw.SetDeadline(past) } // fails only when the call fails anyhow
 
 // explain makes the error that a caller gets.
-func (c *Conn) explain(method string, v verdict, err error) *Error {
-	return &Error{Endpoint: c.addr, Method: method, Attempts: 1, Class: v.class, Err: err, Ctx: v.ending.err()}
+func (c *Conn) explain(method string, e ending, err error) *Error {
+	attempts := 1
+	if e.verdict == retry.VerdictStale {
+		attempts = 0
+	}
+	return &Error{Endpoint: c.addr, Method: method, Attempts: attempts, Outcome: e.outcome, Err: err, Ctx: e.ctx}
 }
 
 // fail remembers why the connection is of no more use.
@@ -234,8 +241,8 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// Peek implements [core.Peeker]. It tells without blocking whether the server
-// has closed or reset the connection, or sent what nobody asked for.
+// Peek implements [core.Peeker]. It reports without blocking whether the server
+// has closed or reset the connection, or sent bytes that nobody asked for.
 func (c *Conn) Peek() error {
 	if c.broken != nil {
 		return c.broken
@@ -244,7 +251,7 @@ func (c *Conn) Peek() error {
 		return errLeftover
 	}
 	if !sock.Cheap {
-		c.armed = past // the look changes the deadline
+		c.armed = past // peeking changes the deadline
 	}
 	return c.sock.Peek()
 }
@@ -259,8 +266,8 @@ func (c *Conn) Health(ctx context.Context) error {
 }
 
 // Close closes the connection and makes a call in flight on it fail; it may be
-// called concurrently with one. A TLS peer is told so only when the connection
-// is sound and idle: on another the message could block.
+// called concurrently with one. TLS says goodbye only on a connection that is
+// idle and not broken: on another the message could block.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	broken := c.broken != nil

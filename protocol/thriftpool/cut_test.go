@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 // cutter is a proxy that ends its first connection after a number of bytes of
@@ -25,7 +27,7 @@ type cutter struct {
 
 func (p *cutter) listen(t *testing.T) string {
 	t.Helper()
-	return listen(t, func(nc net.Conn) {
+	return prototest.Listen(t, func(nc net.Conn) {
 		first := p.conns.Add(1) == 1
 		var d net.Dialer
 		up, err := d.DialContext(context.Background(), "tcp", p.to)
@@ -36,8 +38,8 @@ func (p *cutter) listen(t *testing.T) string {
 		var once sync.Once
 		end := func() {
 			once.Do(func() {
-				if tc, ok := nc.(*net.TCPConn); ok && p.reset && first {
-					_ = tc.SetLinger(0)
+				if p.reset && first {
+					prototest.Reset(nc)
 				}
 				_ = nc.Close()
 				_ = up.Close()

@@ -10,57 +10,59 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 )
 
-// DefaultTimeout is what a [Config.Timeout] of zero means.
+// DefaultTimeout is the timeout if [Config.Timeout] and Thrift.SocketTimeout are
+// zero.
 const DefaultTimeout = 5 * time.Second
 
-// Config says how connections are opened and what is spoken on them. The zero
-// Config is the binary protocol in frames over plain TCP.
+// Config sets how connections are opened and what they speak. The zero Config
+// speaks the binary protocol in frames over plain TCP.
 type Config struct {
 	// Protocol makes the protocol of each connection. Nil means binary.
 	Protocol thrift.TProtocolFactory
 
-	// Transport makes the transport of each connection over a base that is
-	// buffered in both directions, already open, and governed by the deadline
-	// of the call; do not put a socket transport of Apache's into it, which
-	// sets deadlines of its own. Nil means frames as TFramedTransport has
-	// them, or none when Protocol is THeader, which brings its own. For a
-	// server without frames it is thrift.NewTTransportFactory(): the base
-	// needs no TBufferedTransport over it.
+	// Transport makes the transport of each connection over a base that is open,
+	// buffered in both directions, and bounded by the deadline of the call. It
+	// must not use one of Apache's socket transports, which set deadlines of
+	// their own. Nil means frames as TFramedTransport has them, or none when
+	// Protocol is THeader, which has frames of its own. For servers without
+	// frames, use thrift.NewTTransportFactory(): the base needs no
+	// TBufferedTransport over it.
 	//
-	// Apache's TFramedTransport works too, and is slower than the default.
+	// Apache's TFramedTransport works, and is slower than the default.
 	Transport thrift.TTransportFactory
 
 	// Thrift holds the limits of messages and frames, the strictness of the
-	// binary protocol and the settings of THeader. Nil means that the
-	// factories' own settings hold; otherwise it replaces them in each
-	// connection. ConnectTimeout is ignored in favour of [core.DialTimeout].
+	// binary protocol and the settings of THeader. It replaces the settings of
+	// the factories in each connection; nil means that those hold. ConnectTimeout
+	// is ignored: [core.DialTimeout] is used.
 	Thrift *thrift.TConfiguration
 
-	// TLS is for servers that speak TLS. Nil means Thrift.TLSConfig, and plain
-	// connections if that is nil too. Where ServerName is empty, each server
-	// must prove to be the host of its endpoint's address.
+	// TLS is the configuration for servers that speak TLS. Nil means
+	// Thrift.TLSConfig, and plain connections if that is nil too. If ServerName is
+	// empty, the certificate of each server must be valid for the host of its
+	// endpoint's address.
 	TLS *tls.Config
 
 	// Timeout bounds each attempt to make a call, within the deadline of the
-	// caller's context: when it passes, the server counts as failed, and a
-	// call that may be repeated is sent to another. For that it must leave
-	// time: choose it longer than the slowest answer that is worth waiting
-	// for, and well below the deadlines of callers. Zero means
-	// Thrift.SocketTimeout, and [DefaultTimeout] if that is zero too;
-	// negative means none.
+	// caller's context. When it passes, the server counts as failing, and a call
+	// that may be repeated is sent to another. Choose a Timeout longer than the
+	// slowest answer worth waiting for, and well below the deadlines of callers, so
+	// that it leaves time for another attempt. Zero means Thrift.SocketTimeout, and
+	// [DefaultTimeout] if that is zero too; negative means none.
 	Timeout time.Duration
 
-	// Ping asks a server through one of its idle connections whether it still
-	// works, every [core.HealthInterval]. An error closes the connection. Nil
-	// means that idle connections are only looked at, for having been closed.
+	// Ping asks a server on one of its idle connections whether it still works,
+	// every [core.HealthCheckInterval]. An error closes the connection. Nil means
+	// that the pool only looks whether the server has closed idle connections.
 	//
-	// A server that was ejected for its failures is asked also before the
-	// first calls to it that must not be repeated. Without Ping, such a call
-	// is itself how its recovery is found out, and is lost when it has not.
+	// Ping also asks a server that outlier detection has ejected, before a call
+	// that probes it and must not be repeated. Without Ping the call itself is the
+	// probe, and is lost if the server has not recovered.
 	Ping func(ctx context.Context, client thrift.TClient) error
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
@@ -69,10 +71,11 @@ type Config struct {
 }
 
 // Dial returns the dialer of connections for [core.New], which also validates
-// the Config. A connection carries one call at a time: leave [core.Share] at 1.
-// It keeps 8 KB for reading and up to 64 KB for writing.
+// the Config. The pool's classifier is [Classify]. A connection carries one call
+// at a time: leave [core.MaxConcurrentCalls] at 1. It keeps 8 KB for reading and up
+// to 64 KB for writing.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, dog: sock.NewWatchdog(), alarm: newAlarm(), timeout: conf.Timeout, tls: conf.TLS}
+	d := &dialer{conf: conf, dog: sock.NewWatchdog(), staleness: sock.NewStaleness(), timeout: conf.Timeout, tls: conf.TLS}
 	if d.tls == nil {
 		d.tls = conf.Thrift.GetTLSConfig()
 	}
@@ -89,14 +92,14 @@ func Dial(conf Config) core.Dialer[*Conn] {
 }
 
 type dialer struct {
-	conf    Config
-	tls     *tls.Config
-	timeout time.Duration
-	dog     *sock.Watchdog
-	alarm   *alarm
+	conf      Config
+	tls       *tls.Config
+	timeout   time.Duration
+	dog       *sock.Watchdog
+	staleness *sock.Staleness
 }
 
-// Validate reports what is wrong with the Config. The pool calls it once.
+// Validate reports mistakes in the Config. The pool calls it once.
 func (d *dialer) Validate() error {
 	var errs []error
 	if _, err := d.stack(newWire(nil)); err != nil {
@@ -113,6 +116,9 @@ func (d *dialer) Validate() error {
 	}
 	return fmt.Errorf("thriftpool: config: %w", errors.Join(errs...))
 }
+
+// Classify is the pool's classifier unless it is given another.
+func (d *dialer) Classify(err error) balance.Outcome { return Classify(err) }
 
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
@@ -150,7 +156,7 @@ func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*C
 		c.wire.waitFor, c.wire.waitsOne = lowWater(raw), true
 	}
 	c.guard = d.dog.Guard(c.abort)
-	c.alarm, c.used = d.alarm, time.Now()
+	c.staleness, c.used = d.staleness, d.staleness.Now()
 	return c, nil
 }
 
@@ -167,7 +173,7 @@ func (d *dialer) stack(w *wire) (*Conn, error) {
 			return nil, fmt.Errorf("the Transport factory: %w", err)
 		}
 		if trans == nil {
-			return nil, errors.New("the Transport factory made none")
+			return nil, errors.New("the Transport factory returned nil")
 		}
 	}
 	proto := d.conf.Protocol.GetProtocol(trans)
@@ -176,7 +182,7 @@ func (d *dialer) stack(w *wire) (*Conn, error) {
 		proto = d.conf.Protocol.GetProtocol(trans)
 	}
 	if proto == nil {
-		return nil, errors.New("the Protocol factory made none")
+		return nil, errors.New("the Protocol factory returned nil")
 	}
 	if d.conf.Thrift != nil {
 		thrift.PropagateTConfiguration(trans, d.conf.Thrift)
@@ -186,8 +192,8 @@ func (d *dialer) stack(w *wire) (*Conn, error) {
 	return c, c.inspect(trans, proto)
 }
 
-// inspect learns from the stack how to see bytes left over from a reply, and
-// whether requests are framed.
+// inspect sets how to find bytes left over from a reply, and whether requests are
+// framed.
 func (c *Conn) inspect(trans thrift.TTransport, proto thrift.TProtocol) error {
 	over := trans.RemainingBytes
 	switch t := trans.(type) {

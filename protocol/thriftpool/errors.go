@@ -6,29 +6,29 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
 // Error is a call that failed otherwise than by an exception of the IDL, which
 // generated clients return as it is.
 //
-// With errors.As it gives the [thrift.TTransportException],
+// With errors.As it yields the [thrift.TTransportException],
 // [thrift.TProtocolException] or [thrift.TApplicationException] that ended the
-// call and, where no connection could be had, the [*core.Error]; with errors.Is
-// it matches context.Canceled or context.DeadlineExceeded where the caller's
-// context ended the call, and the errors of the network such as io.EOF,
-// syscall.ECONNRESET and, after [Config.Timeout], os.ErrDeadlineExceeded.
+// call, and the [*core.Error] if no connection could be leased. With errors.Is it
+// matches context.Canceled or context.DeadlineExceeded if the caller's context
+// ended the call, the errors of the network such as io.EOF and
+// syscall.ECONNRESET, and os.ErrDeadlineExceeded after [Config.Timeout].
 type Error struct {
-	// Endpoint is the address of the server that was called last; empty if
-	// no connection to any could be had.
+	// Endpoint is the address of the server that was called last; empty if no
+	// connection could be leased.
 	Endpoint string
 	// Method is the name of the method in the IDL.
 	Method string
-	// Attempts is how many servers the call was sent to, or would have been
-	// had they not been gone; 0 if no connection could be had.
+	// Attempts is the number of attempts, without those on connections that had
+	// ended before; 0 if no connection could be leased.
 	Attempts int
-	// Class is what the failure told of the server.
-	Class core.Class
+	// Outcome is what the failure means for the server.
+	Outcome balance.Outcome
 	// Err is the cause.
 	Err error
 	// Ctx is the context's error if that ended the call, else nil.
@@ -61,8 +61,8 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// transportError is a [thrift.TTransportException] that keeps its cause; the
-// constructors of Apache choose either the type or the cause.
+// transportError is a [thrift.TTransportException] that keeps its cause. Apache's
+// constructors take either the type or the cause.
 type transportError struct {
 	kind int
 	err  error
@@ -80,6 +80,6 @@ func (e *transportError) Timeout() bool { return e.kind == thrift.TIMED_OUT }
 var _ thrift.TTransportException = (*transportError)(nil)
 
 var (
-	errLeftover = errors.New("thriftpool: the server sent more than it was asked for")
+	errLeftover = errors.New("thriftpool: the server sent bytes that nobody asked for")
 	errPanic    = errors.New("thriftpool: the call panicked")
 )

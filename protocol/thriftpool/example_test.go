@@ -12,7 +12,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // What Client returns is shared; the generated client, which is not safe for
@@ -88,7 +88,7 @@ func startServer() (addr string, stop func()) {
 		panic(err)
 	}
 	server := thrift.NewTSimpleServer4(
-		echo.NewEchoProcessor(service{}), sock,
+		echo.NewEchoProcessor(echo.Service{}), sock,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		thrift.NewTBinaryProtocolFactoryConf(nil),
 	)
@@ -103,9 +103,3 @@ func startServer() (addr string, stop func()) {
 		}
 	}
 }
-
-type methods = echo.Echo
-
-type service struct{ methods }
-
-func (service) Echo(_ context.Context, s string) (string, error) { return s, nil }

@@ -13,7 +13,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // The server closes connections while they are idle, and restarts. No call
@@ -32,7 +33,7 @@ func TestNoCallFailsOnAConnectionThatEndedWhileIdle(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 8 {
 					wg.Go(func() {
-						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						ctx, cancel := context.WithTimeout(t.Context(), prototest.Patience)
 						defer cancel()
 						if got, err := echo.NewEchoClient(shared).Echo(ctx, "s"); err != nil || got != "s" {
 							t.Errorf("got %q, %v", got, err)
@@ -45,12 +46,12 @@ func TestNoCallFailsOnAConnectionThatEndedWhileIdle(t *testing.T) {
 				if all(); t.Failed() {
 					return
 				}
-				until(t, "all connections are idle", func() bool {
+				prototest.Until(t, "all connections are idle", func() bool {
 					e := pool.Stats().Endpoints[0]
 					return e.Dialing == 0 && e.InUse == 0 && e.Closing == 0
 				})
 				s.drop()
-				pause(5 * time.Millisecond) // until the client's side has the news
+				prototest.Pause(5 * time.Millisecond) // until the client's side has the news
 			}
 		})
 	}
@@ -63,7 +64,7 @@ func restart(t *testing.T, s *server, h *handler) *server {
 	s.kill()
 	s.done.Wait()
 	var ln net.Listener
-	until(t, "the address is free", func() (ok bool) {
+	prototest.Until(t, "the address is free", func() (ok bool) {
 		var err error
 		ln, err = new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 		return err == nil
@@ -95,7 +96,7 @@ func generate(t *testing.T, callers int, client thrift.TClient) *load {
 					return
 				default:
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), prototest.Patience)
 				got, err := c.Echo(ctx, "s")
 				cancel()
 				l.calls.Add(1)
@@ -115,7 +116,7 @@ func generate(t *testing.T, callers int, client thrift.TClient) *load {
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	n += l.calls.Load()
-	until(t, "calls go on", func() bool { return l.calls.Load() >= n })
+	prototest.Until(t, "calls go on", func() bool { return l.calls.Load() >= n })
 }
 
 // end stops the load; it may be called again.
@@ -141,7 +142,7 @@ func TestKillingServersLosesNoIdempotentCall(t *testing.T) {
 				l.more(t, 1000)
 				servers[i] = restart(t, servers[i], h)
 				// The next may die when this one is back.
-				until(t, "the pool calls the restarted server", func() bool { return servers[i].accepted() > 0 })
+				prototest.Until(t, "the pool calls the restarted server", func() bool { return servers[i].accepted() > 0 })
 			}
 			l.more(t, 1000)
 			l.end()
@@ -183,7 +184,7 @@ func TestClosingThePoolDuringCallsRacesWithNothing(t *testing.T) {
 			errs <- err
 		}()
 	}
-	until(t, "all calls wait for their replies", func() bool { return requests.Load() == callers })
+	prototest.Until(t, "all calls wait for their replies", func() bool { return requests.Load() == callers })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := pool.Close(ctx); err == nil {

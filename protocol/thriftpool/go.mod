@@ -5,7 +5,6 @@ go 1.26
 require (
 	github.com/apache/thrift v0.25.0
 	github.com/minicaptain/multi_connection_pool v0.0.0
-	go.uber.org/goleak v1.3.0
 )
 
 replace github.com/minicaptain/multi_connection_pool => ../..

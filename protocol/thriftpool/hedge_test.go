@@ -10,8 +10,9 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // pair is two servers, the first of which to be asked for "slow" keeps it until
@@ -44,7 +45,7 @@ func practise(t *testing.T, c *echo.EchoClient) {
 			t.Fatalf("%q, %v", got, err)
 		}
 	}
-	pause(250 * time.Millisecond) // it reckons every 100
+	prototest.Pause(250 * time.Millisecond) // it reckons every 100
 }
 
 func TestALateCallIsMadeASecondTime(t *testing.T) {
@@ -53,7 +54,7 @@ func TestALateCallIsMadeASecondTime(t *testing.T) {
 	c := echo.NewEchoClient(Client(pool, Hedged("echo")))
 	// Another program may take the processor away for as long as it seems that
 	// the servers have more to do than usual, and then nothing is hedged.
-	until(t, "a call is made twice", func() bool {
+	prototest.Until(t, "a call is made twice", func() bool {
 		practise(t, c)
 		asked.Store(0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -97,7 +98,7 @@ func TestAHedgedCallIsAsAnyOther(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := errorOf(c.Echo(ctx, "s"))
-	if e, ok := errors.AsType[*Error](err); !ok || e.Method != "echo" || e.Class != core.Cancelled || !errors.Is(err, context.Canceled) {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Method != "echo" || e.Outcome != balance.OutcomeCanceled || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %#v", err)
 	}
 }
@@ -113,24 +114,24 @@ func TestAHedgedMethodIsIdempotent(t *testing.T) {
 	}
 }
 
-// A server that hangs is found well again by pings, which may be lost, and not
-// by calls, which must not.
-func TestAServerOnTrialIsPingedBeforeACallThatMustNotBeRepeated(t *testing.T) {
-	well := make(chan struct{})
-	var sick atomic.Bool
+// Pings, which may be lost, find out whether a server that hung has recovered, and
+// not calls, which must not be lost.
+func TestAnEjectedServerIsPingedBeforeACallThatMustNotBeRepeated(t *testing.T) {
+	recovered := make(chan struct{})
+	var failing atomic.Bool
 	var calls, pings atomic.Int32
 	bad := serve(t, framedBinary(), &handler{onEcho: func(_ context.Context, s string) (string, error) {
-		if sick.Load() {
+		if failing.Load() {
 			if s == "ping" {
 				pings.Add(1)
 			} else {
 				calls.Add(1)
 			}
-			<-well
+			<-recovered
 		}
 		return s, nil
 	}})
-	heal := sync.OnceFunc(func() { close(well) })
+	heal := sync.OnceFunc(func() { close(recovered) })
 	t.Cleanup(heal)
 	addrs := []string{bad.addr(), serve(t, framedBinary(), &handler{}).addr(), serve(t, framedBinary(), &handler{}).addr()}
 	pool := newPool(t, Config{Timeout: 200 * time.Millisecond, Ping: func(ctx context.Context, client thrift.TClient) error {
@@ -148,14 +149,14 @@ func TestAServerOnTrialIsPingedBeforeACallThatMustNotBeRepeated(t *testing.T) {
 	const callers = 2
 	l := generate(t, callers, Client(pool))
 	l.more(t, 1000)
-	sick.Store(true)
-	until(t, "the server is ejected", ejected)
+	failing.Store(true)
+	prototest.Until(t, "the server is ejected", ejected)
 	lost, failed := calls.Load(), l.failed.Load()
-	until(t, "it is tried three times", func() bool { return pings.Load() >= 3 })
+	prototest.Until(t, "it is probed three times", func() bool { return pings.Load() >= 3 })
 	if n, m := calls.Load(), l.failed.Load(); n > lost+callers || m > failed+callers { // those on their way
 		t.Errorf("%d calls more went to the server, %d more failed", n-lost, m-failed)
 	}
-	sick.Store(false)
+	failing.Store(false)
 	heal()
-	until(t, "the server is back", func() bool { return !ejected() })
+	prototest.Until(t, "the server is back", func() bool { return !ejected() })
 }

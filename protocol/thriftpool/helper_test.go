@@ -6,18 +6,16 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
-
-// patience is how long a test waits for what should happen at once.
-const patience = 10 * time.Second
 
 // newPool returns a pool that the test closes. Closing it must not take long.
 func newPool(tb testing.TB, conf Config, addrs []string, opts ...core.Option) *core.Pool[*Conn] {
@@ -27,7 +25,7 @@ func newPool(tb testing.TB, conf Config, addrs []string, opts ...core.Option) *c
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), prototest.Patience)
 		defer cancel()
 		if err := pool.Close(ctx); err != nil {
 			tb.Errorf("close: %v", err)
@@ -58,44 +56,6 @@ func (f fixed) Watch(ctx context.Context, report func([]core.Endpoint)) error {
 	report(f)
 	<-ctx.Done()
 	return ctx.Err()
-}
-
-// listen runs speak for each connection to the returned address, until the test
-// ends, which closes them.
-func listen(tb testing.TB, speak func(nc net.Conn)) string {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var done sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	done.Go(func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, nc)
-			mu.Unlock()
-			done.Go(func() {
-				defer func() { _ = nc.Close() }()
-				speak(nc)
-			})
-		}
-	})
-	tb.Cleanup(func() {
-		_ = ln.Close()
-		mu.Lock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		done.Wait()
-	})
-	return ln.Addr().String()
 }
 
 // request is one request as a server sees it.
@@ -138,7 +98,7 @@ func reply(tb testing.TB, method string, kind thrift.TMessageType, seq int32, bo
 // said is the result of echo.
 func said(s string) thrift.TStruct { return &echo.EchoEchoResult{Success: &s} }
 
-// answer writes b and tells whether the connection still takes it.
+// answer writes b and reports whether the connection still takes it.
 func answer(nc net.Conn, b []byte) bool {
 	_, err := nc.Write(b)
 	return err == nil
@@ -148,7 +108,7 @@ func answer(nc net.Conn, b []byte) bool {
 // request for echo with its own string.
 func parrot(tb testing.TB) string {
 	tb.Helper()
-	return listen(tb, func(nc net.Conn) {
+	return prototest.Listen(tb, func(nc net.Conn) {
 		const kindAt, fieldAt = 4 + 3, 4 + 4 + 4 + len("echo") + 4
 		buf, have := make([]byte, 64<<10), 0
 		for {
@@ -187,22 +147,22 @@ type deadlined struct{ context.Context }
 func (deadlined) Deadline() (time.Time, bool) { return time.Now().Add(time.Hour), true }
 
 // spyBalancer shows the reports. It chooses any endpoint.
-func spyBalancer(see func(core.Report)) core.Balancer { return spy{see} }
+func spyBalancer(see func(balance.Report)) balance.Balancer { return spy{see} }
 
-type spy struct{ see func(core.Report) }
+type spy struct{ see func(balance.Report) }
 
-func (s spy) Build(core.Picker, core.Snapshot) core.Picker { return s }
-func (s spy) Pick(core.Hint) int                           { return 0 }
-func (s spy) Report(_ int, r core.Report)                  { s.see(r) }
+func (s spy) Build(balance.Picker, []balance.Member) balance.Picker { return s }
+func (s spy) Pick(balance.PickInfo) int                             { return 0 }
+func (s spy) Report(_ int, r balance.Report)                        { s.see(r) }
 
 // prefer is a balancer that chooses the endpoint with that address.
 type prefer string
 
-func (a prefer) Build(_ core.Picker, set core.Snapshot) core.Picker {
-	return favourite(slices.IndexFunc(set.Members, func(m core.Member) bool { return m.Endpoint.Addr == string(a) }))
+func (a prefer) Build(_ balance.Picker, members []balance.Member) balance.Picker {
+	return favourite(slices.IndexFunc(members, func(m balance.Member) bool { return m.Endpoint.Addr == string(a) }))
 }
 
 type favourite int
 
-func (i favourite) Pick(core.Hint) int      { return int(i) }
-func (i favourite) Report(int, core.Report) {}
+func (i favourite) Pick(balance.PickInfo) int  { return int(i) }
+func (i favourite) Report(int, balance.Report) {}

@@ -4,6 +4,5 @@ package thriftpool
 
 import "net"
 
-// lowWater returns nil: only Linux can make a wait for bytes end no sooner than
-// when a number of them has arrived.
+// lowWater returns nil: only Linux can wait for a number of bytes.
 func lowWater(net.Conn) func(n int) { return nil }

@@ -1,9 +1,11 @@
 package thriftpool
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain fails when the tests leave a goroutine.
+func TestMain(m *testing.M) { os.Exit(prototest.Run(m)) }

@@ -11,29 +11,20 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // dialed returns a connection to a server that does what speak does.
 func dialed(t *testing.T, conf Config, speak func(net.Conn)) *Conn {
 	t.Helper()
-	c, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: listen(t, speak)})
+	c, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: prototest.Listen(t, speak)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
-}
-
-// until waits for ok, which becomes true by what another machine would send.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); pause(100 * time.Microsecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in %v: %s", patience, what)
-		}
-	}
 }
 
 func TestPeekSeesWhatTheServerDid(t *testing.T) {
@@ -43,11 +34,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 		want  error
 	}{
 		{"it closed", func(net.Conn) {}, io.EOF},
-		{"it reset", func(nc net.Conn) {
-			if tc, ok := nc.(*net.TCPConn); ok {
-				_ = tc.SetLinger(0)
-			}
-		}, syscall.ECONNRESET},
+		{"it reset", prototest.Reset, syscall.ECONNRESET},
 		{"it spoke unasked", func(nc net.Conn) {
 			answer(nc, []byte("hello"))
 			next(nc)
@@ -66,7 +53,7 @@ func TestPeekSeesWhatTheServerDid(t *testing.T) {
 			}
 			close(begin)
 			var err error
-			until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
+			prototest.Until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -135,11 +122,11 @@ func TestPeekTellsTicketsFromFarewells(t *testing.T) {
 					if err := conn.Peek(); err != nil {
 						t.Fatalf("after the handshake: %v", err)
 					}
-					pause(time.Millisecond)
+					prototest.Pause(time.Millisecond)
 				}
 				close(begin)
 				var err error
-				until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
+				prototest.Until(t, c.name, func() bool { err = conn.Peek(); return err != nil })
 				if !errors.Is(err, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
 				}
@@ -157,7 +144,7 @@ func TestCallsGoOnAfterPeekTookTickets(t *testing.T) {
 		if got, err := c.Echo(t.Context(), "s"); err != nil || got != "s" {
 			t.Errorf("got %q, %v", got, err)
 		}
-		pause(2 * time.Millisecond)
+		prototest.Pause(2 * time.Millisecond)
 	}
 	if s.accepted() != 1 {
 		t.Errorf("%d connections", s.accepted())

@@ -14,15 +14,17 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // mute is a server that reads and never answers. It counts requests.
 func mute(t *testing.T) (string, *atomic.Int32) {
 	t.Helper()
 	var requests atomic.Int32
-	return listen(t, func(nc net.Conn) {
+	return prototest.Listen(t, func(nc net.Conn) {
 		for {
 			if _, ok := next(nc); !ok {
 				return
@@ -36,7 +38,7 @@ func mute(t *testing.T) (string, *atomic.Int32) {
 func dying(t *testing.T) (string, *atomic.Int32) {
 	t.Helper()
 	var requests atomic.Int32
-	return listen(t, func(nc net.Conn) {
+	return prototest.Listen(t, func(nc net.Conn) {
 		if _, ok := next(nc); ok {
 			requests.Add(1)
 		}
@@ -55,8 +57,8 @@ func TestOnlyIdempotentCallsAreSentAgainWhenInDoubt(t *testing.T) {
 		{"another is declared", []Option{Idempotent("add", "send")}, 1},
 		{"it is declared", []Option{Idempotent("add", "echo")}, 3},
 		{"all are declared", []Option{Idempotent("*")}, 3},
-		{"a function says so", []Option{IdempotentFunc(func(m string) bool { return m == "echo" })}, 3},
-		{"a function says no", []Option{IdempotentFunc(func(m string) bool { return m != "echo" })}, 1},
+		{"a function says so", []Option{WithIdempotent(func(m string) bool { return m == "echo" })}, 3},
+		{"a function says no", []Option{WithIdempotent(func(m string) bool { return m != "echo" })}, 1},
 		{"there are more attempts", []Option{Idempotent("echo"), Attempts(7)}, 7},
 		{"there are no more attempts", []Option{Idempotent("echo"), Attempts(1)}, 1},
 		{"the attempts are nonsense", []Option{Idempotent("echo"), Attempts(-1)}, 1},
@@ -71,7 +73,7 @@ func TestOnlyIdempotentCallsAreSentAgainWhenInDoubt(t *testing.T) {
 			if !ok || te.TypeId() != thrift.END_OF_FILE || !errors.Is(err, io.EOF) {
 				t.Errorf("got %v", err)
 			}
-			if e, ok := errors.AsType[*Error](err); !ok || e.Attempts != int(c.want) || e.Class != core.Failure || e.Endpoint != addr {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Attempts != int(c.want) || e.Outcome != balance.OutcomeFailure || e.Endpoint != addr {
 				t.Errorf("got %#v", err)
 			}
 		})
@@ -81,7 +83,7 @@ func TestOnlyIdempotentCallsAreSentAgainWhenInDoubt(t *testing.T) {
 func TestARetryGoesToAnotherServer(t *testing.T) {
 	bad, requests := dying(t)
 	good := serve(t, framedBinary(), &handler{})
-	pool := newPool(t, Config{}, []string{bad, good.addr()}, core.WithBalancer(prefer(bad)))
+	pool := newPool(t, Config{}, []string{bad, good.addr()}, core.WithBalancer(prefer(bad)), core.WithoutOutlierDetection())
 	c := echo.NewEchoClient(Client(pool, Idempotent("*")))
 	for i := range 50 {
 		if got, err := c.Echo(t.Context(), "s"); err != nil || got != "s" {
@@ -125,9 +127,9 @@ func TestTheBudgetEndsAStormOfRetries(t *testing.T) {
 func TestATimeoutOfTheAttemptLeavesTimeForAnother(t *testing.T) {
 	silent, requests := mute(t)
 	good := serve(t, framedBinary(), &handler{})
-	pool := newPool(t, Config{Timeout: 20 * time.Millisecond}, []string{silent, good.addr()}, core.WithBalancer(prefer(silent)))
+	pool := newPool(t, Config{Timeout: 20 * time.Millisecond}, []string{silent, good.addr()}, core.WithBalancer(prefer(silent)), core.WithoutOutlierDetection())
 	c := echo.NewEchoClient(Client(pool, Idempotent("*")))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), prototest.Patience)
 	defer cancel()
 	for i := range 10 {
 		if got, err := c.Echo(ctx, "s"); err != nil || got != "s" {
@@ -163,30 +165,30 @@ func TestErrorsGiveTheirCauses(t *testing.T) {
 		isNot    []error
 		kind     int // of the TTransportException; -1 = none
 		endpoint bool
-		class    core.Class
+		class    balance.Outcome
 	}{
 		{
 			"no answer in the attempt's time", silent, t.Context,
 			[]error{os.ErrDeadlineExceeded},
 			[]error{context.DeadlineExceeded},
-			thrift.TIMED_OUT, true, core.Failure,
+			thrift.TIMED_OUT, true, balance.OutcomeFailure,
 		},
 		{
 			"no answer in the caller's time", silent, func() context.Context { return within(50 * time.Millisecond) },
 			[]error{context.DeadlineExceeded},
 			[]error{context.Canceled},
-			thrift.TIMED_OUT, true, core.Failure,
+			thrift.TIMED_OUT, true, balance.OutcomeFailure,
 		},
 		{
-			"cancelled before", silent, func() context.Context { return done },
+			"canceled before", silent, func() context.Context { return done },
 			[]error{context.Canceled},
 			[]error{context.DeadlineExceeded},
-			-1, false, core.Cancelled,
+			-1, false, balance.OutcomeCanceled,
 		},
 		{
 			"nobody listens", dead, t.Context,
 			[]error{core.ErrUnavailable, syscall.ECONNREFUSED},
-			nil, thrift.NOT_OPEN, false, core.Ignored,
+			nil, thrift.NOT_OPEN, false, balance.OutcomeNeutral,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -206,7 +208,7 @@ func TestErrorsGiveTheirCauses(t *testing.T) {
 				t.Errorf("TTransportException %v in %v", te, err)
 			}
 			e, ok := errors.AsType[*Error](err)
-			if !ok || e.Method != "echo" || e.Class != c.class || (e.Endpoint == c.addr) != c.endpoint || Classify(err) != c.class {
+			if !ok || e.Method != "echo" || e.Outcome != c.class || (e.Endpoint == c.addr) != c.endpoint || Classify(err) != c.class {
 				t.Errorf("got %#v", e)
 			}
 			if c.endpoint && !strings.Contains(err.Error(), c.addr) {

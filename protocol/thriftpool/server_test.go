@@ -4,17 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // handler is the service. Its hooks, set before it is called, may be nil.
 type handler struct {
+	echo.Service
+
 	onEcho func(ctx context.Context, s string) (string, error)
 	onNote func(s string)
 }
@@ -23,17 +24,8 @@ func (h *handler) Echo(ctx context.Context, s string) (string, error) {
 	if h.onEcho != nil {
 		return h.onEcho(ctx, s)
 	}
-	if strings.HasPrefix(s, "throw") {
-		return "", &echo.EchoError{Message: s}
-	}
-	return s, nil
+	return h.Service.Echo(ctx, s)
 }
-
-func (h *handler) Add(_ context.Context, a, b int64) (int64, error) { return a + b, nil }
-
-func (h *handler) Send(_ context.Context, m *echo.Message) (*echo.Message, error) { return m, nil }
-
-func (h *handler) Ping(context.Context) error { return nil }
 
 func (h *handler) Note(_ context.Context, s string) error {
 	if h.onNote != nil {

@@ -2,14 +2,8 @@ package thriftpool
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
@@ -19,7 +13,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // exercise makes the calls that a stack must carry, twice over one connection.
@@ -28,7 +23,7 @@ func exercise(t *testing.T, s *server, conf Config) {
 	c := newClient(t, conf, []string{s.addr()})
 	for range 2 {
 		for _, size := range []int{0, 1, 63, 64, 65, 511, 512, 4096, 100_000} {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), prototest.Patience)
 			want := strings.Repeat("x", size)
 			if got, err := c.Echo(ctx, want); err != nil || got != want {
 				t.Fatalf("echo of %d bytes: %d bytes, %v", size, len(got), err)
@@ -135,36 +130,13 @@ func TestUnixSocketsCarryCalls(t *testing.T) {
 	exercise(t, serveOn(t, ln, framedBinary(), &handler{}), Config{})
 }
 
-// certificate returns a certificate for the name and who trusts it.
-func certificate(t *testing.T, names []string, ips ...net.IP) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
-		DNSNames: names, IPAddresses: ips, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
-
+// secure returns what a server and its clients need for TLS.
 func secure(t *testing.T, version uint16) (stack, *tls.Config) {
 	t.Helper()
-	cert, trust := certificate(t, []string{"echo.test"}, net.IPv4(127, 0, 0, 1))
 	st := framedBinary()
-	st.tls = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	return st, &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12, MaxVersion: version}
+	var client *tls.Config
+	st.tls, client = prototest.TLS(t, version)
+	return st, client
 }
 
 func TestTLSCarriesCalls(t *testing.T) {
@@ -179,7 +151,7 @@ func TestTLSCarriesCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		named := conf.Clone()
-		named.ServerName = "echo.test"
+		named.ServerName = prototest.ServerName
 		exercise(t, serveOn(t, ln, st, &handler{}), Config{TLS: named})
 	}
 }
@@ -218,8 +190,8 @@ func TestAMistakeInTheConfigIsReportedByNew(t *testing.T) {
 	}{
 		{Config{}, ""},
 		{Config{Timeout: -1}, ""},
-		{Config{Protocol: protocolFunc(func(thrift.TTransport) thrift.TProtocol { return nil })}, "Protocol factory made none"},
-		{Config{Transport: transportFunc(func(thrift.TTransport) (thrift.TTransport, error) { return nil, nil })}, "Transport factory made none"},
+		{Config{Protocol: protocolFunc(func(thrift.TTransport) thrift.TProtocol { return nil })}, "Protocol factory returned nil"},
+		{Config{Transport: transportFunc(func(thrift.TTransport) (thrift.TTransport, error) { return nil, nil })}, "Transport factory returned nil"},
 		{Config{Transport: transportFunc(func(thrift.TTransport) (thrift.TTransport, error) {
 			return nil, errors.New("boom")
 		})}, "Transport factory: boom"},
@@ -266,7 +238,7 @@ func TestEachFieldOfTheConfigIsRead(t *testing.T) {
 		{Timeout: 10 * time.Millisecond, Thrift: &thrift.TConfiguration{SocketTimeout: time.Hour}},
 	} {
 		begun := time.Now()
-		if err := newClient(t, conf, []string{silent}).Ping(t.Context()); err == nil || time.Since(begun) > patience/2 {
+		if err := newClient(t, conf, []string{silent}).Ping(t.Context()); err == nil || time.Since(begun) > prototest.Patience/2 {
 			t.Errorf("%+v: %v after %v", conf, err, time.Since(begun))
 		}
 	}
@@ -300,7 +272,7 @@ func TestPingChecksIdleConnections(t *testing.T) {
 		}
 		pings <- err
 		return err
-	}}, []string{s.addr()}, core.MaxActive(1), core.MinIdle(1), core.HealthInterval(40*time.Millisecond))
+	}}, []string{s.addr()}, core.MaxActive(1), core.MinIdle(1), core.HealthCheckInterval(40*time.Millisecond))
 	if err := pool.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,10 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // prompt is how late a call may end after its context.
@@ -90,7 +92,7 @@ func stages(reached chan<- struct{}) map[string]func(*testing.T, net.Conn) {
 				if !answer(nc, []byte{b}) {
 					return
 				}
-				pause(time.Millisecond)
+				prototest.Pause(time.Millisecond)
 			}
 		},
 	}
@@ -114,33 +116,26 @@ func narrow(ctx context.Context, network, addr string) (net.Conn, error) {
 	return nc, err
 }
 
-// pause lets time pass; it waits for no event.
-func pause(d time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	defer cancel()
-	<-ctx.Done()
-}
-
 func TestCancellationEndsACallInAnyPhase(t *testing.T) {
 	reached := make(chan struct{}, 1)
 	for name, speak := range stages(reached) {
 		t.Run(name, func(t *testing.T) {
-			var last core.Report
+			var last balance.Report
 			var reports int
-			pool := newPool(t, Config{DialContext: narrow}, []string{listen(t, func(nc net.Conn) { speak(t, nc) })}, core.MaxActive(1),
-				core.WithBalancer(spyBalancer(func(r core.Report) { last, reports = r, reports+1 })))
+			pool := newPool(t, Config{DialContext: narrow}, []string{prototest.Listen(t, func(nc net.Conn) { speak(t, nc) })}, core.MaxActive(1),
+				core.WithBalancer(spyBalancer(func(r balance.Report) { last, reports = r, reports+1 })))
 			c := echo.NewEchoClient(Client(pool, Idempotent("*")))
 			arg := large(name)
 			const calls = 9
 			late, usual := best(calls, func() time.Duration {
 				ctx, cancel := context.WithCancel(t.Context())
-				var cancelled time.Time
+				var canceled time.Time
 				over := make(chan struct{})
 				var canceller sync.WaitGroup
 				canceller.Go(func() {
 					select {
 					case <-reached:
-						cancelled = time.Now()
+						canceled = time.Now()
 					case <-over:
 					}
 					cancel()
@@ -149,12 +144,12 @@ func TestCancellationEndsACallInAnyPhase(t *testing.T) {
 				ended := time.Now()
 				close(over)
 				canceller.Wait()
-				late := ended.Sub(cancelled)
+				late := ended.Sub(canceled)
 				e, ok := errors.AsType[*Error](err)
-				if !ok || !errors.Is(err, context.Canceled) || e.Class != core.Cancelled || e.Attempts != 1 {
+				if !ok || !errors.Is(err, context.Canceled) || e.Outcome != balance.OutcomeCanceled || e.Attempts != 1 {
 					t.Errorf("got %v", err)
 				}
-				if last.Class != core.Cancelled || last.Latency <= 0 {
+				if last.Outcome != balance.OutcomeCanceled || last.Latency <= 0 {
 					t.Errorf("reported %+v", last)
 				}
 				return late
@@ -179,7 +174,7 @@ func TestCancellationEndsTheWaitForAConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = echo.NewEchoClient(Client(pool)).Echo(ctx, "s")
-	if !errors.Is(err, context.Canceled) || Classify(err) != core.Cancelled {
+	if !errors.Is(err, context.Canceled) || Classify(err) != balance.OutcomeCanceled {
 		t.Errorf("got %v", err)
 	}
 	if err := lease.Release(); err != nil {
@@ -196,7 +191,7 @@ func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
 				if whose == "of the attempt" {
 					conf.Timeout = time20
 				}
-				c := newClient(t, conf, []string{listen(t, func(nc net.Conn) { speak(t, nc) })}, Attempts(1))
+				c := newClient(t, conf, []string{prototest.Listen(t, func(nc net.Conn) { speak(t, nc) })}, Attempts(1))
 				arg := large(name)
 				late, usual := best(9, func() time.Duration {
 					begun, ctx := time.Now(), t.Context()
@@ -208,7 +203,7 @@ func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
 					_, err := c.Echo(ctx, arg)
 					took := time.Since(begun)
 					if te, ok := errors.AsType[thrift.TTransportException](err); ok && te.TypeId() != thrift.TIMED_OUT ||
-						errors.Is(err, context.DeadlineExceeded) != (conf.Timeout == 0) || Classify(err) == core.Cancelled {
+						errors.Is(err, context.DeadlineExceeded) != (conf.Timeout == 0) || Classify(err) == balance.OutcomeCanceled {
 						t.Errorf("got %v", err)
 					}
 					if took < time20 {
@@ -226,7 +221,7 @@ func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
 }
 
 func TestADribbledReplyThatIsInTimeIsTaken(t *testing.T) {
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		r, ok := next(nc)
 		if !ok {
 			return
@@ -250,7 +245,7 @@ func TestTheLastByteOfAReplyMayComeAlone(t *testing.T) {
 	for _, conf := range []Config{{}, {Transport: apache}} {
 		for _, size := range []int{0, 100, 4096, readSize, 5 * readSize} {
 			var conns atomic.Int32
-			addr := listen(t, func(nc net.Conn) {
+			addr := prototest.Listen(t, func(nc net.Conn) {
 				conns.Add(1)
 				for {
 					r, ok := next(nc)
@@ -259,7 +254,7 @@ func TestTheLastByteOfAReplyMayComeAlone(t *testing.T) {
 					}
 					b := frame(reply(t, r.method, thrift.REPLY, r.seq, said(strings.Repeat("x", size))))
 					answer(nc, b[:len(b)-1])
-					pause(2 * time.Millisecond)
+					prototest.Pause(2 * time.Millisecond)
 					answer(nc, b[len(b)-1:])
 				}
 			})
@@ -284,11 +279,11 @@ func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := echo.NewEchoClient(lease.Conn())
-	cancelled, cancel := context.WithCancel(t.Context())
+	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	for _, ctx := range []context.Context{cancelled, overdue, late{t.Context()}} {
+	for _, ctx := range []context.Context{canceled, overdue, late{t.Context()}} {
 		if _, err := c.Echo(ctx, "s"); err == nil || ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			t.Errorf("got %v for %v", err, ctx.Err())
 		}
@@ -323,14 +318,14 @@ func TestADeadlineThatHasPassedDoesNotHarmTheNextCall(t *testing.T) {
 	}
 }
 
-// One connection serves calls that are cancelled when they are about to end,
+// One connection serves calls that are canceled when they are about to end,
 // and calls that nobody cancels. Were the end of the first to reach the second,
 // it would fail.
 func TestACancellationNeverHitsTheNextCall(t *testing.T) {
 	var cancel atomic.Pointer[context.CancelFunc]
 	s := serve(t, framedBinary(), &handler{onEcho: func(_ context.Context, s string) (string, error) {
 		if f := cancel.Swap(nil); f != nil {
-			pause(rand.N(3 * time.Millisecond)) // until a round of the watchdog is near
+			prototest.Pause(rand.N(3 * time.Millisecond)) // until a round of the watchdog is near
 			(*f)()
 		}
 		return s, nil
@@ -348,7 +343,7 @@ func TestACancellationNeverHitsTheNextCall(t *testing.T) {
 		}
 		want := strconv.Itoa(i)
 		if got, err := c.Echo(context.Background(), want); err != nil || got != want {
-			t.Fatalf("call %d, not cancelled: %q, %v", i, got, err)
+			t.Fatalf("call %d, not canceled: %q, %v", i, got, err)
 		}
 	}
 	t.Logf("%d of 300 calls were ended, on %d connections", hits, s.accepted())

@@ -16,12 +16,12 @@ const lengthSize = 4
 // TFramedTransport: each message is one frame, 4 bytes of length and that many
 // bytes of payload.
 //
-// It differs from Apache's in three ways. A request is one Write. A reply that
-// is larger than the read buffer is not collected before it is parsed, so a
-// length alone makes nobody allocate. And a message must be exactly one frame:
-// reading past its end is an error, where Apache's waits for the next frame, and
-// what is left of it after the message costs the connection, where Apache's
-// hands it to the next call (THRIFT-4887).
+// It differs from Apache's in three ways. A request is one Write. A reply that is
+// larger than the read buffer is parsed as it arrives, so that a length alone
+// allocates nothing. A message must be exactly one frame: reading past its end is
+// an error, where Apache's transport waits for the next frame; bytes left after
+// the message close the connection, where Apache's hands them to the next call
+// (THRIFT-4887).
 type framed struct {
 	*wire
 
@@ -54,8 +54,8 @@ func (f *framed) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// Flush sends the frame. One that is larger than the configured maximum is
-// refused and nothing of it is sent.
+// Flush sends the frame. If the frame is larger than the configured maximum,
+// Flush returns an error and sends nothing.
 func (f *framed) Flush(ctx context.Context) error {
 	n, most := len(f.wbuf)-lengthSize, int(f.conf.GetMaxFrameSize())
 	if n > most {
@@ -93,8 +93,8 @@ func (f *framed) ReadByte() (byte, error) {
 }
 
 // next reads the length of the reply's frame, and all of a frame that fits the
-// buffer: when the connection breaks within it nothing was decoded yet, and the
-// call can be made again.
+// buffer: if the connection breaks within it, nothing was decoded, and the call
+// can be made again.
 func (f *framed) next() error {
 	if !f.await {
 		return thrift.NewTProtocolExceptionWithType(thrift.INVALID_DATA,
@@ -120,7 +120,7 @@ func (f *framed) next() error {
 	return nil
 }
 
-// RemainingBytes bounds the sizes that the protocol believes.
+// RemainingBytes bounds the sizes that the protocol accepts.
 func (f *framed) RemainingBytes() uint64 {
 	if f.await {
 		return thrift.UnknownRemainingBytes

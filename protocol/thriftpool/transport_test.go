@@ -13,7 +13,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/internal/echotest/echo"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 // tape is a connection that plays in, at most chunk bytes a read, and records

@@ -13,20 +13,19 @@ const (
 	// readSize is the size of a connection's read buffer, in bytes: a message
 	// of a 4 KB string arrives in one read.
 	readSize = 8 << 10
-	// retain is the largest write buffer, in bytes, that a connection keeps
-	// between calls. A larger one is left to the garbage collector.
+	// retain is the size of the largest write buffer, in bytes, that a connection
+	// keeps between calls.
 	retain = 64 << 10
 )
 
-// wire is the bottom of every stack: a TTransport over a net.Conn with a
-// buffer on each side, and the record of what became of the call on the way:
-// how many bytes went out and came in, and the first error of the connection.
-// The rules of retrying and discarding are decided on that record, so they
-// hold for any protocol and transport above.
+// wire is the bottom of every stack: a TTransport over a net.Conn with a buffer
+// on each side. It records how many bytes of a call went out and came in, and the
+// first error of the connection. The rules of retrying and discarding use that
+// record, so they hold for any protocol and transport above.
 //
-// Under a factory of the user it is the base transport. Writes are collected
-// until Flush: Apache's framed transport, which writes length and payload
-// apart, sends one segment instead of two. wire is a [thrift.TRichTransport]
+// wire is the base transport of the user's factory. It collects writes until
+// Flush, so that Apache's framed transport, which writes length and payload
+// separately, sends one segment instead of two. wire is a [thrift.TRichTransport]
 // and needs no TBufferedTransport above it.
 type wire struct {
 	nc net.Conn
@@ -36,7 +35,7 @@ type wire struct {
 	wbuf []byte // was written and not flushed
 
 	// waitFor, if not nil, sets how many bytes end the wait for a reply;
-	// waitsOne says that one does. See lowWater.
+	// waitsOne means that it is set to one. See lowWater.
 	waitFor  func(n int)
 	waitsOne bool
 
@@ -60,8 +59,8 @@ func (w *wire) begin() {
 // buffered counts bytes that were received and not consumed.
 func (w *wire) buffered() int { return w.w - w.r }
 
-// fail keeps the first error of the connection and returns what the protocol
-// gets to see of it.
+// fail keeps the first error of the connection and returns the error for the
+// protocol.
 func (w *wire) fail(err error) error {
 	if w.err == nil {
 		w.err = err
@@ -72,9 +71,9 @@ func (w *wire) fail(err error) error {
 	return err
 }
 
-// expired hides from Apache's protocols that an error is a timeout. Given a
-// timeout and a context with time left, as after an attempt timeout, they read
-// again at once, and so spin on a connection past its deadline.
+// expired hides from Apache's protocols that an error is a timeout. After a
+// timeout, while the context has time left, they read again at once, and would
+// spin on a connection past its deadline.
 type expired struct{ err error }
 
 func (e *expired) Error() string { return e.err.Error() }
@@ -124,7 +123,7 @@ func (w *wire) fill(n int) error {
 
 // receive reads at least one byte into p.
 func (w *wire) receive(p []byte) (int, error) {
-	if len(w.wbuf) > 0 { // whoever waits for an answer has asked
+	if len(w.wbuf) > 0 { // the server cannot answer what was not sent
 		if err := w.send(); err != nil {
 			return 0, err
 		}
@@ -137,7 +136,7 @@ func (w *wire) receive(p []byte) (int, error) {
 		n, err := w.nc.Read(p)
 		if n > 0 {
 			w.in += n
-			return n, nil // an error with it will come again
+			return n, nil // the next read returns an error that came with the bytes
 		}
 		if err != nil {
 			return 0, w.fail(err)
@@ -161,7 +160,7 @@ func (w *wire) WriteString(s string) (int, error) {
 	return len(s), w.spill()
 }
 
-// spill sends what was written when there is more than a buffer to keep.
+// spill sends what was written if it is more than a buffer may hold.
 func (w *wire) spill() error {
 	if len(w.wbuf) <= retain {
 		return nil
@@ -174,7 +173,7 @@ func (w *wire) send() error {
 	n, err := w.nc.Write(w.wbuf)
 	w.out += n
 	if err != nil && n == len(w.wbuf) {
-		w.flushed = true // for all that is known
+		w.flushed = true // the server may have all of it
 	}
 	if cap(w.wbuf) > retain {
 		w.wbuf = nil
@@ -202,7 +201,7 @@ func (w *wire) RemainingBytes() uint64 { return thrift.UnknownRemainingBytes }
 // Open does nothing: a wire is open from the beginning.
 func (w *wire) Open() error { return nil }
 
-// IsOpen tells whether this call has seen no error of the connection yet.
+// IsOpen reports whether the connection has not failed in this call.
 func (w *wire) IsOpen() bool { return w.err == nil }
 
 func (w *wire) Close() error { return w.nc.Close() }

@@ -15,77 +15,25 @@ package slots
 import (
 	"io"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/load"
 )
 
 const (
-	// first is the number of idle bits in the hot word; the 16 bits above
-	// them hold the in-flight count and, on top, the flags.
-	first      = 48
-	idleMask   = 1<<first - 1
-	one        = 1 << first
-	ejectedBit = 1 << 62
-	downBit    = 1 << 63
+	// first is the number of idle bits in the hot word.
+	first    = load.First
+	idleMask = 1<<first - 1
+	one      = load.One
 
-	// overflow is the number of idle bits in each further word.
-	overflow = 64
+	// chunkSize is the number of slots in each further chunk.
+	chunkSize = 64
 
 	// Max is the largest number of slots of one Set.
-	Max = 1<<14 - 1
+	Max = load.Max
 )
-
-// Load is what a picker reads of an endpoint: one word, on a cache line that
-// the policy's cost shares, so that looking at an endpoint costs one miss.
-type Load struct {
-	// word: idle bits of slots 0..47 | in-flight << 48 | ejected << 62 | down << 63.
-	//
-	// In-flight counts every slot that is taken and not idle: leased, being
-	// dialed, being checked or closed. It covers the overflow words too.
-	word atomic.Uint64
-	// Cost is the policy's price of one call here; only the policy uses it.
-	Cost atomic.Uint64
-	// Policy and Ejector are the records that these keep of the endpoint; only
-	// they touch them, while a picker is built.
-	Policy, Ejector any
-}
-
-// OutPressure is the least that being down or ejected adds to the pressure.
-const OutPressure = ejectedBit >> first
-
-// Pressure orders endpoints by in-flight calls; those ejected come after every
-// one that is not, and after them those that are down, since these flags are
-// the count's top bits.
-func (l *Load) Pressure() uint64 { return l.word.Load() >> first }
-
-// InFlight returns the number of slots taken and not idle.
-func (l *Load) InFlight() int { return int(l.word.Load() &^ (downBit | ejectedBit) >> first) }
-
-// Down reports whether the endpoint is marked down: it cannot be dialed.
-func (l *Load) Down() bool { return l.word.Load()&downBit != 0 }
-
-// Ejected reports whether the endpoint is marked ejected: it answers badly.
-func (l *Load) Ejected() bool { return l.word.Load()&ejectedBit != 0 }
-
-// Out reports whether it is either.
-func (l *Load) Out() bool { return l.word.Load()&(downBit|ejectedBit) != 0 }
-
-// SetEjected marks the endpoint ejected or not and reports whether that
-// changed it.
-func (l *Load) SetEjected(ejected bool) bool {
-	if ejected {
-		return l.word.Or(ejectedBit)&ejectedBit == 0
-	}
-	return l.word.And(^uint64(ejectedBit))&ejectedBit != 0
-}
-
-// SetDown marks the endpoint down or up and reports whether that changed it.
-func (l *Load) SetDown(down bool) bool {
-	if down {
-		return l.word.Or(downBit)&downBit == 0
-	}
-	return l.word.And(^uint64(downBit))&downBit != 0
-}
 
 // Conn is one open connection with its slots: one, or as many as callers may
 // share it.
@@ -100,12 +48,12 @@ type Conn struct {
 
 	// What follows belongs to the sweep, under the sub-pool's lock.
 
-	// Seen is the sum of generations at the last sweep, Since the time of
+	// Seen is the sum of uses at the last sweep, Since the time of
 	// the first sweep that saw it, Checked that of the last health check.
 	Seen           uint64
 	Since, Checked time.Duration
-	// Examined: a check has it for a moment.
-	Examined bool
+	// Checking means that a check has it for a moment.
+	Checking bool
 	// Open counts the slots not yet retired; the last one closes Value.
 	Open int
 }
@@ -118,15 +66,18 @@ func (c *Conn) Uses() (n uint64) {
 	return n
 }
 
-// Slot is one permit. Its fields besides gen do not change once it is in use.
+// Slot is one permit. Only its atomic fields change once it is in use.
 type Slot struct {
-	// gen: uses << 2 | flags.
-	gen  atomic.Uint64
-	Conn *Conn
-	set  *Set
-	idx  int32
-	word int32 // index of the overflow word, -1 for the hot word
-	bit  uint64
+	// gen: uses << 3 | flags.
+	gen   atomic.Uint64
+	Conn  *Conn
+	set   *Set
+	chunk *chunk // nil for the hot word
+	idx   int32
+	bit   uint64
+	// began is when the lease numbered timed began.
+	began atomic.Int64
+	timed atomic.Uint64
 	// Taken is when and where it was leased; kept only in leak detection.
 	Taken atomic.Pointer[Taken]
 }
@@ -136,52 +87,64 @@ type Taken struct {
 	At  time.Duration
 	Gen uint64
 	PCs []uintptr
-	// Told belongs to the sweep.
-	Told bool
+	// Reported belongs to the sweep.
+	Reported bool
 }
 
 // Flags of a generation.
 const (
-	// Doomed: the connection is to be closed when its lease ends, and must
+	// Retired means that the connection is closed when its lease ends, and must
 	// not be leased again.
-	Doomed = 1 << 0
-	// Rested: the connection was idle for a while and is to be checked before
-	// it is leased.
-	Rested = 1 << 1
+	Retired = 1 << 0
+	// NeedsCheck means that the connection was idle for a while and is checked
+	// before it is leased.
+	NeedsCheck = 1 << 1
+	// Timed means that the time of the next lease is taken.
+	Timed = 1 << 2
 
-	flags = Doomed | Rested
-	use   = 1 << 2
+	flags = Retired | NeedsCheck | Timed
+	use   = 1 << 3
 )
 
 // Set is the slots of one endpoint.
 type Set struct {
-	Load
+	load.Load
 	_ [16]byte // what follows is read-mostly: keep it off the hot line
-	// attention, while not zero, makes every release take the long way.
-	attention *atomic.Int64
+	// awaited, while not zero, makes every release take the long way.
+	awaited *atomic.Int64
 	// limit is the most slots that may be idle; 0: all.
-	limit int
-	slot  []atomic.Pointer[Slot]
-	more  []atomic.Uint64
+	limit atomic.Int32
+	slot  [first]atomic.Pointer[Slot]
+	// more are the chunks beyond the first slots. The slice is replaced when it
+	// grows; the chunks stay.
+	more atomic.Pointer[[]*chunk]
 }
 
-// Init makes s ready for n slots, 1..Max, of which at most limit may be idle
-// (0: all). It must be called once, first.
-func (s *Set) Init(n, limit int, attention *atomic.Int64) {
-	s.limit, s.attention = limit, attention
-	s.slot = make([]atomic.Pointer[Slot], n)
-	if n > first {
-		s.more = make([]atomic.Uint64, (n-first+overflow-1)/overflow)
+type chunk struct {
+	idle atomic.Uint64
+	slot [chunkSize]atomic.Pointer[Slot]
+}
+
+// Init makes s ready. It must be called once, first.
+func (s *Set) Init(awaited *atomic.Int64) { s.awaited = awaited }
+
+// SetLimit bounds the idle slots (0: all). Idle ones beyond it stay.
+func (s *Set) SetLimit(n int) { s.limit.Store(int32(min(n, Max))) }
+
+func (s *Set) chunks() []*chunk {
+	if m := s.more.Load(); m != nil {
+		return *m
 	}
+	return nil
 }
 
 // TryAcquire is Acquire in one attempt, short enough to be inlined: it returns
 // nil also when another caller was faster, or when only a slot beyond the hot
 // word is idle. The generation is the slot's.
 func (s *Set) TryAcquire() *Slot {
-	w := s.word.Load()
+	w := s.Word.Load()
 	b := w & -w & idleMask
-	if b == 0 || !s.word.CompareAndSwap(w, w-b+one) {
+	if b == 0 || !s.Word.CompareAndSwap(w, w-b+one) {
 		return nil
 	}
 	return s.slot[bits.TrailingZeros64(b)].Load()
@@ -192,12 +155,12 @@ func (s *Set) TryAcquire() *Slot {
 // connection before it dealt with them.
 func (s *Set) Acquire() (*Slot, uint64) {
 	for {
-		w := s.word.Load()
+		w := s.Word.Load()
 		b := w & -w & idleMask
 		if b == 0 {
 			return s.acquireMore()
 		}
-		if s.word.CompareAndSwap(w, w-b+one) {
+		if s.Word.CompareAndSwap(w, w-b+one) {
 			sl := s.slot[bits.TrailingZeros64(b)].Load()
 			return sl, sl.gen.Load()
 		}
@@ -205,16 +168,16 @@ func (s *Set) Acquire() (*Slot, uint64) {
 }
 
 func (s *Set) acquireMore() (*Slot, uint64) {
-	for i := range s.more {
+	for _, c := range s.chunks() {
 		for {
-			w := s.more[i].Load()
+			w := c.idle.Load()
 			if w == 0 {
 				break
 			}
 			b := w & -w
-			if s.more[i].CompareAndSwap(w, w&^b) {
-				s.word.Add(one)
-				sl := s.slot[first+i*overflow+bits.TrailingZeros64(b)].Load()
+			if c.idle.CompareAndSwap(w, w&^b) {
+				s.Word.Add(one)
+				sl := c.slot[bits.TrailingZeros64(b)].Load()
 				return sl, sl.gen.Load()
 			}
 		}
@@ -224,75 +187,84 @@ func (s *Set) acquireMore() (*Slot, uint64) {
 
 // Idle returns the number of idle slots.
 func (s *Set) Idle() int {
-	n := bits.OnesCount64(s.word.Load() & idleMask)
-	for i := range s.more {
-		n += bits.OnesCount64(s.more[i].Load())
+	n := bits.OnesCount64(s.Word.Load() & idleMask)
+	for _, c := range s.chunks() {
+		n += bits.OnesCount64(c.idle.Load())
 	}
 	return n
 }
 
-// Reserve counts one more slot in flight: one that is being dialed.
-func (l *Load) Reserve() { l.word.Add(one) }
-
-// Unreserve takes a Reserve, or a slot that was in flight, off the count.
-func (l *Load) Unreserve() { l.word.Add(^uint64(one - 1)) }
-
-// Place puts sl into position idx, which must be vacant and reserved. The slot
-// is in flight until Put.
+// Place puts sl into position idx, below Max, which must be vacant and
+// reserved. The slot is in flight until Put. Calls of Place must not overlap.
 func (s *Set) Place(sl *Slot, idx int) {
-	sl.set, sl.idx, sl.word = s, int32(idx), -1
+	sl.set, sl.idx, sl.chunk = s, int32(idx), nil
 	if idx < first {
 		sl.bit = 1 << idx
-	} else {
-		sl.word = int32((idx - first) / overflow)
-		sl.bit = 1 << ((idx - first) % overflow)
+		s.slot[idx].Store(sl)
+		return
 	}
-	s.slot[idx].Store(sl)
+	k := (idx - first) / chunkSize
+	for len(s.chunks()) <= k {
+		more := append(slices.Clip(s.chunks()), new(chunk))
+		s.more.Store(&more)
+	}
+	sl.chunk = s.chunks()[k]
+	sl.bit = 1 << ((idx - first) % chunkSize)
+	sl.position().Store(sl)
+}
+
+// position is where the slot is placed.
+func (sl *Slot) position() *atomic.Pointer[Slot] {
+	if sl.chunk == nil {
+		return &sl.set.slot[sl.idx]
+	}
+	return &sl.chunk.slot[(sl.idx-first)%chunkSize]
 }
 
 // Vacate empties the slot's position. The slot must be in flight and owned by
 // the caller; it is off the in-flight count afterwards.
 func (sl *Slot) Vacate() int {
-	sl.set.slot[sl.idx].Store(nil)
+	sl.position().Store(nil)
 	sl.set.Unreserve()
 	return int(sl.idx)
 }
 
 // Put makes the slot idle. The caller must own it, and does not afterwards.
 func (sl *Slot) Put() {
-	if sl.word < 0 {
-		sl.set.word.Add(sl.bit - one)
+	if sl.chunk == nil {
+		sl.set.Word.Add(sl.bit - one)
 		return
 	}
 	// Off the count first: were the slot acquired again in between, a set of
 	// Max slots would count one too many and run into the down flag.
 	sl.set.Unreserve()
-	sl.set.more[sl.word].Or(sl.bit)
+	sl.chunk.idle.Or(sl.bit)
 }
 
 // PutWithin is Put unless the limit of idle slots is reached: then it returns
 // false, and the caller still owns the slot.
 func (sl *Slot) PutWithin() bool {
 	s := sl.set
-	if s.limit == 0 {
+	limit := int(s.limit.Load())
+	if limit == 0 {
 		sl.Put()
 		return true
 	}
-	if s.more != nil {
+	if len(s.chunks()) > 0 {
 		// The count is not one word: releases in the same instant may
 		// overshoot by one each.
-		if s.Idle() >= s.limit {
+		if s.Idle() >= limit {
 			return false
 		}
 		sl.Put()
 		return true
 	}
 	for {
-		w := s.word.Load()
-		if bits.OnesCount64(w&idleMask) >= s.limit {
+		w := s.Word.Load()
+		if bits.OnesCount64(w&idleMask) >= limit {
 			return false
 		}
-		if s.word.CompareAndSwap(w, w+sl.bit-one) {
+		if s.Word.CompareAndSwap(w, w+sl.bit-one) {
 			return true
 		}
 	}
@@ -301,39 +273,39 @@ func (sl *Slot) PutWithin() bool {
 // Take takes this very slot if it is idle. It must be in its position, and stay
 // there during the call.
 func (sl *Slot) Take() bool {
-	if sl.word >= 0 {
-		w := &sl.set.more[sl.word]
+	if sl.chunk != nil {
+		w := &sl.chunk.idle
 		for {
 			v := w.Load()
 			if v&sl.bit == 0 {
 				return false
 			}
 			if w.CompareAndSwap(v, v&^sl.bit) {
-				sl.set.word.Add(one)
+				sl.set.Word.Add(one)
 				return true
 			}
 		}
 	}
 	for {
-		v := sl.set.word.Load()
+		v := sl.set.Word.Load()
 		if v&sl.bit == 0 {
 			return false
 		}
-		if sl.set.word.CompareAndSwap(v, v-sl.bit+one) {
+		if sl.set.Word.CompareAndSwap(v, v-sl.bit+one) {
 			return true
 		}
 	}
 }
 
 // Placed reports whether the slot is in its position: it was not vacated.
-func (sl *Slot) Placed() bool { return sl.set.slot[sl.idx].Load() == sl }
+func (sl *Slot) Placed() bool { return sl.position().Load() == sl }
 
 // IsIdle reports whether the slot is idle at this moment.
 func (sl *Slot) IsIdle() bool {
-	if sl.word >= 0 {
-		return sl.set.more[sl.word].Load()&sl.bit != 0
+	if sl.chunk != nil {
+		return sl.chunk.idle.Load()&sl.bit != 0
 	}
-	return sl.set.word.Load()&sl.bit != 0
+	return sl.set.Word.Load()&sl.bit != 0
 }
 
 // Gen returns the generation with its flags.
@@ -346,44 +318,44 @@ func (sl *Slot) Flag(f uint64) { sl.gen.Or(f) }
 // caller must own the slot.
 func (sl *Slot) Unflag(f uint64) uint64 { return sl.gen.And(^f) &^ f }
 
-// Ended is how a lease ended.
-type Ended uint8
+// EndResult is how a lease ended.
+type EndResult uint8
 
 const (
-	// Unended: nothing was done, and the lease may last.
-	Unended Ended = iota
-	// Stale: the lease was not the current one; nothing was changed.
+	// NotEnded means that nothing was done, and the lease may last.
+	NotEnded EndResult = iota
+	// Stale means that the lease was not the current one; nothing was changed.
 	Stale
-	// Idle: the slot is idle again; nothing is left to do.
+	// Idle means that the slot is idle again; nothing is left to do.
 	Idle
-	// Exposed: the slot is idle, but the attention went up meanwhile: the
-	// caller must see whether somebody waits for it.
-	Exposed
-	// Usable: the caller owns the slot, whose connection may be used again.
+	// ReleasedAwaited means that the slot is idle, but a call began to wait
+	// meanwhile: the caller must see whether it waits for this slot.
+	ReleasedAwaited
+	// Usable means that the caller owns the slot, whose connection may be used again.
 	Usable
-	// MustClose: the caller owns the slot, whose connection is doomed.
+	// MustClose means that the caller owns the slot, whose connection is retired.
 	MustClose
 )
 
 // TryRelease ends the lease that began at generation gen and makes the slot
 // idle, in two atomic operations and no more, short enough to be inlined. Where
-// anything speaks against that it does nothing and returns Unended: then the
+// anything speaks against that it does nothing and returns NotEnded: then the
 // caller must End the lease.
-func (sl *Slot) TryRelease(gen uint64) Ended {
+func (sl *Slot) TryRelease(gen uint64) EndResult {
 	s := sl.set
-	if s.attention.Load() != 0 || s.limit != 0 || sl.word >= 0 || !sl.gen.CompareAndSwap(gen, gen+use) {
-		return Unended
+	if s.awaited.Load() != 0 || s.limit.Load() != 0 || sl.chunk != nil || !sl.gen.CompareAndSwap(gen, gen+use) {
+		return NotEnded
 	}
-	s.word.Add(sl.bit - one)
-	if s.attention.Load() != 0 {
-		return Exposed
+	s.Word.Add(sl.bit - one)
+	if s.awaited.Load() != 0 {
+		return ReleasedAwaited
 	}
 	return Idle
 }
 
 // End ends the lease that began at gen. Unless the result is Stale the slot
 // belongs to the caller, who must Put it or retire it.
-func (sl *Slot) End(gen uint64) Ended {
+func (sl *Slot) End(gen uint64) EndResult {
 	if sl.gen.CompareAndSwap(gen, gen+use) {
 		return Usable
 	}
@@ -391,16 +363,16 @@ func (sl *Slot) End(gen uint64) Ended {
 }
 
 // endFlagged is End for a slot whose flags changed during the lease.
-func (sl *Slot) endFlagged(gen uint64) Ended {
+func (sl *Slot) endFlagged(gen uint64) EndResult {
 	for {
 		g := sl.gen.Load()
 		if g&^flags != gen&^flags {
 			return Stale
 		}
-		if !sl.gen.CompareAndSwap(g, (g+use)&^Rested) {
+		if !sl.gen.CompareAndSwap(g, (g+use)&^NeedsCheck) {
 			continue
 		}
-		if g&Doomed != 0 {
+		if g&Retired != 0 {
 			return MustClose
 		}
 		return Usable
@@ -410,8 +382,22 @@ func (sl *Slot) endFlagged(gen uint64) Ended {
 // Current reports whether the lease that began at gen still lasts.
 func (sl *Slot) Current(gen uint64) bool { return sl.gen.Load()&^flags == gen&^flags }
 
+// Begin notes when the lease that begins at gen did. The caller must own the slot.
+func (sl *Slot) Begin(gen uint64, now time.Duration) {
+	sl.timed.Store(0) // so that no lease before takes the new time for its own
+	sl.began.Store(int64(now))
+	sl.timed.Store(Uses(gen) + 1)
+}
+
+// Began returns when the lease that began at gen did, or false if Begin did not
+// note that, or has noted a later lease.
+func (sl *Slot) Began(gen uint64) (time.Duration, bool) {
+	at := sl.began.Load()
+	return time.Duration(at), sl.timed.Load() == Uses(gen)+1
+}
+
 // Uses returns how many leases of the slot ended.
 func (sl *Slot) Uses() uint64 { return Uses(sl.gen.Load()) }
 
 // Uses returns how many leases of a slot had ended at a generation.
-func Uses(gen uint64) uint64 { return gen >> 2 }
+func Uses(gen uint64) uint64 { return gen >> 3 }

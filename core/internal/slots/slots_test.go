@@ -6,9 +6,14 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/internal/load"
 )
+
+// use is what the end of a lease adds to the generation.
+const use = 1 << 3
 
 // sizes straddle the edges of the words: 48 bits in the first, 64 in each
 // further one.
@@ -25,30 +30,34 @@ type naive struct {
 	slot *slots.Slot
 	idle bool
 	gen  uint64
-	// leased: the owner leased it at gen, flags aside. Else whoever owns it
-	// holds no lease, as the pool itself during a check.
+	// leased means that the owner leased it at gen, flags aside. Else whoever
+	// owns it holds no lease, as the pool itself during a check.
 	leased bool
+	// began is when the lease numbered timed, from 1, began; 0 is none.
+	began time.Duration
+	timed uint64
 }
 
 // model is a set of slots, a real one beside a naive one.
 type model struct {
-	t         *testing.T
-	rand      *rand.Rand
-	set       slots.Set
-	attention atomic.Int64
-	limit     int
-	at        []*naive // by index; nil is vacant
-	reserved  int      // reserved and not placed
-	down      bool
-	ejected   bool
-	leases    []lease // taken at any time, most of them over
-	ended     int
+	t        *testing.T
+	rand     *rand.Rand
+	set      slots.Set
+	awaited  atomic.Int64
+	limit    int
+	at       []*naive // by index; nil is vacant
+	reserved int      // reserved and not placed
+	down     bool
+	ejected  bool
+	leases   []lease // taken at any time, most of them over
+	ended    int
 }
 
 func newModel(t *testing.T, seed uint64, n, limit int) *model {
 	t.Helper()
 	m := &model{t: t, rand: rand.New(rand.NewPCG(seed, uint64(n))), limit: limit, at: make([]*naive, n)}
-	m.set.Init(n, limit, &m.attention)
+	m.set.Init(&m.awaited)
+	m.set.SetLimit(limit)
 	return m
 }
 
@@ -68,7 +77,7 @@ func TestSetBehavesAsANaiveOne(t *testing.T) {
 						}
 					}
 					if m.ended == 0 {
-						t.Fatalf("seed %d: no lease ended; the test shows nothing", seed)
+						t.Fatalf("seed %d: no lease ended; nothing was tested", seed)
 					}
 				}
 			})
@@ -78,7 +87,7 @@ func TestSetBehavesAsANaiveOne(t *testing.T) {
 
 // step does one random thing and says what.
 func (m *model) step() string {
-	switch m.rand.IntN(12) {
+	switch m.rand.IntN(14) {
 	case 0, 1, 2:
 		m.acquire()
 		return "Acquire"
@@ -96,24 +105,38 @@ func (m *model) step() string {
 		return m.vacate()
 	case 10:
 		return m.place()
+	case 11:
+		return m.begin()
+	case 12:
+		if m.limit != 0 || m.rand.IntN(8) == 0 { // a bounded set stays so most of the time, and an unbounded one unbounded
+			m.limit = m.rand.IntN(len(m.at) + 1)
+		}
+		m.set.SetLimit(m.limit)
+		return fmt.Sprintf("SetLimit(%d)", m.limit)
 	default:
-		if m.rand.IntN(2) == 0 {
-			m.attention.Store(int64(m.rand.IntN(2)))
-			return "a change of attention"
+		return m.mark()
+	}
+}
+
+// mark changes what the pool says of the whole endpoint.
+func (m *model) mark() string {
+	on := m.rand.IntN(2) == 0
+	switch m.rand.IntN(4) {
+	case 0:
+		if changed := m.set.SetEjected(on); changed != (on != m.ejected) {
+			m.t.Errorf("SetEjected(%v) = %v while ejected is %v", on, changed, m.ejected)
 		}
-		down := m.rand.IntN(2) == 0
-		if m.rand.IntN(2) == 0 {
-			if changed := m.set.SetEjected(down); changed != (down != m.ejected) {
-				m.t.Errorf("SetEjected(%v) = %v while ejected is %v", down, changed, m.ejected)
-			}
-			m.ejected = down
-			return fmt.Sprintf("SetEjected(%v)", down)
+		m.ejected = on
+		return fmt.Sprintf("SetEjected(%v)", on)
+	case 1:
+		if changed := m.set.SetDown(on); changed != (on != m.down) {
+			m.t.Errorf("SetDown(%v) = %v while down is %v", on, changed, m.down)
 		}
-		if changed := m.set.SetDown(down); changed != (down != m.down) {
-			m.t.Errorf("SetDown(%v) = %v while down is %v", down, changed, m.down)
-		}
-		m.down = down
-		return fmt.Sprintf("SetDown(%v)", down)
+		m.down = on
+		return fmt.Sprintf("SetDown(%v)", on)
+	default:
+		m.awaited.Store(int64(m.rand.IntN(2)))
+		return "a change of the number of waiting calls"
 	}
 }
 
@@ -149,19 +172,19 @@ func (m *model) acquire() {
 	if m.rand.IntN(4) == 0 {
 		return // the pool takes it for itself
 	}
-	gen = sl.Unflag(slots.Rested)
-	n.gen &^= slots.Rested
+	gen = sl.Unflag(slots.NeedsCheck)
+	n.gen &^= slots.NeedsCheck
 	if gen != n.gen {
-		m.t.Errorf("Unflag(Rested) = %d, want %d", gen, n.gen)
+		m.t.Errorf("Unflag(NeedsCheck) = %d, want %d", gen, n.gen)
 	}
-	if gen&slots.Doomed == 0 {
+	if gen&slots.Retired == 0 {
 		n.leased = true
 		m.leases = append(m.leases, lease{sl, gen})
 	}
 }
 
 // end ends a lease taken at some time: the current one of its slot, or not.
-func (m *model) end(how func(*slots.Slot, uint64) slots.Ended, release bool) string {
+func (m *model) end(how func(*slots.Slot, uint64) slots.EndResult, release bool) string {
 	if len(m.leases) == 0 {
 		return "nothing"
 	}
@@ -172,18 +195,18 @@ func (m *model) end(how func(*slots.Slot, uint64) slots.Ended, release bool) str
 	l := m.leases[k]
 	i := m.find(l.slot)
 	want := slots.Stale
-	if i >= 0 && m.at[i].leased && m.at[i].gen>>2 == l.gen>>2 {
+	if i >= 0 && m.at[i].leased && m.at[i].gen/use == l.gen/use {
 		n := m.at[i]
 		want = slots.Usable
 		switch {
-		case n.gen&slots.Doomed != 0:
+		case n.gen&slots.Retired != 0:
 			want = slots.MustClose
-		case release && n.gen == l.gen && m.attention.Load() == 0 && m.limit == 0 && i < 48:
+		case release && n.gen == l.gen && m.awaited.Load() == 0 && m.limit == 0 && i < 48:
 			want = slots.Idle
 			n.idle = true
 		}
 		n.leased = false
-		n.gen = n.gen&^slots.Rested + 4
+		n.gen = n.gen&^slots.NeedsCheck + use
 		m.ended++
 	}
 	if current := l.slot.Current(l.gen); current != (want != slots.Stale) {
@@ -219,9 +242,9 @@ func (m *model) flag() string {
 	if n == nil {
 		return "nothing"
 	}
-	f := uint64(slots.Rested)
-	if m.rand.IntN(8) == 0 {
-		f = slots.Doomed
+	f := []uint64{slots.NeedsCheck, slots.Timed, slots.Retired}[m.rand.IntN(3)]
+	if f == slots.Retired && m.rand.IntN(4) > 0 { // nothing ends that
+		f = slots.NeedsCheck
 	}
 	n.slot.Flag(f)
 	n.gen |= f
@@ -251,7 +274,7 @@ func (m *model) vacate() string {
 	}
 	m.at[i] = nil
 	if n.slot.Placed() {
-		m.t.Error("a slot that was vacated is in its place")
+		m.t.Error("a slot that was vacated is in its position")
 	}
 	return "Vacate"
 }
@@ -282,6 +305,17 @@ func (m *model) place() string {
 	return fmt.Sprintf("Place at %d", i)
 }
 
+// begin notes when the present lease of a slot began.
+func (m *model) begin() string {
+	n := m.pick(func(n *naive) bool { return !n.idle })
+	if n == nil {
+		return "nothing"
+	}
+	n.began, n.timed = time.Duration(m.rand.IntN(1000)), n.gen/use+1
+	n.slot.Begin(n.gen, n.began)
+	return "Begin"
+}
+
 // check compares everything that can be seen.
 func (m *model) check() {
 	taken := m.reserved
@@ -292,13 +326,19 @@ func (m *model) check() {
 		if !n.idle {
 			taken++
 		}
-		if !n.slot.Placed() || n.slot.IsIdle() != n.idle || n.slot.Gen() != n.gen || n.slot.Uses() != n.gen>>2 {
+		if !n.slot.Placed() || n.slot.IsIdle() != n.idle || n.slot.Gen() != n.gen || n.slot.Uses() != n.gen/use {
 			m.t.Errorf("slot %d: placed %v, idle %v, generation %d, uses %d; want true, %v, %d, %d",
-				i, n.slot.Placed(), n.slot.IsIdle(), n.slot.Gen(), n.slot.Uses(), n.idle, n.gen, n.gen>>2)
+				i, n.slot.Placed(), n.slot.IsIdle(), n.slot.Gen(), n.slot.Uses(), n.idle, n.gen, n.gen/use)
+		}
+		for _, gen := range []uint64{n.gen - use, n.gen, n.gen | slots.Timed, n.gen + use} {
+			began, ok := n.slot.Began(gen)
+			if want := n.timed != 0 && gen/use+1 == n.timed; ok != want || ok && began != n.began {
+				m.t.Errorf("slot %d: Began(%d) = %v, %v; want %v, %v", i, gen, began, ok, n.began, want)
+			}
 		}
 	}
-	if m.set.Ejected() != m.ejected || m.set.Out() != (m.down || m.ejected) {
-		m.t.Errorf("ejected %v, out %v; want %v, with down %v", m.set.Ejected(), m.set.Out(), m.ejected, m.down)
+	if m.set.Ejected() != m.ejected || m.set.Unavailable() != (m.down || m.ejected) {
+		m.t.Errorf("ejected %v, unavailable %v; want %v, with down %v", m.set.Ejected(), m.set.Unavailable(), m.ejected, m.down)
 	}
 	if m.set.Idle() != m.idle() || m.set.InFlight() != taken || m.set.Down() != m.down {
 		m.t.Errorf("%d idle, %d in flight, down %v; want %d, %d, %v",
@@ -306,10 +346,10 @@ func (m *model) check() {
 	}
 	pressure := uint64(taken)
 	if m.down {
-		pressure += 2 * slots.OutPressure
+		pressure += 2 * load.Flagged
 	}
 	if m.ejected {
-		pressure += slots.OutPressure
+		pressure += load.Flagged
 	}
 	if m.set.Pressure() != pressure {
 		m.t.Errorf("pressure %d, want %d", m.set.Pressure(), pressure)

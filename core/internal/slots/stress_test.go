@@ -17,28 +17,35 @@ type tag struct{ user atomic.Int32 }
 func (*tag) Close() error { return nil }
 
 // full returns a set of n idle slots, each with a tag of its own.
-func full(n, limit int, attention *atomic.Int64) (*slots.Set, []*slots.Slot) {
+func full(n, limit int, awaited *atomic.Int64) (*slots.Set, []*slots.Slot) {
 	s := new(slots.Set)
-	s.Init(n, limit, attention)
+	s.Init(awaited)
+	s.SetLimit(limit)
 	all := make([]*slots.Slot, n)
 	for i := range all {
-		all[i] = &slots.Slot{Conn: &slots.Conn{Value: new(tag)}}
-		s.Reserve()
-		s.Place(all[i], i)
-		all[i].Put()
+		all[i] = open(s, i)
 	}
 	return s, all
 }
 
+// open puts a new idle slot with a tag of its own into position i.
+func open(s *slots.Set, i int) *slots.Slot {
+	sl := &slots.Slot{Conn: &slots.Conn{Value: new(tag)}}
+	s.Reserve()
+	s.Place(sl, i)
+	sl.Put()
+	return sl
+}
+
 // release ends a lease the short way, or else the long one, as the pool does.
-func release(sl *slots.Slot, gen uint64) slots.Ended {
-	if how := sl.TryRelease(gen); how != slots.Unended {
+func release(sl *slots.Slot, gen uint64) slots.EndResult {
+	if how := sl.TryRelease(gen); how != slots.NotEnded {
 		return how
 	}
 	return sl.End(gen)
 }
 
-// own notes that the goroutine me owns sl, and disown that it does no more.
+// own notes that the goroutine me owns sl, and disown that it no longer does.
 func own(t *testing.T, sl *slots.Slot, me int32) {
 	t.Helper()
 	if g, ok := sl.Conn.Value.(*tag); !ok || !g.user.CompareAndSwap(0, me) {
@@ -57,14 +64,14 @@ func TestConcurrentUseGivesEachSlotOneOwner(t *testing.T) {
 		for _, limit := range []int{0, n} {
 			t.Run(fmt.Sprintf("%d slots, limit %d", n, limit), func(t *testing.T) {
 				t.Parallel()
-				var attention atomic.Int64
-				set, all := full(n, limit, &attention)
+				var awaited atomic.Int64
+				set, all := full(n, limit, &awaited)
 				var ended atomic.Uint64
 				var wg sync.WaitGroup
 				for me := int32(1); me <= 8; me++ {
 					wg.Go(func() {
 						for range 4000 {
-							hammer(t, set, all, &attention, &ended, me)
+							hammer(t, set, all, &awaited, &ended, me)
 						}
 					})
 				}
@@ -98,7 +105,7 @@ func TestConcurrentUseGivesEachSlotOneOwner(t *testing.T) {
 }
 
 // hammer takes a slot in a random way and gives it back in a random way.
-func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.Int64, ended *atomic.Uint64, me int32) {
+func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, awaited *atomic.Int64, ended *atomic.Uint64, me int32) {
 	t.Helper()
 	if n := set.InFlight(); n > len(all) {
 		t.Errorf("%d of %d slots in flight", n, len(all))
@@ -116,18 +123,18 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 		}
 		return
 	case 1:
-		all[rand.IntN(len(all))].Flag(slots.Rested)
+		all[rand.IntN(len(all))].Flag(slots.NeedsCheck)
 		return
 	case 2:
-		attention.Add(1)
-		defer attention.Add(-1)
+		awaited.Add(1)
+		defer awaited.Add(-1)
 	}
 	sl, _ := set.Acquire()
 	if sl == nil {
 		return
 	}
 	own(t, sl, me)
-	gen := sl.Unflag(slots.Rested)
+	gen := sl.Unflag(slots.NeedsCheck)
 	if !sl.Current(gen) {
 		t.Error("a lease that lasts is not current")
 	}
@@ -138,7 +145,7 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 		end = release
 	}
 	switch how := end(sl, gen); how {
-	case slots.Idle, slots.Exposed:
+	case slots.Idle, slots.ReleasedAwaited:
 		if !short {
 			t.Error("End made the slot idle")
 		}
@@ -146,7 +153,7 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 		own(t, sl, me)
 		disown(sl)
 		sl.Put()
-	case slots.Stale, slots.MustClose, slots.Unended:
+	case slots.Stale, slots.MustClose, slots.NotEnded:
 		t.Errorf("the first end of a lease is %d", how)
 	}
 	ended.Add(1)
@@ -162,8 +169,8 @@ func hammer(t *testing.T, set *slots.Set, all []*slots.Slot, attention *atomic.I
 // TestOneOfManyEndsOfALeaseCounts lets several goroutines end one lease at the
 // same instant.
 func TestOneOfManyEndsOfALeaseCounts(t *testing.T) {
-	var attention atomic.Int64
-	set, all := full(1, 0, &attention)
+	var awaited atomic.Int64
+	set, all := full(1, 0, &awaited)
 	for round := range uint64(2000) {
 		sl, gen := set.Acquire()
 		if sl == nil {
@@ -187,7 +194,7 @@ func TestOneOfManyEndsOfALeaseCounts(t *testing.T) {
 				}
 			})
 		}
-		wg.Go(func() { sl.Flag(slots.Rested) })
+		wg.Go(func() { sl.Flag(slots.NeedsCheck) })
 		wg.Wait()
 		if won.Load() != 1 || sl.Uses() != round+1 {
 			t.Fatalf("round %d: %d ends of one lease counted, %d uses", round, won.Load(), sl.Uses())
@@ -195,48 +202,48 @@ func TestOneOfManyEndsOfALeaseCounts(t *testing.T) {
 		if must.Load() == 1 {
 			all[0].Put()
 		}
-		sl.Unflag(slots.Rested)
+		sl.Unflag(slots.NeedsCheck)
 	}
 }
 
-// TestDoomedDuringALeaseIsSeenAtItsEnd races the end of a lease with Flag: the
+// TestRetiredDuringALeaseIsSeenAtItsEnd races the end of a lease with Flag: the
 // flag is seen by the end, or by whoever acquires the slot next.
-func TestDoomedDuringALeaseIsSeenAtItsEnd(t *testing.T) {
-	var attention atomic.Int64
+func TestRetiredDuringALeaseIsSeenAtItsEnd(t *testing.T) {
+	var awaited atomic.Int64
 	for range 2000 {
-		set, all := full(1, 0, &attention)
+		set, all := full(1, 0, &awaited)
 		sl, gen := set.Acquire()
 		var wg sync.WaitGroup
-		wg.Go(func() { sl.Flag(slots.Doomed) })
+		wg.Go(func() { sl.Flag(slots.Retired) })
 		how := release(sl, gen)
 		wg.Wait()
 		switch how {
 		case slots.MustClose:
 			if sl.IsIdle() {
-				t.Fatal("a slot is idle that its last user was told to close")
+				t.Fatal("a slot is idle that its last user must close")
 			}
 		case slots.Idle, slots.Usable: // Usable when the flag came between its two steps
 			if how == slots.Usable {
 				sl.Put()
 			}
-			if _, gen := set.Acquire(); gen&slots.Doomed == 0 {
+			if _, gen := set.Acquire(); gen&slots.Retired == 0 {
 				t.Fatal("the flag was lost")
 			}
 		default:
 			t.Fatalf("released with %d", how)
 		}
-		if all[0].Gen()&slots.Doomed == 0 {
+		if all[0].Gen()&slots.Retired == 0 {
 			t.Fatal("the flag was lost")
 		}
 	}
 }
 
-// TestReleaseLooksAtTheAttentionAfterIt is one half of the promise that no
-// wake-up is lost: whoever raises the attention and then finds nothing idle
-// knows that the release saw it.
-func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
-	var attention atomic.Int64
-	set, _ := full(1, 0, &attention)
+// TestReleaseLooksForWaitingCallsAfterIt is one half of the promise that no
+// wake-up is lost: a call that counts itself as waiting and then finds nothing
+// idle knows that the release saw it.
+func TestReleaseLooksForWaitingCallsAfterIt(t *testing.T) {
+	var awaited atomic.Int64
+	set, _ := full(1, 0, &awaited)
 	var round, answer atomic.Int64 // the answer to round k is 2k, or 2k+1 if a slot was found
 	const rounds = 50_000
 	spin := func(n int) { // both run at once, if there are processors for it
@@ -253,7 +260,7 @@ func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
 			for range k % 16 { // meets the release at another point each time
 				_ = round.Load()
 			}
-			attention.Add(1)
+			awaited.Add(1)
 			answer.Store(2*k + int64(set.Idle()))
 		}
 	})
@@ -265,14 +272,14 @@ func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
 			spin(n)
 		}
 		found := answer.Load() == 2*k+1
-		attention.Store(0)
+		awaited.Store(0)
 		switch {
 		case how == slots.Idle && !found:
-			t.Errorf("round %d: the release did not see the attention, nor who raised it the slot", k)
+			t.Errorf("round %d: the release did not see the waiting call, nor that call the slot", k)
 		case how == slots.Usable:
 			sl.Put()
-		case how == slots.Exposed && !sl.IsIdle():
-			t.Errorf("round %d: an exposed slot is not idle", k)
+		case how == slots.ReleasedAwaited && !sl.IsIdle():
+			t.Errorf("round %d: a slot released while a call waits is not idle", k)
 		}
 	}
 	wg.Wait()
@@ -282,16 +289,16 @@ func TestReleaseLooksAtTheAttentionAfterIt(t *testing.T) {
 // one that is released and acquired all the time: the count must not run into
 // the flag above it, not for an instant.
 func TestLargestSetCountsAllOfItsSlots(t *testing.T) {
-	var attention atomic.Int64
-	set, all := full(slots.Max, 0, &attention)
+	var awaited atomic.Int64
+	set, all := full(slots.Max, 0, &awaited)
 	for k := range slots.Max {
 		sl, _ := set.Acquire()
 		if sl != all[k] {
 			t.Fatalf("acquired another slot than %d", k)
 		}
 	}
-	if sl, _ := set.Acquire(); sl != nil || set.Idle() != 0 || set.InFlight() != slots.Max || set.Out() {
-		t.Fatalf("all leased: %d idle, %d in flight, out %v", set.Idle(), set.InFlight(), set.Out())
+	if sl, _ := set.Acquire(); sl != nil || set.Idle() != 0 || set.InFlight() != slots.Max || set.Unavailable() {
+		t.Fatalf("all leased: %d idle, %d in flight, unavailable %v", set.Idle(), set.InFlight(), set.Unavailable())
 	}
 	if !set.SetDown(true) || !set.SetEjected(true) || set.InFlight() != slots.Max || set.Pressure() != 1<<16-1 {
 		t.Fatalf("down and ejected: %d in flight, pressure %d", set.InFlight(), set.Pressure())
@@ -321,14 +328,14 @@ func TestLargestSetCountsAllOfItsSlots(t *testing.T) {
 	}
 	wg.Wait()
 	if set.Idle() != 4 || set.InFlight() != slots.Max-4 || set.Down() {
-		t.Errorf("%d idle, %d in flight, out %v", set.Idle(), set.InFlight(), set.Out())
+		t.Errorf("%d idle, %d in flight, unavailable %v", set.Idle(), set.InFlight(), set.Unavailable())
 	}
 }
 
 func TestSetWithoutRoomForOneMoreIdleSlotSaysSo(t *testing.T) {
 	for _, n := range []int{3, 60} {
-		var attention atomic.Int64
-		set, all := full(n, 2, &attention) // Put does not ask for the limit
+		var awaited atomic.Int64
+		set, all := full(n, 2, &awaited) // Put does not ask for the limit
 		for range n {
 			sl, gen := set.Acquire()
 			if how := release(sl, gen); how != slots.Usable {

@@ -1,6 +1,6 @@
-// Command front answers HTTP requests by calling the hello service through a pool. It
-// finds the servers in a registry, by default the children of a node in ZooKeeper, or
-// in a list:
+// Command front answers HTTP requests by calls of the hello service through a pool. The
+// servers come from a registry, by default from the children of a node in ZooKeeper, or
+// from a list:
 //
 //	go run ./examples/hello/front -http 127.0.0.1:8080 -servers 127.0.0.1:8888,127.0.0.1:8889
 //	curl http://127.0.0.1:8080/ada
@@ -29,10 +29,10 @@ import (
 )
 
 func main() {
-	addr := flag.String("http", "127.0.0.1:8080", "where to listen; port 0 is any that is free")
-	url := flag.String("registry", registry.Default, "where the servers are known")
-	servers := flag.String("servers", "", "the servers, separated by commas, in place of a registry")
-	child := flag.Bool("child", false, "end when standard input does")
+	addr := flag.String("http", "127.0.0.1:8080", "listen address; port 0 picks a free port")
+	url := flag.String("registry", registry.Default, "URL of the registry that has the servers")
+	servers := flag.String("servers", "", "servers in place of a registry, separated by commas")
+	child := flag.Bool("child", false, "end when standard input ends")
 	flag.Parse()
 	program.Run(*child, func(ctx context.Context) error {
 		watcher, err := watch(*url, *servers)
@@ -43,7 +43,7 @@ func main() {
 	})
 }
 
-// watch returns what tells the pool where the servers are.
+// watch returns the watcher of a list of servers, or else of a registry.
 func watch(url, servers string) (core.Watcher, error) {
 	if servers != "" {
 		return static.Watcher(strings.Split(servers, ",")...), nil
@@ -51,13 +51,13 @@ func watch(url, servers string) (core.Watcher, error) {
 	return registry.Mux().Open(url)
 }
 
-// serve answers until ctx is done. It prints "ready" and its address.
+// serve answers requests until ctx is done. It prints "ready" and its address.
 func serve(ctx context.Context, addr string, servers core.Watcher, out io.Writer) error {
-	pool, err := core.New(servers, thriftpool.Dial(thriftpool.Config{Timeout: time.Second})) //nolint:contextcheck // it is closed below
+	pool, err := core.New(servers, thriftpool.Dial(thriftpool.Config{Timeout: time.Second})) //nolint:contextcheck // closed below
 	if err != nil {
 		return err
 	}
-	// To be greeted twice harms nobody, so a call that was lost is made again.
+	// A second greeting does no harm, so the client repeats a call that was lost.
 	client := thriftpool.Client(pool, thriftpool.Idempotent("helloWorld"))
 	front := &http.Server{Handler: handler(client), ReadHeaderTimeout: 2 * time.Second}
 
@@ -67,10 +67,10 @@ func serve(ctx context.Context, addr string, servers core.Watcher, out io.Writer
 	}
 	fmt.Fprintln(out, "ready", ln.Addr())
 	ended := make(chan error, 1)
-	context.AfterFunc(ctx, func() { // waited for below
+	context.AfterFunc(ctx, func() { // serve waits for it below
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
-		// No more requests, and then no more calls.
+		// The pool closes last, so that requests under way finish their calls.
 		ended <- errors.Join(front.Shutdown(ctx), pool.Close(ctx))
 	})
 	if err := front.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -85,22 +85,22 @@ func handler(client thrift.TClient) http.Handler {
 	mux.HandleFunc("GET /{name}", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 		defer cancel()
-		// A generated client costs nothing, and must not be shared.
+		// A generated client is cheap and not safe for concurrent use.
 		service := hello.NewRpcServiceClient(client)
 		if err := service.HelloWorld(ctx, r.PathValue("name")); err != nil {
 			http.Error(w, err.Error(), status(err))
 			return
 		}
-		_, _ = io.WriteString(w, "OK\n") // the browser may be gone
+		_, _ = io.WriteString(w, "OK\n") // an error if the browser is gone
 	})
 	return mux
 }
 
-// status is what a call that failed is in HTTP.
+// status returns the HTTP status for a call that failed.
 func status(err error) int {
-	var none *core.Error
+	var noConn *core.Error
 	switch {
-	case errors.As(err, &none): // no connection to any server
+	case errors.As(err, &noConn): // no connection to any server
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusGatewayTimeout

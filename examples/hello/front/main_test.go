@@ -14,7 +14,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
 )
 
-func TestFrontAnswersWhileThereIsAServerAndAgainWhenOneReturns(t *testing.T) {
+func TestFrontAnswersWhileAnyServerRuns(t *testing.T) {
 	program := process.Build(t, "github.com/minicaptain/multi_connection_pool/examples/hello/server")
 	var servers [2]*process.Server
 	for i := range servers {

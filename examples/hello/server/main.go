@@ -1,6 +1,5 @@
-// Command server is the hello service: a Thrift server that makes itself known in a
-// registry, by default by an ephemeral node in ZooKeeper, and is no more known when it
-// ends.
+// Command server is the hello service: a Thrift server that registers itself, by default
+// as an ephemeral node in ZooKeeper, and deregisters when it ends.
 //
 //	go run ./examples/hello/server -addr 127.0.0.1:8888
 package main
@@ -26,15 +25,15 @@ import (
 //go:generate thrift --gen go:skip_remote,package_prefix=github.com/minicaptain/multi_connection_pool/examples/internal/ -out ../../internal ../hello.thrift
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8888", "where to listen, and where others find this server; port 0 is any that is free")
-	url := flag.String("registry", registry.Default, "where to be known; empty for nowhere")
-	child := flag.Bool("child", false, "end when standard input does")
+	addr := flag.String("addr", "127.0.0.1:8888", "listen address, which is also registered; port 0 picks a free port")
+	url := flag.String("registry", registry.Default, "URL of the registry; empty for none")
+	child := flag.Bool("child", false, "end when standard input ends")
 	flag.Parse()
 	program.Run(*child, func(ctx context.Context) error { return serve(ctx, *addr, *url, os.Stdout) })
 }
 
-// serve answers until ctx is done. It prints "ready" and its address when it can be
-// found, and then each greeting.
+// serve answers calls until ctx is done. It prints "ready" and its address once the
+// server is registered, and then each greeting.
 func serve(ctx context.Context, addr, url string, out io.Writer) error {
 	var registrar discovery.Registrar
 	if url != "" {
@@ -57,18 +56,22 @@ func serve(ctx context.Context, addr, url string, out io.Writer) error {
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		thrift.NewTBinaryProtocolFactoryConf(nil),
 	)
-	thrift.ServerStopTimeout = time.Second // for connections that pools keep
+	thrift.ServerStopTimeout = time.Second // pools keep their connections open
 	addr = socket.Addr().String()
 
+	wait, deregister, err := register(registrar, addr) //nolint:contextcheck // deregister ends it
+	if err != nil {
+		return err
+	}
+
 	ended := make(chan struct{})
-	go func() { // ends when ctx is done; waited for below
+	go func() { // ends when ctx is done; serve waits for it below
 		defer close(ended)
-		leave := join(ctx, registrar, addr)
-		if ctx.Err() == nil {
-			greeter.say("ready " + addr)
+		if wait(ctx); ctx.Err() == nil {
+			greeter.print("ready " + addr)
 		}
 		<-ctx.Done()
-		leave() // first, so that nobody new comes
+		deregister() // first, so that no new caller comes
 		_ = server.Stop()
 	}()
 	err = server.Serve()
@@ -76,25 +79,28 @@ func serve(ctx context.Context, addr, url string, out io.Writer) error {
 	return err
 }
 
-// join makes the server known, and returns when that is done, or ctx is, with how to
-// undo it.
-func join(ctx context.Context, registrar discovery.Registrar, addr string) (leave func()) {
+// register registers the server. wait returns when the server is registered or its
+// context is done. The error says that it can never be registered.
+func register(registrar discovery.Registrar, addr string) (wait func(context.Context), deregister func(), err error) {
 	if registrar == nil {
-		return func() {}
+		return func(context.Context) {}, func() {}, nil
 	}
-	tell := discovery.OnChange(func(p discovery.Phase, err error) {
+	report := discovery.OnChange(func(s discovery.State, err error) {
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", p, err)
+			fmt.Fprintf(os.Stderr, "%v: %v\n", s, err)
 		}
 	})
-	registration := discovery.Register(registrar, core.Endpoint{Addr: addr}, tell) //nolint:contextcheck // it is closed below
-	// When that fails, it goes on trying.
-	_ = registration.Wait(ctx)
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*discovery.DeregisterTimeout)
-		defer cancel()
-		_ = registration.Close(ctx) // else the registry drops it by itself
+	registration, err := discovery.Register(registrar, core.Endpoint{Addr: addr}, report)
+	if err != nil {
+		return nil, nil, err
 	}
+	wait = func(ctx context.Context) { _ = registration.Wait(ctx) } // the registration retries until it is closed
+	deregister = func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*discovery.DeregisterTimeout)
+		defer cancel()
+		_ = registration.Close(ctx) // after an error the registry drops the entry when it expires
+	}
+	return wait, deregister, nil
 }
 
 // greeter implements the service.
@@ -103,13 +109,13 @@ type greeter struct {
 	out io.Writer
 }
 
-// HelloWorld greets.
+// HelloWorld prints a greeting.
 func (g *greeter) HelloWorld(_ context.Context, name string) error {
-	g.say("hello world by " + name)
+	g.print("hello world by " + name)
 	return nil
 }
 
-func (g *greeter) say(line string) {
+func (g *greeter) print(line string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	fmt.Fprintln(g.out, line)

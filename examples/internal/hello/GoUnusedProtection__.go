@@ -2,5 +2,4 @@
 
 package hello
 
-var GoUnusedProtection__ int;
-
+var GoUnusedProtection__ int

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
 	thrift "github.com/apache/thrift/lib/go/thrift"
 )
 
@@ -19,7 +20,5 @@ var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
 
-
 func init() {
 }
-

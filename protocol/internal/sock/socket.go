@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// ErrUnasked: the server has sent what nobody asked for.
+// ErrUnasked means that the server has sent bytes that no call asked for.
 var ErrUnasked = errors.New("the server sent something unasked")
 
 // Dial opens a socket to the address of an endpoint, "host:port" or

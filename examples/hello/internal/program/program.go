@@ -1,4 +1,4 @@
-// Package program is how the hello programs begin and end.
+// Package program starts and ends the hello programs.
 package program
 
 import (
@@ -10,13 +10,13 @@ import (
 	"syscall"
 )
 
-// Run runs a program until it returns, and exits with 1 if that was with an error.
-// Its context ends with Ctrl-C or SIGTERM. That of a child, whose parent decides when
-// it ends, ends with its standard input, which it does however the parent dies.
+// Run runs program and exits with status 1 if it returns an error. Ctrl-C and SIGTERM
+// end the program's context. The context of a child, whose parent decides when it ends,
+// ends with standard input, which closes however the parent dies.
 func Run(child bool, program func(ctx context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if child {
-		// Ctrl-C in a terminal goes to the children too.
+		// A terminal sends Ctrl-C to the children too; the parent acts on it.
 		stop()
 		signal.Ignore(os.Interrupt)
 		ctx, stop = context.WithCancel(context.Background())

@@ -8,6 +8,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/etcd"
 )
 
+// more adds the schemes of etcd and Consul.
 func more(m *discovery.Mux) {
 	m.Handle("etcd", etcd.Opener)
 	m.Handle("consul", consul.Opener)

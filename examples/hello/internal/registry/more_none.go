@@ -4,5 +4,5 @@ package registry
 
 import "github.com/minicaptain/multi_connection_pool/discovery"
 
-// more knows nothing more, so that a first run need not fetch other clients.
+// more adds no scheme, so that a first run does not download the other clients.
 func more(*discovery.Mux) {}

@@ -1,19 +1,21 @@
-// Package registry says which registries the hello programs know: ZooKeeper, and with
-// the build tag registries etcd and Consul too.
+// Package registry opens the registries of the hello programs: ZooKeeper, and with the
+// build tag registries also etcd and Consul.
 package registry
 
 import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
 
-// Default is where servers are found if nothing else is said: an ephemeral node each,
-// below this one.
+// Default is the URL of the default registry: each server is an ephemeral node below
+// this one.
 const Default = "zk://127.0.0.1:2181/hello_server"
 
-// Mux opens the URLs of registries.
+// Mux returns a Mux for the URLs of these registries.
 func Mux() *discovery.Mux {
 	var m discovery.Mux
+	m.Handle("static", static.Opener)
 	m.Handle("zk", zk.Opener)
 	more(&m)
 	return &m

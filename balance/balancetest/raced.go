@@ -1,5 +1,0 @@
-//go:build race
-
-package balancetest
-
-const raced = true // by the detector

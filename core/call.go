@@ -1,0 +1,172 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"syscall"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/retry"
+)
+
+// Do leases a connection, calls fn with it, reports the outcome and the time fn
+// took to the balancer, and ends the lease as [Lease.End] does with the error of
+// fn. The connection is closed if fn panics. Do returns the error of fn, or that
+// of the lease. fn must not keep the connection. With [Attempts] it may be called
+// several times, one after the other.
+func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
+	// What is here keeps fn, and what it refers to, off the heap.
+	plan := planOf(opts)
+	if plan.hedged {
+		return errHedgedDo
+	}
+	if plan.attempts > 1 {
+		_, err := retry.Run(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
+			res, err := p.attempt(ctx, a, plan, opts, fn)
+			return struct{}{}, res, err
+		})
+		return err
+	}
+	l, err := p.Get(ctx, opts...)
+	if err != nil {
+		return err
+	}
+	_, err = l.call(ctx, fn)
+	return err
+}
+
+var errHedgedDo = errors.New("core: Do cannot be Hedged: two functions without a result would race for where they leave it; use Call")
+
+// Call is [Pool.Do] for a function with a result: it returns the value of fn
+// that counts, together with its error. With [Hedged] it may call fn twice at the
+// same time.
+func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.Context, C) (T, error), opts ...CallOption) (T, error) {
+	plan := planOf(opts)
+	if !plan.hedged {
+		var value T
+		err := p.Do(ctx, func(ctx context.Context, c C) (err error) {
+			value, err = fn(ctx, c)
+			return err
+		}, opts...)
+		return value, err
+	}
+	return retry.RunHedged(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
+		res, err = p.attempt(ctx, a, plan, opts, func(ctx context.Context, c C) (err error) {
+			value, err = fn(ctx, c)
+			return err
+		})
+		return value, res, err
+	})
+}
+
+// call calls fn with the connection, and ends the lease.
+func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (balance.Outcome, error) {
+	ended := false
+	defer func() {
+		if !ended { // fn panicked, or ended its goroutine
+			_ = l.Discard(nil)
+		}
+	}()
+	s := subpoolOf(l.slot)
+	begun := s.pool.now()
+	err := fn(ctx, l.Conn())
+	ended = true
+	outcome, _ := end(s, l.slot, l.gen, begun, err) // fn may have ended it
+	return outcome, err
+}
+
+// attempt makes one attempt of a call that may be made several times.
+func (p *Pool[C]) attempt(
+	ctx context.Context, a retry.Attempt, plan plan, opts []CallOption, fn func(context.Context, C) error,
+) (retry.Result, error) {
+	for _, addr := range a.Excluded {
+		opts = append(slices.Clip(opts), WithoutEndpoint(addr))
+	}
+	l, err := p.Get(ctx, opts...)
+	if err != nil {
+		if a.Err != nil {
+			err = errors.Join(a.Err, err)
+		}
+		return retry.Result{Verdict: retry.VerdictNoServer}, err
+	}
+	res := retry.Result{Endpoint: l.Endpoint().Addr}
+	if !a.Leased(res.Endpoint) && !plan.named {
+		_ = l.Release()
+		return retry.Result{Verdict: retry.VerdictNoServer}, nil
+	}
+	outcome, err := l.call(ctx, fn)
+	if outcome == balance.OutcomeFailure {
+		res.Verdict = retry.VerdictFailed
+	}
+	return res, err
+}
+
+// Answered marks err, which may be nil, as one with which the server answered,
+// such as "no such user": it is no fault of the server's, and the connection is
+// in order. Do and [Lease.End] count it as balance.OutcomeOK, whatever the
+// classifier says. The error reads and matches as before.
+func Answered(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &answered{err}
+}
+
+type answered struct{ error }
+
+func (a *answered) Unwrap() error { return a.error }
+
+func isAnswered(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, ok := errors.AsType[*answered](err)
+	return ok
+}
+
+// classify asks the classifier.
+func (p *pool) classify(err error) (o balance.Outcome) {
+	defer func() {
+		if recover() != nil {
+			o = balance.OutcomeFailure
+		}
+	}()
+	if isAnswered(err) {
+		return balance.OutcomeOK
+	}
+	return p.cfg.classify(err)
+}
+
+// Classify is the classifier of a pool whose dialer has none of its own. It is
+// for classifiers that know more kinds of errors, and leave the others to it:
+//
+//   - nil, and errors marked by [Answered], are OutcomeOK;
+//   - context.Canceled is OutcomeCanceled;
+//   - errors that connections return are OutcomeFailure: timeouts, among them
+//     context.DeadlineExceeded, io.EOF and io.ErrUnexpectedEOF, closed
+//     connections, and the errors of package net and of system calls;
+//   - any other error, such as the application's own, is OutcomeNeutral.
+func Classify(err error) balance.Outcome {
+	switch {
+	case err == nil, isAnswered(err):
+		return balance.OutcomeOK
+	case errors.Is(err, context.Canceled):
+		return balance.OutcomeCanceled
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed),
+		errors.As(err, new(net.Error)), errors.As(err, new(syscall.Errno)):
+		return balance.OutcomeFailure
+	default:
+		return balance.OutcomeNeutral
+	}
+}
+
+// brokenByPeer reports whether err is what a connection says whose peer is gone.
+func brokenByPeer(err error) bool {
+	return err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) &&
+		(errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+			errors.Is(err, syscall.EPIPE)) && !errors.Is(err, net.ErrClosed)
+}

@@ -1,0 +1,269 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+const (
+	// The back-off after a failed dial is an eighth of the time for which dials
+	// have been failing, within these bounds: an endpoint is back within 12.5 %
+	// of an outage's length, at a cost of six dials per doubling of it.
+	backOffMin   = 50 * time.Millisecond
+	backOffMax   = 10 * time.Second
+	backOffShare = 8
+
+	// patience is how long a dialer may take to return once its context ended.
+	patience = 100 * time.Millisecond
+)
+
+var (
+	errGone     = errors.New("the dialer ended its goroutine")
+	errNilConn  = errors.New("the dialer returned a nil connection and no error")
+	errOverdue  = errors.New("the dialer has not returned within the dial timeout")
+	errDraining = errors.New("the endpoint left")
+	errLimit    = errors.New("a limit was lowered")
+)
+
+// reserveLocked reserves positions for the dials that demand, and MinIdle, ask
+// for and the limits allow, and returns how many.
+func (s *subpool) reserveLocked() int {
+	set := s.pool.settings()
+	if s.draining || s.backingOffLocked() {
+		return 0
+	}
+	calls := (max(0, int(s.demand.Load())) + set.share - 1) / set.share // connections that calls need
+	want := calls
+	if set.minIdle > 0 {
+		want += max(0, set.minIdle-(s.Idle()+s.checking)/set.share)
+	}
+	if s.open == 0 && s.Down() { // tried again before any call depends on it
+		calls, want = max(calls, 1), max(want, 1)
+	}
+	limit := set.maxDials
+	if s.failing >= 0 {
+		limit = min(limit, s.overdue+1) // a server that was down is tried with one dial, not with a burst
+	}
+	n := 0
+	for s.comingLocked() < want && s.dialing < limit && s.takenLocked() < set.maxActive &&
+		s.pool.takeTotal(s.comingLocked() < calls) {
+		s.dialing++
+		s.Reserve()
+		n++
+	}
+	return n
+}
+
+// comingLocked is how many connections are about to come.
+func (s *subpool) comingLocked() int { return s.dialing - s.overdue + s.handingOver }
+
+// takenLocked is how many positions are taken.
+func (s *subpool) takenLocked() int { return s.open + s.dialing + s.closing }
+
+// begin starts n reserved dials.
+func (s *subpool) begin(n int) {
+	for range n {
+		s.pool.tasks.Go(s.dial)
+	}
+}
+
+// dial opens one connection and lands it in the pool, whoever asked for it. It
+// runs in a goroutine of its own, which the pool waits for.
+func (s *subpool) dial() {
+	begun := s.pool.now()
+	timeout := s.pool.settings().dialTimeout
+	ctx, cancel := context.WithTimeout(s.life, timeout)
+	defer cancel()
+	// A dialer that ignores its context keeps this goroutine and its place
+	// among MaxDialing, but not the calls that wait for it.
+	noted := make(chan struct{})
+	overdue := time.AfterFunc(max(timeout, timeout+patience), func() { // the sum may overflow
+		defer close(noted)
+		s.dialOverdue(s.pool.now() - begun)
+	})
+	var value io.Closer
+	err := errGone
+	defer func() {
+		late := !overdue.Stop()
+		if late {
+			<-noted // who waits for this goroutine waits for that one too
+		}
+		s.dialed(value, err, s.pool.now()-begun, late)
+	}()
+	value, err = s.guardedDial(ctx)
+}
+
+// dialed takes the outcome of a dial. late says that dialOverdue has noted it
+// already.
+func (s *subpool) dialed(value io.Closer, err error, took time.Duration, late bool) {
+	s.mu.Lock()
+	s.dialing--
+	if late {
+		s.overdue--
+	}
+	if err == nil {
+		s.landLocked(value, took)
+		return
+	}
+	s.Unreserve()
+	s.pool.giveTotal()
+	s.emptyLocked()
+	if late {
+		s.mu.Unlock()
+		s.pool.canDial(s)
+	} else {
+		s.failedLocked(err, took)
+	}
+}
+
+// dialOverdue notes a dial that has not returned in time and still holds its
+// position.
+func (s *subpool) dialOverdue(took time.Duration) {
+	s.mu.Lock()
+	s.overdue++
+	s.failedLocked(errOverdue, took)
+}
+
+// guardedDial calls the dialer; a panic and a nil connection are errors.
+func (s *subpool) guardedDial(ctx context.Context) (value io.Closer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the dialer panicked: %v", v)
+		}
+	}()
+	value, err = s.pool.dial(ctx, *s.endpoint.Load())
+	if err == nil && isNil(value) {
+		err = errNilConn
+	}
+	return value, err
+}
+
+// failedLocked notes that a dial failed, and unlocks. The back-off begins with the
+// lock that freed the position: no other dial slips in between.
+func (s *subpool) failedLocked(err error, took time.Duration) {
+	err = fmt.Errorf("core: dial %s: %w", s.addr(), err)
+	now := s.pool.now()
+	if s.draining {
+		s.mu.Unlock()
+		s.pool.canDial(s)
+		return
+	}
+	s.failures++
+	s.lastDial = err
+	if s.failing < 0 {
+		s.failing = now
+	}
+	pause := min(max((now-s.failing)/backOffShare, backOffMin), backOffMax)
+	pause += rand.N(pause/5) - pause/10
+	s.retryAt = now + pause
+	if s.retry == nil {
+		s.retry = time.AfterFunc(pause, s.backOffOver)
+	} else {
+		s.retry.Reset(pause)
+	}
+	down := s.open == 0 && s.SetDown(true)
+	s.mu.Unlock()
+	s.pool.event(Event{Kind: EventDialFailed, Endpoint: s.addr(), Err: err, Duration: took})
+	if down {
+		s.pool.event(Event{Kind: EventEndpointDown, Endpoint: s.addr(), Err: err})
+	}
+	s.pool.dialFailed(s)
+	s.pool.canDial(s)
+}
+
+// backOffOver is called when a back-off is over: a server without a connection
+// is dialed again before any call depends on it, and calls that wait may try the
+// others.
+func (s *subpool) backOffOver() {
+	s.mu.Lock()
+	n := s.reserveLocked()
+	s.mu.Unlock()
+	s.begin(n)
+	s.pool.queue.wakeAll()
+}
+
+// landLocked puts a new connection into the pool, and unlocks.
+func (s *subpool) landLocked(value io.Closer, took time.Duration) {
+	set := s.pool.settings()
+	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, set.share), Open: set.share}
+	c.Born = s.pool.now()
+	c.Since, c.Checked = c.Born, c.Born
+	if life := set.maxLifetime; life > 0 {
+		// Drawn once per connection, so that those opened together do not
+		// close together.
+		c.Expires = c.Born + life - rand.N(life/10+1)
+	}
+	var unwanted error
+	switch {
+	case s.draining:
+		unwanted = errDraining
+	case s.takenLocked() >= set.maxActive || s.pool.overTotal():
+		unwanted = errLimit
+	}
+	if unwanted != nil {
+		s.Unreserve()
+		s.closing++
+		k := s.vacantLocked()
+		s.conns[k] = taken
+		s.mu.Unlock()
+		s.close(c, k, unwanted)
+		return
+	}
+	k := s.vacantLocked()
+	s.conns[k] = c
+	s.open++
+	s.handingOver++
+	s.dials++
+	recovered := s.failing >= 0
+	s.failing, s.lastDial = -1, nil
+	if s.retry != nil {
+		s.retry.Stop()
+	}
+	up := s.SetDown(false)
+	for i := range c.Slots {
+		c.Slots[i].Conn = c
+		if i > 0 {
+			s.Reserve()
+		}
+		c.Slots[i].Flag(slots.Timed)
+		s.Place(&c.Slots[i], k*set.share+i)
+	}
+	s.mu.Unlock()
+	s.pool.event(Event{Kind: EventDialed, Endpoint: s.addr(), Duration: took})
+	if up {
+		s.pool.queue.wakeAll() // there is a server to dial that was not
+		s.pool.announce()
+		s.pool.event(Event{Kind: EventEndpointUp, Endpoint: s.addr()})
+	}
+	for i := range c.Slots {
+		s.giveBack(&c.Slots[i])
+	}
+	// Only now is it known who still needs a dial.
+	s.mu.Lock()
+	s.handingOver--
+	n := s.reserveLocked()
+	vain := s.demand.Load() > 0 && s.comingLocked() == 0
+	s.mu.Unlock()
+	s.begin(n)
+	if vain || recovered { // calls wait for a dial here, and there is none to come
+		s.pool.queue.wakeAll()
+	}
+}
+
+// vacantLocked returns the lowest vacant position. Positions counted never
+// exceed MaxActive, hence neither do those used.
+func (s *subpool) vacantLocked() int {
+	for k, c := range s.conns {
+		if c == nil {
+			return k
+		}
+	}
+	s.conns = append(s.conns, nil)
+	return len(s.conns) - 1
+}

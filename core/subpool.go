@@ -1,0 +1,242 @@
+package core
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+)
+
+// subpool is the connections of one endpoint: it opens them when there is
+// demand, checks and retires them, and drains them when the endpoint leaves.
+// Leasing itself is package slots.
+//
+// A position is the right to one connection. It is taken before the dial and
+// given back after the close, so that open, dialing and closing connections
+// together never exceed the limit.
+type subpool struct {
+	slots.Set
+
+	pool     *pool
+	endpoint atomic.Pointer[Endpoint]
+	index    atomic.Int32 // in the newest snapshot that has it
+	at       int          // likewise, for edit alone
+	latency  latency
+
+	// life ends with the sub-pool and cuts its dials short.
+	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
+	end  context.CancelFunc
+	// empty is closed when a drained sub-pool holds no connection any more.
+	empty chan struct{}
+
+	mu sync.Mutex
+	// conns by position: nil is vacant, taken is a position without a
+	// connection in it (dialing or closing).
+	conns []*slots.Conn
+	// open, dialing and closing count positions; they add up to those taken.
+	open, dialing, closing int
+	// overdue counts the dials among dialing that have not returned in time.
+	overdue int
+	// checking counts idle slots that a check has taken for a moment.
+	checking int
+	// handingOver counts open connections that were not given away yet.
+	handingOver int
+	// demand is the number of calls that wait for a dial here. It changes
+	// without the lock; a call that adds to it looks under the lock afterwards.
+	demand   atomic.Int64
+	draining bool
+	// failing is when the dials began to fail, -1 while they do not; none is
+	// begun before retryAt.
+	failing, retryAt time.Duration
+	retry            *time.Timer
+	lastDial         error
+	dials, failures  uint64
+	closed           uint64
+	// uses are leases of connections already closed.
+	uses uint64
+}
+
+// taken marks a position without a connection in it.
+var taken = new(slots.Conn) //nolint:gochecknoglobals // a mark, never changed
+
+func (p *pool) newSubpool(e Endpoint) *subpool {
+	s := &subpool{pool: p, empty: make(chan struct{}), failing: -1}
+	s.endpoint.Store(&e)
+	s.life, s.end = context.WithCancel(context.Background())
+	s.Init(&p.queue.awaited)
+	s.SetLimit(p.settings().idleLimit())
+	return s
+}
+
+// subpoolOf returns the sub-pool that sl is a slot of.
+func subpoolOf(sl *slots.Slot) *subpool {
+	s, _ := sl.Conn.Owner.(*subpool)
+	return s
+}
+
+func (s *subpool) addr() string { return s.endpoint.Load().Addr }
+
+// giveBack makes an owned, usable slot idle or hands it to a call that waits,
+// and reports whether it did the latter.
+func (s *subpool) giveBack(sl *slots.Slot) bool {
+	if s.pool.queue.awaited.Load() != 0 && s.pool.queue.handOver(s, sl) {
+		return true
+	}
+	if !sl.PutWithin() {
+		s.lose(sl, nil, false)
+		return false
+	}
+	if s.pool.queue.awaited.Load() != 0 {
+		s.releasedAwaited(sl)
+	}
+	return false
+}
+
+// releasedAwaited looks at a slot that became idle while calls waited. A call
+// that began to wait, or a drain that began, after the release first looked has
+// not seen this slot: it announced itself before it looked, so either it finds
+// the slot or this finds it.
+func (s *subpool) releasedAwaited(sl *slots.Slot) {
+	if sl.Gen()&slots.Retired == 0 {
+		s.pool.offer(s)
+		return
+	}
+	s.mu.Lock()
+	mine := sl.Placed() && sl.Take()
+	s.mu.Unlock()
+	if mine {
+		s.retire(sl, nil)
+	}
+}
+
+// validate makes a slot that was acquired with flags fit for use. It returns
+// the generation to lease it at, or false and why it is not fit, if that is an
+// error: the caller must reject it then.
+func (s *subpool) validate(ctx context.Context, sl *slots.Slot, gen uint64) (_ uint64, ok bool, cause error) {
+	if gen&slots.Retired == 0 && gen&slots.NeedsCheck != 0 {
+		if err := s.check(ctx, sl.Conn); err != nil {
+			return 0, false, err
+		}
+		gen = sl.Unflag(slots.NeedsCheck)
+	}
+	return gen, gen&slots.Retired == 0, nil
+}
+
+// reject closes the connection of an owned slot that is not fit for use.
+func (s *subpool) reject(sl *slots.Slot, cause error) { s.lose(sl, cause, false) }
+
+// demandDial notes that one more call waits for a dial here, and is dialAwaited.
+func (s *subpool) demandDial() bool {
+	s.demand.Add(1)
+	return s.dialAwaited()
+}
+
+// dialAwaited begins a dial, if the calls that wait for one need more and it
+// may, and reports whether one is under way.
+func (s *subpool) dialAwaited() bool {
+	s.mu.Lock()
+	n := s.reserveLocked()
+	ok := s.comingLocked() > 0 && !s.draining
+	s.mu.Unlock()
+	s.begin(n)
+	return ok
+}
+
+// undemand takes a demandDial back, which it may precede. Dials under way go
+// on: their connections land in the pool.
+func (s *subpool) undemand() { s.demand.Add(-1) }
+
+// refill dials until MinIdle connections are ready, as far as it may.
+func (s *subpool) refill() {
+	s.mu.Lock()
+	n := s.reserveLocked()
+	s.mu.Unlock()
+	s.begin(n)
+}
+
+// prewarm opens a connection to an ejected endpoint that is to be probed: no
+// call waits for that.
+func (s *subpool) prewarm() {
+	s.demandDial()
+	s.undemand()
+}
+
+// capacity reports what a call that found no idle slot can wait for here, as of
+// one moment. grows: a dial may begin, or is under way with room for one more
+// caller. busy: a connection is open and may come back, is being dialed, or
+// makes room soon.
+func (s *subpool) capacity() (grows, busy bool) {
+	set := s.pool.settings()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining, s.backingOffLocked():
+	case s.comingLocked()*set.share > int(s.demand.Load()):
+		grows = true
+	default:
+		grows = s.takenLocked() < set.maxActive && s.overdue < set.maxDials
+	}
+	return grows, s.takenLocked() > s.overdue
+}
+
+// backingOffLocked reports whether no dial may begin after one that failed.
+func (s *subpool) backingOffLocked() bool { return s.failing >= 0 && s.pool.now() < s.retryAt }
+
+// lastDialError returns the error of the last dial, nil if it went well.
+func (s *subpool) lastDialError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastDial
+}
+
+// stats returns the state of the sub-pool at one moment.
+func (s *subpool) stats() EndpointStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return EndpointStats{
+		Endpoint: *s.endpoint.Load(), Open: s.open, Dialing: s.dialing, Closing: s.closing, Idle: s.Idle(),
+		InUse: max(0, s.InFlight()-s.dialing), Down: s.Down(), Ejected: s.Ejected(), LastDial: s.lastDial,
+		Dials: s.dials, DialFailures: s.failures, Closed: s.closed, Latency: s.latency.average(),
+	}
+}
+
+// calls returns how many leases of the endpoint's connections have ended. It
+// looks at each connection.
+func (s *subpool) calls() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.uses
+	for _, c := range s.conns {
+		if c != nil {
+			n += c.Uses()
+		}
+	}
+	return n
+}
+
+// resize adopts changed settings: it marks connections beyond the limits
+// retired, adds the idle slots of those to idle, which the caller must retire,
+// and dials what MinIdle asks for.
+func (s *subpool) resize(idle []*slots.Slot) []*slots.Slot {
+	s.mu.Lock()
+	set := s.pool.settings() // under the lock: the last one to come here has the newest
+	s.SetLimit(set.idleLimit())
+	s.mu.Unlock()
+	idle, _ = s.surplus(idle, s.keeps()-set.maxActive, true)
+	s.refill()
+	return idle
+}
+
+// keeps returns the number of open connections that are not retired.
+func (s *subpool) keeps() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		if c != nil && c != taken && !isRetired(c) {
+			n++
+		}
+	}
+	return n
+}

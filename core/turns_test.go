@@ -1,0 +1,96 @@
+package core_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// shares makes n calls, one after the other, and returns how many each server got.
+func shares(t *testing.T, p *core.Pool[*link], n int) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	for range n {
+		if err := p.Do(t.Context(), func(_ context.Context, l *link) error {
+			got[l.server.addr]++
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return got
+}
+
+// TestTurnsAreTakenAlsoWhereTheConnectionHasToBeDialed: what the picker names is
+// dialed, and not what happens to have an idle connection called instead.
+func TestTurnsAreTakenAlsoWhereTheConnectionHasToBeDialed(t *testing.T) {
+	for _, n := range []int{2, 3, 4, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			var servers []string
+			for k := range n {
+				servers = append(servers, fmt.Sprintf("10.0.0.%d:1", k+1))
+			}
+			p := newFleet(t, servers...).pool(core.WithBalancer(balance.RoundRobin()))
+			got := shares(t, p, 10*n)
+			for _, s := range servers {
+				if got[s] != 10 {
+					t.Errorf("of %d servers %s got %d calls of %d, want 10", n, s, got[s], 10*n)
+				}
+			}
+		})
+	}
+}
+
+func TestCanaryGetsItsOneCallInAHundred(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.first = []core.Endpoint{{Addr: "main:1", Weight: 99}, {Addr: "canary:1", Weight: 1}}
+		p := f.pool(core.WithBalancer(balance.WeightedRoundRobin()))
+		if n := shares(t, p, 20_000)["canary:1"]; n < 190 || n > 210 {
+			t.Errorf("the canary got %d calls of 20000, want 200", n)
+		}
+	})
+}
+
+func TestServerThatWasRestartedHasItsShareAtOnce(t *testing.T) {
+	for name, b := range map[string]balance.Balancer{"RoundRobin": balance.RoundRobin(), "WeightedRoundRobin": balance.WeightedRoundRobin()} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1", "c:1", "d:1", "e:1")
+				p := f.pool(core.WithBalancer(b))
+				shares(t, p, 100)
+				if err := p.Do(t.Context(), func(context.Context, *link) error { return io.EOF }, core.WithEndpoint("a:1")); err == nil {
+					t.Fatal("the call to the server that restarts went well")
+				}
+				time.Sleep(time.Second)
+				if n := shares(t, p, 100)["a:1"]; n < 19 || n > 21 {
+					t.Errorf("it got %d calls of 100, want 20", n)
+				}
+			})
+		})
+	}
+}
+
+// TestCallsWithOptionsTakeTurnsToo: an option makes a call look around first.
+func TestCallsWithOptionsTakeTurnsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1", "c:1").pool(core.WithBalancer(balance.RoundRobin()))
+		got := map[string]int{}
+		for range 30 {
+			l := get(t, p, core.WithoutEndpoint("x:1"))
+			got[l.Endpoint().Addr]++
+			release(t, l)
+		}
+		for _, s := range []string{"a:1", "b:1", "c:1"} {
+			if got[s] != 10 {
+				t.Errorf("%s got %d calls of 30, want 10", s, got[s])
+			}
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package consul
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
+)
+
+func mux() *discovery.Mux {
+	var m discovery.Mux
+	m.Handle("consul", Opener)
+	return &m
+}
+
+func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, Opener) }
+
+func TestURLNamesAgentsAndService(t *testing.T) {
+	for url, want := range map[string][]string{
+		"consul://127.0.0.1:8501/echo":         {"127.0.0.1:8501"},
+		"consul://[::1],h2/echo/":              {"[::1]:8500", "h2:8500"},
+		"consul://unix:%2Frun%2Fc.sock/echo":   {"unix:/run/c.sock"},
+		"consul://localhost/echo?tag=a&tag=b":  {"localhost:8500"},
+		"consul://localhost/echo?passing=true": {"localhost:8500"},
+	} {
+		w, err := mux().Open(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if c := w.(*watcher).config; !slices.Equal(c.agents, want) || c.service != "echo" {
+			t.Errorf("%s: agents %q, service %q", url, c.agents, c.service)
+		}
+	}
+}
+
+func TestEachParameterIsRead(t *testing.T) {
+	t.Setenv("TOKEN", "t")
+	const common = "consul://h/x?tag=a&tag=b&namespace=n&credentials=env:TOKEN&timeout=3s&wait=2m&ttl=7s&deregister_after=5m&passing=true" +
+		"&tls=true&tls_ca=a&tls_cert=b&tls_key=c&tls_server_name=d"
+	w, err := mux().Open(common + "&datacenter=east")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := mux().OpenRegistrar(common)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := w.(*watcher).config
+	if watched.datacenter != "east" || !watched.passing {
+		t.Errorf("got %+v", watched)
+	}
+	for _, c := range []*config{watched, r.(*registrar).config} {
+		token, err := c.credentials.Value()
+		if !slices.Equal(c.tags, []string{"a", "b"}) || c.namespace != "n" || token != "t" || err != nil ||
+			c.timeout != 3*time.Second || c.wait != 2*time.Minute || c.ttl != 7*time.Second || c.deregisterAfter != 5*time.Minute ||
+			c.tls != (discovery.TLS{Enabled: true, CA: "a", Cert: "b", Key: "c", ServerName: "d"}) {
+			t.Errorf("got %+v, token %q (%v)", c, token, err)
+		}
+	}
+}
+
+func TestEachOptionIsRead(t *testing.T) {
+	var skipped string
+	c := newConfig([]string{"h"}, "x", []Option{
+		WithTag("a"), WithTag("b"), WithDatacenter("d"), WithNamespace("n"), Passing(), WithCredentials(discovery.NewSecret("t")),
+		WithTLS(discovery.TLS{CA: "ca.pem"}), Timeout(time.Second), Wait(2 * time.Second), TTL(3 * time.Second), DeregisterAfter(time.Hour),
+		OnSkipped(func(key string, _ error) { skipped = key }),
+	})
+	c.onSkipped("k", nil)
+	if !slices.Equal(c.tags, []string{"a", "b"}) || c.datacenter != "d" || c.namespace != "n" || !c.passing || !c.credentials.IsSet() ||
+		c.tls != (discovery.TLS{Enabled: true, CA: "ca.pem"}) || c.timeout != time.Second || c.wait != 2*time.Second ||
+		c.ttl != 3*time.Second || c.deregisterAfter != time.Hour || skipped != "k" || c.agents[0] != "h:8500" {
+		t.Errorf("got %+v", c)
+	}
+	if err := c.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTokenIsTheEnvironmentsWithoutCredentials(t *testing.T) {
+	t.Setenv("CONSUL_HTTP_TOKEN", "from the environment")
+	t.Setenv("CONSUL_HTTP_TOKEN_FILE", "")
+	for want, opts := range map[string][]Option{
+		"from the environment": nil,
+		"from the option":      {WithCredentials(discovery.NewSecret("from the option"))},
+	} {
+		if got, err := tokenOf(newConfig([]string{"h"}, "x", opts)); got != want || err != nil {
+			t.Errorf("got %q (%v), want %q", got, err, want)
+		}
+	}
+}
+
+func TestMistakesAreReportedWithoutIO(t *testing.T) {
+	for url, want := range map[string]string{
+		"consul://h":                       "the service is empty",
+		"consul:///x":                      "no server is listed",
+		"consul://h/a/b":                   "slash",
+		"consul://u:secret@h/x":            "credentials",
+		"consul://h/x?tag=":                "tag",
+		"consul://h/x?ttl=1ms":             "ttl",
+		"consul://h/x?ttl=2500ms":          "whole seconds",
+		"consul://h/x?wait=1h":             "wait",
+		"consul://h/x?deregister_after=1s": "deregister_after",
+		"consul://h/x?dc=d": "known are credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, timeout, ttl, deregister_after, wait, " +
+			"passing, tag, datacenter, namespace",
+		"consul://h/x?tls_ca=a":                         "tls=true",
+		"consul://h/x?credentials=secret&credentials=s": "2 times",
+	} {
+		_, err := mux().Open(url)
+		_, err2 := mux().OpenRegistrar(url)
+		if err == nil || err2 == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: errors %v and %v, want %q", url, err, err2, want)
+			continue
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error shows a secret: %v", url, err)
+		}
+	}
+	for _, url := range []string{"consul://h1,h2/x", "consul://h/x?datacenter=d"} {
+		if _, err := mux().OpenRegistrar(url); err == nil || !strings.Contains(err.Error(), "a registrar has") {
+			t.Errorf("%s: a registrar with error %v", url, err)
+		}
+	}
+	err := Watcher([]string{"http://u:secret@h:1", "h:x", ":1"}, "", TTL(time.Millisecond), Wait(time.Hour)).(*watcher).Validate()
+	for _, part := range []string{"server 1 of 3", "server 2 of 3", "server 3 of 3", "the service is empty", "ttl: ", "wait: "} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error %v, want one with %q", err, part)
+		}
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error shows a password: %v", err)
+	}
+	if err := Watcher([]string{"h:x"}, "x").Watch(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "server 1 of 1") {
+		t.Errorf("Watch returned %v", err)
+	}
+}
+
+func TestLimiterAllowsABurstAndKeepsTheRateAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limiter{interval: 100 * time.Millisecond, burst: 10}
+		took := func(n int) time.Duration {
+			begin := time.Now()
+			for range n {
+				if err := l.wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return time.Since(begin)
+		}
+		if d := took(11); d != 0 {
+			t.Errorf("a burst took %v", d)
+		}
+		if d := took(100); d != 10*time.Second {
+			t.Errorf("100 more took %v, want 10 s", d)
+		}
+		time.Sleep(time.Minute)
+		if d := took(11); d != 0 {
+			t.Errorf("a burst after a pause took %v", d)
+		}
+	})
+}

@@ -1,0 +1,142 @@
+package discovery_test
+
+import (
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+)
+
+func TestEndpointThatCanBeDialedIsValid(t *testing.T) {
+	for _, c := range []struct {
+		addr   string
+		weight float64
+		want   string // in the error; empty if e is valid
+	}{
+		{addr: "10.0.0.1:80"},
+		{addr: "host:1"},
+		{addr: "host.example.com:65535"},
+		{addr: "[::1]:9090"},
+		{addr: "[fe80::1%eth0]:9090"},
+		{addr: "bücher.example:80"},
+		{addr: "unix:/run/echo.sock"},
+		{addr: "unix:@abstract"},
+		{addr: "h:1", weight: 0.1},
+		{addr: "h:1", weight: 1e-300},
+		{addr: "h:1", weight: math.MaxFloat64},
+		{addr: "h:1", weight: math.Copysign(0, -1)},
+
+		{addr: "", want: "address is not host:port"},
+		{addr: "host", want: "address is not host:port"},
+		{addr: "::1:80", want: "too many colons"},
+		{addr: "http://host:80", want: "too many colons"},
+		{addr: "[::1]", want: "missing port"},
+		{addr: ":80", want: "address has no host"},
+		{addr: "host:", want: `port "" is not a number from 1 to 65535`},
+		{addr: "host:0", want: `port "0" is not`},
+		{addr: "host:65536", want: `port "65536" is not`},
+		{addr: "host:-1", want: `port "-1" is not`},
+		{addr: "host:+1", want: `port "+1" is not`},
+		{addr: "host:http", want: `port "http" is not`},
+		{addr: "host: 80", want: `port " 80" is not`},
+		{addr: "ho st:80", want: `host "ho st" has a character that no host name has`},
+		{addr: "host\n:80", want: `host "host\n" has a character`},
+		{addr: "ho\x00st:80", want: `host "ho\x00st" has a character`},
+		{addr: "host\u00a0:80", want: "has a character"},
+		{addr: "a/b:80", want: `host "a/b" has a character`},
+		{addr: "unix:", want: "empty socket path"},
+		{addr: "h:1", weight: -1, want: "weight -1 is not a finite number >= 0"},
+		{addr: "h:1", weight: math.NaN(), want: "weight NaN is not"},
+		{addr: "h:1", weight: math.Inf(1), want: "weight +Inf is not"},
+		{addr: "h:1", weight: math.Inf(-1), want: "weight -Inf is not"},
+	} {
+		err := discovery.Endpoint{Addr: c.addr, Weight: c.weight}.Validate()
+		if c.want == "" {
+			if err != nil {
+				t.Errorf("%q with weight %v: %v", c.addr, c.weight, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q with weight %v: error %v, want one that says %q", c.addr, c.weight, err, c.want)
+		} else if prefix := "discovery: endpoint " + strconv.Quote(c.addr) + ": "; !strings.HasPrefix(err.Error(), prefix) {
+			t.Errorf("error %q does not begin with %q", err, prefix)
+		}
+	}
+}
+
+func TestValidateNamesEachMistake(t *testing.T) {
+	err := discovery.Endpoint{Addr: "nowhere", Weight: -1}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "missing port") || !strings.Contains(err.Error(), "weight -1") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzValidEndpointHasAHostAndAPort(f *testing.F) {
+	for _, s := range []string{"h:1", "[::1]:80", "unix:/s", "", ":", "[]:1", "a:b:c", "h:99999", "\x00:1", "h\t:1"} {
+		f.Add(s, 1.0)
+	}
+	f.Add("h:1", math.NaN())
+	f.Fuzz(func(t *testing.T, addr string, weight float64) {
+		e := discovery.Endpoint{Addr: addr, Weight: weight}
+		err := e.Validate()
+		if err != nil {
+			if !strings.Contains(err.Error(), strconv.Quote(addr)) {
+				t.Errorf("the error does not name the endpoint: %v", err)
+			}
+			return
+		}
+		if !(weight >= 0 && weight <= math.MaxFloat64) {
+			t.Errorf("weight %v is valid", weight)
+		}
+		if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+			if path == "" {
+				t.Errorf("%q is valid", addr)
+			}
+			return
+		}
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil || host == "" {
+			t.Errorf("%q is valid: host %q, %v", addr, host, err)
+		}
+		if strings.ContainsFunc(host, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == '/' }) {
+			t.Errorf("host %q is valid", host)
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			t.Errorf("port %q is valid", port)
+		}
+		if same := e; !e.Equal(same) {
+			t.Error("an endpoint is not equal to itself")
+		}
+	})
+}
+
+func TestEndpointsAreEqualWhenAllTheirFieldsAre(t *testing.T) {
+	base := discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z", Attrs: map[string]string{"k": "v"}}
+	for _, c := range []struct {
+		name string
+		e    discovery.Endpoint
+		want bool
+	}{
+		{"itself", base, true},
+		{"a copy of the map", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z", Attrs: map[string]string{"k": "v"}}, true},
+		{"another address", discovery.Endpoint{Addr: "b:1", Weight: 2, Zone: "z", Attrs: base.Attrs}, false},
+		{"another weight", discovery.Endpoint{Addr: "a:1", Weight: 3, Zone: "z", Attrs: base.Attrs}, false},
+		{"another zone", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "y", Attrs: base.Attrs}, false},
+		{"another value", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z", Attrs: map[string]string{"k": "w"}}, false},
+		{"another key", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z", Attrs: map[string]string{"l": "v"}}, false},
+		{"one more attribute", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z", Attrs: map[string]string{"k": "v", "l": ""}}, false},
+		{"no attributes", discovery.Endpoint{Addr: "a:1", Weight: 2, Zone: "z"}, false},
+	} {
+		if base.Equal(c.e) != c.want || c.e.Equal(base) != c.want {
+			t.Errorf("%s: equal is not %v", c.name, c.want)
+		}
+	}
+	if !(discovery.Endpoint{Attrs: map[string]string{}}).Equal(discovery.Endpoint{}) {
+		t.Error("no attributes and no map of attributes differ")
+	}
+}

@@ -1,0 +1,119 @@
+// Package plugintest has what the tests of the registry plugins share.
+package plugintest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+)
+
+// CheckOptions checks the table "Options and URL parameters" in doc.go of the
+// plugin in the current folder against its options and its parameters: the
+// table has each of them, the parameters in order and with their defaults, and
+// a parameter has the name of its option. opener is the plugin's.
+func CheckOptions(t *testing.T, opener discovery.Opener) {
+	t.Helper()
+	var mux discovery.Mux
+	mux.Handle("plugin", opener)
+	var inTable []discovery.Param
+	var options []string
+	option := ""
+	for _, row := range table(t) {
+		if len(row) == 3 {
+			option = row[0]
+		}
+		name, def := row[len(row)-2], row[len(row)-1]
+		if name != "-" {
+			inTable = append(inTable, discovery.Param{Name: name, Default: strings.TrimPrefix(def, "-")})
+		}
+		if len(row) < 3 || option == "-" {
+			continue
+		}
+		options = append(options, option)
+		if want := snakeCase(strings.TrimPrefix(option, "With")); name != want && name != "-" {
+			t.Errorf("the option %s has the parameter %q, want %q", option, name, want)
+		}
+	}
+	params := mux.Params("plugin")
+	for i, p := range params {
+		if p.Doc == "" {
+			t.Errorf("the parameter %q has no documentation", p.Name)
+		}
+		params[i] = discovery.Param{Name: p.Name, Default: p.Default}
+	}
+	if !slices.Equal(params, inTable) {
+		t.Errorf("the parameters are\n%q, the table in doc.go has\n%q", params, inTable)
+	}
+	if all := exportedOptions(t); !slices.Equal(slices.Sorted(slices.Values(options)), all) {
+		t.Errorf("the options are %q, the table in doc.go has %q", all, options)
+	}
+}
+
+// table returns the rows below the heading "option parameter default". A row
+// without an option has two fields.
+func table(t *testing.T) (rows [][]string) {
+	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for line := range strings.Lines(string(doc)) {
+		fields := strings.Fields(strings.TrimPrefix(line, "//"))
+		switch {
+		case slices.Equal(fields, []string{"option", "parameter", "default"}):
+			found = true
+		case found && len(fields) < 2:
+			return rows
+		case found:
+			rows = append(rows, fields)
+		}
+	}
+	t.Fatal("doc.go has no table of options")
+	return nil
+}
+
+// exportedOptions returns the names of the functions in the current folder
+// that return an Option.
+func exportedOptions(t *testing.T) (names []string) {
+	t.Helper()
+	//nolint:staticcheck // types and build tags do not matter
+	pkgs, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range pkgs {
+		ast.Inspect(pkg, func(n ast.Node) bool {
+			f, ok := n.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !f.Name.IsExported() || f.Type.Results == nil {
+				return true
+			}
+			if result, ok := f.Type.Results.List[0].Type.(*ast.Ident); ok && result.Name == "Option" {
+				names = append(names, f.Name.Name)
+			}
+			return true
+		})
+	}
+	slices.Sort(names)
+	return names
+}
+
+// snakeCase returns "session_timeout" for "SessionTimeout" and "ttl" for "TTL".
+func snakeCase(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 && unicode.IsLower(rune(name[i-1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

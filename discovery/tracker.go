@@ -1,0 +1,227 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// massRemoval is the share of the last report whose removal at once is doubted.
+const massRemoval = 0.5
+
+// tracker turns reports into changes of the set in use. A registry of thousands
+// of servers changes by one or two at a time: what two reports begin and end
+// with is compared and then left alone.
+type tracker struct {
+	grace    time.Duration
+	rejected func(Endpoint, error)
+
+	last []Endpoint // the last report, as it is
+	// dropped are the indices of the entries of last that do not count,
+	// ascending. duplicates: some of them have the address of another.
+	dropped    []int
+	duplicates bool
+	valid      []Endpoint          // last without dropped
+	present    map[string]struct{} // the addresses of valid
+
+	// kept are the endpoints in use that last does not name any more, in the
+	// order in which they vanished, and keptAt the same by address. deadline is
+	// when the first grace is over.
+	kept     []*kept
+	keptAt   map[string]*kept
+	deadline time.Time
+}
+
+// kept is an endpoint that is kept in use until its grace is over.
+type kept struct {
+	Endpoint
+
+	until time.Time
+}
+
+// update makes next, if there is one, the last report, and returns how the set
+// in use changes by that and by the time. It keeps the report, which nobody may
+// modify.
+func (t *tracker) update(next *report, now time.Time) (c Change, differs bool) {
+	over := func(until time.Time) bool { return !now.Before(until) }
+	if next != nil {
+		t.take(next.set, now, &c)
+		if next.authoritative { // nothing is kept
+			over = func(time.Time) bool { return true }
+		}
+	}
+	t.release(over, &c)
+	c.Set = slices.Clip(t.valid)
+	if len(t.kept) > 0 {
+		c.Set = slices.Grow(c.Set, len(t.kept)) // a copy
+		for _, k := range t.kept {
+			c.Set = append(c.Set, k.Endpoint)
+		}
+	}
+	return c, len(c.Added)+len(c.Updated)+len(c.Removed) > 0
+}
+
+// take makes set the last report.
+func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
+	from, oldEnd, newEnd := middle(t.last, set)
+	if max(oldEnd, newEnd) == from { // nothing differs
+		return
+	}
+	gone := make(map[string]*Endpoint, oldEnd-from) // endpoints of last that set may not have
+	t.forget(from, oldEnd, gone)
+	if t.duplicates || t.hasAny(set[from:newEnd]) {
+		// Whether an entry outside of what differs counts may have changed.
+		from, oldEnd, newEnd = 0, len(t.last), len(set)
+		t.forget(from, oldEnd, gone)
+		t.duplicates = false
+	}
+	dropped, after := t.droppedOutside(from, oldEnd, newEnd)
+	for i := from; i < newEnd; i++ {
+		if err := t.check(&set[i]); err != nil {
+			dropped = append(dropped, i)
+			if t.rejected != nil {
+				t.rejected(set[i], err)
+			}
+			continue
+		}
+		t.add(&set[i], gone, c)
+	}
+	doubted := t.grace > 0 && float64(len(gone)) > massRemoval*float64(len(t.valid))
+	for i := from; i < oldEnd && len(gone) > 0; i++ {
+		e := &t.last[i]
+		if gone[e.Addr] != e {
+			continue
+		}
+		if doubted {
+			t.keep(*e, now.Add(t.grace))
+		} else {
+			c.Removed = append(c.Removed, *e)
+		}
+	}
+	t.last, t.dropped = set, slices.Concat(dropped, after)
+	t.valid = without(set, t.dropped)
+}
+
+// middle returns where two sets differ: they are alike before from, and behind
+// the ends of what is between, oldEnd and newEnd.
+func middle(old, set []Endpoint) (from, oldEnd, newEnd int) {
+	oldEnd, newEnd = len(old), len(set)
+	for from < oldEnd && from < newEnd && equal(&old[from], &set[from]) {
+		from++
+	}
+	for oldEnd > from && newEnd > from && equal(&old[oldEnd-1], &set[newEnd-1]) {
+		oldEnd--
+		newEnd--
+	}
+	return from, oldEnd, newEnd
+}
+
+// forget moves the endpoints in last[from:to] that count from present to gone.
+func (t *tracker) forget(from, to int, gone map[string]*Endpoint) {
+	next, _ := slices.BinarySearch(t.dropped, from)
+	for i := from; i < to; i++ {
+		if next < len(t.dropped) && t.dropped[next] == i {
+			next++
+			continue
+		}
+		e := &t.last[i]
+		delete(t.present, e.Addr)
+		gone[e.Addr] = e
+	}
+}
+
+func (t *tracker) hasAny(set []Endpoint) bool {
+	return slices.ContainsFunc(set, func(e Endpoint) bool {
+		_, ok := t.present[e.Addr]
+		return ok
+	})
+}
+
+// droppedOutside returns what is dropped before from, and behind oldEnd, where
+// newEnd is in the next report.
+func (t *tracker) droppedOutside(from, oldEnd, newEnd int) (before, after []int) {
+	i, _ := slices.BinarySearch(t.dropped, from)
+	j, _ := slices.BinarySearch(t.dropped, oldEnd)
+	for _, k := range t.dropped[j:] {
+		after = append(after, k-oldEnd+newEnd)
+	}
+	return slices.Clip(t.dropped[:i]), after
+}
+
+// check returns why an entry of the next report does not count, or nil.
+func (t *tracker) check(e *Endpoint) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if _, ok := t.present[e.Addr]; ok {
+		t.duplicates = true
+		return fmt.Errorf("discovery: endpoint %q: an earlier entry has the same address", e.Addr)
+	}
+	return nil
+}
+
+// add makes e one of the endpoints that count.
+func (t *tracker) add(e *Endpoint, gone map[string]*Endpoint, c *Change) {
+	if t.present == nil {
+		t.present = make(map[string]struct{})
+	}
+	t.present[e.Addr] = struct{}{}
+	old := gone[e.Addr]
+	delete(gone, e.Addr)
+	if k := t.keptAt[e.Addr]; k != nil { // it is back
+		delete(t.keptAt, e.Addr)
+		old = &k.Endpoint
+	}
+	switch {
+	case old == nil:
+		c.Added = append(c.Added, *e)
+	case !equal(old, e):
+		c.Updated = append(c.Updated, *e)
+	}
+}
+
+// keep keeps an endpoint in use that the registry does not name any more.
+func (t *tracker) keep(e Endpoint, until time.Time) {
+	if t.keptAt == nil {
+		t.keptAt = make(map[string]*kept)
+	}
+	k := &kept{e, until}
+	t.kept, t.keptAt[e.Addr] = append(t.kept, k), k
+}
+
+// release drops the endpoints whose grace is over from what is kept, and those
+// that the registry names again.
+func (t *tracker) release(over func(until time.Time) bool, c *Change) {
+	if len(t.kept) == 0 {
+		return
+	}
+	t.deadline = time.Time{}
+	t.kept = slices.DeleteFunc(t.kept, func(k *kept) bool {
+		if t.keptAt[k.Addr] != k {
+			return true // the registry names it again
+		}
+		if over(k.until) {
+			delete(t.keptAt, k.Addr)
+			c.Removed = append(c.Removed, k.Endpoint)
+			return true
+		}
+		if t.deadline.IsZero() || k.until.Before(t.deadline) {
+			t.deadline = k.until
+		}
+		return false
+	})
+}
+
+// without returns set without the entries at the indices, which are ascending.
+func without(set []Endpoint, indices []int) []Endpoint {
+	if len(indices) == 0 {
+		return set
+	}
+	rest := make([]Endpoint, 0, len(set)-len(indices))
+	from := 0
+	for _, i := range indices {
+		rest = append(rest, set[from:i]...)
+		from = i + 1
+	}
+	return append(rest, set[from:]...)
+}

@@ -1,0 +1,482 @@
+package outlier
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/internal/load"
+)
+
+const (
+	// baselineFailureRate is the failure rate below which no endpoint is worse
+	// than the others: theirs counts as at least that.
+	baselineFailureRate = 0.002
+	// window is the time constant in which failure rates are forgotten: long
+	// beside the few calls that an ejection takes, so that an outage of all is
+	// not yet what is normal.
+	window = 20 * time.Second
+	// successThreshold is how many probes must succeed, one after the other, to
+	// readmit an endpoint. One success may be luck, also at a server that fails
+	// every other call.
+	successThreshold = 2
+	// shortOutage is for how many of the base ejection times an endpoint is
+	// probed after each of them, so that the end of a short outage is noticed
+	// soon. From then on the probe interval grows with the outage, since every
+	// probe of a long one is a call that fails.
+	shortOutage = 8
+	// prior is how many calls that fail at the baseline failure rate each
+	// failure rate is mixed with.
+	prior = 500
+	// recently is the weight of the last call in the short memory that says
+	// whether an endpoint fails now, and failingLevel the level that counts as
+	// that: one failure is enough, since others must be known to fail before
+	// the first of them is ejected for it.
+	recently     = 0.5
+	failingLevel = 0.5
+	// heard is how many others must have been heard from before the first
+	// ejection; after patience fewer will do.
+	heard    = 3
+	patience = 250 * time.Millisecond
+	// An endpoint whose last call failed is ejected when it has missed shunned
+	// calls that were its share and costs a balancer that knows costs tooCostly
+	// times as much as those that answer: no call would go there, and no call
+	// would notice that it has recovered.
+	shunned   = 20
+	tooCostly = 8
+)
+
+// Change is what happened to an endpoint.
+type Change uint8
+
+const (
+	// Ejected means that the endpoint is out of service.
+	Ejected Change = iota
+	// Readmitted means that it is back in service.
+	Readmitted
+	// Suppressed means that it should be out of service, but too many are.
+	Suppressed
+)
+
+// Detector watches over a fixed set of endpoints and marks those that are
+// ejected in their load. A pool runs one by itself; simulations may too. It
+// knows no clock: time is a parameter, counted from when the pool was made. Its
+// methods are safe for concurrent use, Tick not with itself.
+type Detector struct {
+	cfg      Config
+	evidence float64 // that ejects
+	notify   func(addr string, c Change)
+	records  []*record
+	weight   float64
+	// failing counts the endpoints in service that fail now, serving all of them.
+	failing, serving atomic.Int64
+	// probe is the index of the endpoint that the next call should try, plus
+	// one; zero is none.
+	probe atomic.Int64
+
+	mu     *sync.Mutex // of all detectors that share records; guards every change of a state
+	ticked time.Duration
+}
+
+// state is where an endpoint stands.
+type state uint32
+
+const (
+	inService state = iota
+	ejected         // until its ejection time is over
+	probing         // half-open: one call at a time
+)
+
+// record is what is known of one endpoint; it outlives the detectors it is in.
+type record struct {
+	addr   string
+	load   *load.Load
+	weight float64
+	state  atomic.Uint32
+	// evidence and recent are float64 bits; others is p0.
+	evidence, recent, others atomic.Uint64
+	failing                  atomic.Bool
+	// calls and fails count since the last tick.
+	calls, fails atomic.Uint64
+	// answered and failed are when a call last did so, began is when the
+	// evidence was last none.
+	answered, failed, began atomic.Int64
+
+	// What follows is under the detectors' lock.
+
+	// allCalls and allFails are the counts of the window, with forgetting.
+	allCalls, allFails float64
+	// since is when the outage began, back when the last one ended, until
+	// when the endpoint is to be probed.
+	since, back, until time.Duration
+	// probed is when the last probe was given out, to a tick, and successes how
+	// many succeeded one after the other.
+	probed     time.Duration
+	successes  int
+	suppressed time.Duration
+	// missed counts the calls that others got since its last one failed.
+	missed float64
+}
+
+// cost is what a call to n costs, whatever its weight; zero if the balancer
+// knows no costs.
+func (n *record) cost() float64 { return float64(n.load.Cost.Load()) * n.weight }
+
+// failedLast reports whether the last call to n failed.
+func (n *record) failedLast() bool { return n.failed.Load() > n.answered.Load() }
+
+func (n *record) is() state { return state(n.state.Load()) }
+
+// New returns a detector for members. Endpoints that previous, which may be nil,
+// knew keep their records. notify is called with every change, under no lock.
+func New(cfg Config, previous *Detector, members []balance.Member, notify func(addr string, c Change)) *Detector {
+	cfg = cfg.withDefaults()
+	d := &Detector{cfg: cfg, evidence: math.Log(cfg.EvidenceThreshold), notify: notify, records: make([]*record, len(members)), mu: new(sync.Mutex)}
+	if previous != nil { // which is in use, and will be for a moment
+		d.mu = previous.mu
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ticked = previous.ticked
+	}
+	heaviest := 0.0 // so that no sum of weights is infinite
+	for _, m := range members {
+		heaviest = max(heaviest, m.Weight())
+	}
+	for i, m := range members {
+		n, _ := m.Load().Detector.(*record)
+		if n == nil || previous == nil {
+			n = &record{addr: m.Endpoint.Addr, load: m.Load(), suppressed: math.MinInt64 / 2, back: math.MinInt64 / 2}
+			n.others.Store(math.Float64bits(baselineFailureRate))
+			m.Load().Detector = n
+		}
+		n.weight = m.Weight() / heaviest
+		d.records[i] = n
+		d.weight += n.weight
+		if n.is() == inService {
+			d.serving.Add(1)
+			if n.failing.Load() {
+				d.failing.Add(1)
+			}
+		}
+	}
+	return d
+}
+
+// Probe returns the index of an ejected endpoint that the caller must call, to
+// see whether it has recovered, or -1 if none is due. Each probe is given out
+// once.
+func (d *Detector) Probe() int {
+	if i := d.probe.Load(); i != 0 && d.probe.CompareAndSwap(i, 0) {
+		return int(i) - 1
+	}
+	return -1
+}
+
+// Probing reports whether a probe is due.
+func (d *Detector) Probing() bool { return d.probe.Load() != 0 }
+
+// Failing reports whether endpoint i is in service and failed its last call, or
+// some of the last few. An index out of range is no endpoint that fails.
+func (d *Detector) Failing(i int) bool {
+	return i >= 0 && i < len(d.records) && d.records[i].failing.Load()
+}
+
+// Report takes the outcome of a call to endpoint i. Outcomes other than OK and
+// Failure say nothing of whether an endpoint is an outlier.
+func (d *Detector) Report(i int, o balance.Outcome, now time.Duration) {
+	switch o {
+	case balance.OutcomeOK:
+		d.report(i, false, now)
+	case balance.OutcomeFailure:
+		d.report(i, true, now)
+	default:
+	}
+}
+
+func (d *Detector) report(i int, failed bool, now time.Duration) {
+	if i < 0 || i >= len(d.records) {
+		return
+	}
+	n := d.records[i]
+	n.calls.Add(1)
+	if failed {
+		n.fails.Add(1)
+		n.failed.Store(int64(now))
+	} else {
+		n.answered.Store(int64(now))
+	}
+	switch n.is() {
+	case ejected: // a call from before the ejection
+	case probing:
+		d.probed(i, failed, now)
+	case inService:
+		switch {
+		case failed:
+			d.failed(n, now)
+		case n.evidence.Load() != 0 || n.recent.Load() != 0:
+			d.succeeded(n)
+		}
+	}
+}
+
+func (d *Detector) failed(n *record, now time.Duration) {
+	d.mark(n, add(&n.recent, func(r float64) float64 { return r + recently*(1-r) }))
+	failing, others := d.failing.Load(), d.serving.Load()-1
+	if n.failing.Load() {
+		failing--
+	}
+	if 2*failing > others { // what happens to most is nobody's own fault
+		n.evidence.Store(0)
+		return
+	}
+	p0 := math.Float64frombits(n.others.Load())
+	if n.evidence.Load() == 0 {
+		n.began.Store(int64(now))
+	}
+	sum := add(&n.evidence, func(s float64) float64 { return s + math.Log(broken(p0)/p0) })
+	if sum > d.evidence && d.alone(n, now) {
+		d.eject(n, now)
+	}
+}
+
+// alone reports whether n fails and others do not, by the last outcome of those
+// that were heard from since n began to fail. In the first moments of a failure
+// of all, each endpoint seems to be the only one: some others must have
+// answered, unless nobody calls them.
+func (d *Detector) alone(n *record, now time.Duration) bool {
+	began := n.began.Load()
+	others, answered, failing := 0, 0, 0
+	for _, o := range d.records {
+		if o == n || o.is() != inService {
+			continue
+		}
+		others++
+		switch a, f := o.answered.Load(), o.failed.Load(); {
+		case max(a, f) < began || max(a, f) == 0:
+		case a > f:
+			answered++
+		default:
+			failing++
+		}
+	}
+	if answered+failing < min(heard, others) && int64(now)-began < int64(patience) {
+		return false
+	}
+	return answered >= failing
+}
+
+func (d *Detector) succeeded(n *record) {
+	d.mark(n, add(&n.recent, func(r float64) float64 {
+		if r *= 1 - recently; r < 0.01 {
+			r = 0
+		}
+		return r
+	}))
+	p0 := math.Float64frombits(n.others.Load())
+	add(&n.evidence, func(s float64) float64 { return max(0, s+math.Log((1-broken(p0))/(1-p0))) })
+}
+
+// broken is the failure rate p1 that tells a broken server from one that is as
+// good as the others, which fail p0 of their calls.
+func broken(p0 float64) float64 { return (1 + p0) / 2 }
+
+// mark notes whether n fails now.
+func (d *Detector) mark(n *record, recent float64) {
+	if now := recent >= failingLevel; n.failing.CompareAndSwap(!now, now) {
+		if now {
+			d.failing.Add(1)
+		} else {
+			d.failing.Add(-1)
+		}
+	}
+}
+
+// add changes the float64 in v and returns what it became.
+func add(v *atomic.Uint64, f func(float64) float64) float64 {
+	for {
+		old := v.Load()
+		next := f(math.Float64frombits(old))
+		if v.CompareAndSwap(old, math.Float64bits(next)) {
+			return next
+		}
+	}
+}
+
+// eject takes n out of service, unless too many are.
+func (d *Detector) eject(n *record, now time.Duration) {
+	d.mu.Lock()
+	if n.is() != inService {
+		d.mu.Unlock()
+		return
+	}
+	if d.unavailableLocked()+n.weight > d.limit() {
+		n.evidence.Store(math.Float64bits(d.evidence)) // no more than it takes: it may recover
+		say := now-n.suppressed >= time.Second
+		if say {
+			n.suppressed = now
+		}
+		d.mu.Unlock()
+		if say {
+			d.notify(n.addr, Suppressed)
+		}
+		return
+	}
+	if now-n.back > d.cfg.MaxEjectionTime { // else it is the same outage still
+		n.since = now
+	}
+	n.state.Store(uint32(ejected))
+	d.serving.Add(-1)
+	if n.failing.CompareAndSwap(true, false) {
+		d.failing.Add(-1)
+	}
+	d.backOffLocked(n, now, 0)
+	n.load.SetEjected(true)
+	d.mu.Unlock()
+	d.notify(n.addr, Ejected)
+}
+
+// limit is the most weight that may be out of service.
+func (d *Detector) limit() float64 {
+	return float64(d.cfg.MaxEjectionPercent) / 100 * d.weight * (1 + 1e-9)
+}
+
+// unavailableLocked is the weight of the endpoints out of service.
+func (d *Detector) unavailableLocked() float64 {
+	w := 0.0
+	for _, n := range d.records {
+		if n.load.Unavailable() {
+			w += n.weight
+		}
+	}
+	return w
+}
+
+// backOffLocked leaves n alone until its next probe, for least or longer.
+func (d *Detector) backOffLocked(n *record, now, least time.Duration) {
+	pause := d.cfg.BaseEjectionTime - rand.N(d.cfg.BaseEjectionTime/4+1)
+	if outage := now - n.since; outage > shortOutage*d.cfg.BaseEjectionTime {
+		pause = outage + rand.N(outage/2+1)
+	}
+	n.until = now + min(max(pause, least), d.cfg.MaxEjectionTime)
+	n.successes, n.probed = 0, n.until
+}
+
+// probed takes the outcome of a probe.
+func (d *Detector) probed(i int, failed bool, now time.Duration) {
+	n := d.records[i]
+	d.mu.Lock()
+	if n.is() != probing {
+		d.mu.Unlock()
+		return
+	}
+	back := false
+	switch n.successes++; {
+	case failed:
+		n.state.Store(uint32(ejected))
+		d.backOffLocked(n, now, now-n.probed) // a call that took long to fail costs more
+	case n.successes >= successThreshold:
+		d.readmitLocked(n, now)
+		back = true
+	default:
+		if d.probe.CompareAndSwap(0, int64(i)+1) {
+			n.probed = now
+		}
+	}
+	d.mu.Unlock()
+	if back {
+		d.notify(n.addr, Readmitted)
+	}
+}
+
+// readmitLocked puts n back into service, with half of the evidence that it
+// takes to eject it again.
+func (d *Detector) readmitLocked(n *record, now time.Duration) {
+	n.state.Store(uint32(inService))
+	n.back = now
+	n.recent.Store(0)
+	n.evidence.Store(math.Float64bits(d.evidence / 2))
+	n.began.Store(int64(now))
+	d.serving.Add(1)
+	n.load.SetEjected(false)
+}
+
+// Tick lets time pass: it updates the failure rates, makes endpoints whose
+// ejection time is over due for a probe, ejects those that a failure has left
+// without calls, so that they are probed, and readmits all when too many are
+// out.
+func (d *Detector) Tick(now time.Duration) {
+	d.mu.Lock()
+	keep := math.Exp(-float64(now-d.ticked) / float64(window))
+	d.ticked = now
+	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
+	healthy, cost := 0.0, 0.0 // of those that answered last
+	failing, serving := int64(0), int64(0)
+	for _, n := range d.records {
+		got := float64(n.calls.Swap(0))
+		n.allCalls = keep*n.allCalls + got
+		n.allFails = keep*n.allFails + float64(n.fails.Swap(0))
+		if n.is() == inService {
+			calls += n.allCalls
+			fails += n.allFails
+			fresh += got
+			weight += n.weight
+			serving++
+			if n.failing.Load() {
+				failing++
+			}
+			if !n.failedLast() {
+				healthy++
+				cost += n.cost()
+			}
+		}
+		if got > 0 {
+			n.missed = 0
+		}
+	}
+	// Counted anew, since the detector before this one has counted for itself
+	// what it heard of last.
+	d.failing.Store(failing)
+	d.serving.Store(serving)
+	panicking := d.unavailableLocked() > d.limit()
+	var back, lost []*record
+	for i, n := range d.records {
+		c, f := calls, fails
+		switch n.is() {
+		case inService:
+			c, f = c-n.allCalls, f-n.allFails
+			if n.evidence.Load() == 0 || !n.failedLast() {
+				n.missed = 0
+			} else if n.missed += fresh * n.weight / weight; n.missed >= shunned &&
+				n.cost()*healthy > tooCostly*cost && d.alone(n, now) {
+				n.missed = 0
+				lost = append(lost, n)
+			}
+		case ejected, probing:
+			if panicking {
+				d.readmitLocked(n, now)
+				back = append(back, n)
+				continue
+			}
+			if now >= n.until {
+				n.state.Store(uint32(probing))
+			}
+			if n.is() == probing && n.load.InFlight() == 0 {
+				d.probe.CompareAndSwap(0, int64(i)+1)
+			}
+			if d.probe.Load() == int64(i)+1 { // still to be given out
+				n.probed = now
+			}
+		}
+		n.others.Store(math.Float64bits(max(baselineFailureRate, (f+prior*baselineFailureRate)/(c+prior))))
+	}
+	d.mu.Unlock()
+	for _, n := range back {
+		d.notify(n.addr, Readmitted)
+	}
+	for _, n := range lost {
+		d.eject(n, now)
+	}
+}

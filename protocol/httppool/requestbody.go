@@ -1,0 +1,133 @@
+package httppool
+
+import (
+	"io"
+	"net/http"
+	"sync"
+)
+
+// outgoing is the copy of a request that goes to one server, and its body: one
+// allocation for both.
+type outgoing struct {
+	req  http.Request
+	body requestBody
+}
+
+// requestBody is the body of one attempt. net/http closes it in any case. If
+// net/http had not read from it by then and nothing was sent, the caller's body
+// can be taken back and given to another attempt.
+type requestBody struct {
+	conn *Conn
+	want int64 // the announced length; 0 or less = unknown
+
+	mu      sync.Mutex
+	body    io.ReadCloser // the caller's; nil once it was taken back
+	begun   bool          // net/http has read from it
+	closed  bool          // net/http has closed it
+	settled bool          // it can no longer be taken back
+	got     int64         // bytes read
+	broken  error         // the error of a read, or errLength
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	body := b.body
+	b.begun = true
+	b.mu.Unlock()
+	if body == nil {
+		return 0, errGone
+	}
+	b.conn.headerTimeout.pause()
+	n, err := body.Read(p)
+	b.conn.headerTimeout.resume()
+	b.mu.Lock()
+	b.got += int64(n)
+	switch {
+	case err == nil:
+	case err != io.EOF:
+		b.broken = err
+	case b.want > 0 && b.got != b.want:
+		b.broken = errLength
+	}
+	b.mu.Unlock()
+	return n, err
+}
+
+func (b *requestBody) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	body := b.body
+	if !b.begun && !b.settled {
+		body = nil // answered or takeBack decides
+	}
+	b.mu.Unlock()
+	if body == nil {
+		return nil
+	}
+	return body.Close()
+}
+
+// answered ends the attempt with a response. From now on net/http closes the
+// body, which it may still be reading.
+func (b *requestBody) answered() {
+	b.mu.Lock()
+	var left io.ReadCloser
+	if b.closed && !b.begun {
+		left = b.body
+	}
+	b.settled = true
+	b.mu.Unlock()
+	if left != nil {
+		_ = left.Close() // net/http, which has closed it, ignores the error
+	}
+}
+
+// failed ends the attempt without a response: net/http can no longer get at the
+// body. If unprocessed is set and nothing was read, failed returns the body for
+// another attempt; otherwise it makes sure that the body is closed.
+func (b *requestBody) failed(unprocessed bool) io.ReadCloser {
+	b.mu.Lock()
+	body := b.body
+	b.body, b.settled = nil, true
+	begun, closed := b.begun, b.closed
+	b.mu.Unlock()
+	switch {
+	case unprocessed && !begun:
+		return body
+	case !begun || !closed:
+		_ = body.Close() // as above
+	}
+	return nil
+}
+
+// err returns the error that broke the body off, or nil.
+func (b *requestBody) err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.broken
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// replayable reports whether the body of the request can be had once more.
+func replayable(req *http.Request) bool { return !hasBody(req) || req.GetBody != nil }
+
+// nextBody returns the body for the attempt after last, which is nil at first.
+func nextBody(req *http.Request, last *failure) (io.ReadCloser, error) {
+	switch {
+	case last == nil || !hasBody(req):
+		return req.Body, nil
+	case last.unread != nil:
+		return last.unread, nil
+	case req.GetBody != nil:
+		return req.GetBody()
+	default:
+		return nil, errGone
+	}
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close() // nobody could use the error
+	}
+}

@@ -1,0 +1,51 @@
+package prototest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for what should happen at once.
+const Patience = 10 * time.Second
+
+// Until waits for ok to return true because of what another machine would do. It
+// fails the test when that takes longer than [Patience].
+func Until(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(Patience); !ok(); Pause(100 * time.Microsecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not within %v: %s", Patience, what)
+		}
+	}
+}
+
+// Pause lets time pass. It waits for no event.
+func Pause(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	<-ctx.Done()
+}
+
+// Run runs the tests of a package and returns the exit code. It is a failure if
+// they leave a goroutine.
+func Run(m *testing.M) (code int) {
+	if code = m.Run(); code != 0 {
+		return code
+	}
+	for deadline := time.Now().Add(Patience); ; Pause(time.Millisecond) {
+		buf := make([]byte, 1<<20)
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		if strings.Count(stacks, "\ngoroutine ") == 0 { // but the first, this one
+			return 0
+		}
+		if time.Now().After(deadline) {
+			fmt.Fprintln(os.Stderr, "goroutines are left:\n"+stacks)
+			return 1
+		}
+	}
+}

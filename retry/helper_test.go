@@ -1,0 +1,71 @@
+package retry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/retry"
+)
+
+const ms = time.Millisecond
+
+var errLost = errors.New("lost")
+
+// pool is the pool that a Retrier asks.
+type pool struct {
+	begun   time.Time
+	latency time.Duration
+	servers int
+}
+
+func newPool(servers int) *pool { return &pool{begun: time.Now(), servers: servers} }
+
+func (p *pool) Now() time.Duration     { return time.Since(p.begun) }
+func (p *pool) Latency() time.Duration { return p.latency }
+func (p *pool) Len() int               { return p.servers }
+
+// budget is how many tokens a new Retrier has: what ten seconds bring without
+// calls.
+const budget = 100
+
+// tokens uses up the budget and returns what was left of it.
+func tokens(t *testing.T, r *retry.Retrier) (n int) {
+	t.Helper()
+	for r.Allow(context.Background()) {
+		n++
+	}
+	return n
+}
+
+// result is how an attempt on the server "a", "b" and so on ends.
+type result struct {
+	verdict retry.Verdict
+	err     error
+}
+
+func done() result { return result{} }
+
+func fails(v retry.Verdict) result { return result{v, errLost} }
+
+// play runs a call whose attempts end as results say; the last one counts for
+// all further attempts. It returns the attempts made, and what Run did. The
+// value of attempt k is k.
+func play(ctx context.Context, r *retry.Retrier, c retry.Call, results ...result) (attempts []retry.Attempt, value int, err error) {
+	value, err = retry.Run(ctx, r, c, func(_ context.Context, a retry.Attempt) (int, retry.Result, error) {
+		k := len(attempts)
+		attempts = append(attempts, a)
+		res := results[min(k, len(results)-1)]
+		return k, retry.Result{Verdict: res.verdict, Endpoint: server(k)}, res.err
+	})
+	return attempts, value, err
+}
+
+// server is the address that attempt k of play asks.
+func server(k int) string { return fmt.Sprint("server", k) }
+
+func name(v retry.Verdict) string {
+	return [...]string{"Done", "Stale", "Unsent", "Refused", "Worn", "Failed", "Overload", "NoServer"}[v]
+}

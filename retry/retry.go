@@ -1,0 +1,197 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// maxStale is how many stale connections one call may meet that do not count as
+// attempts. The pool drops the idle connections of a server with the first.
+const maxStale = 16
+
+// Verdict is how an attempt ended. It decides what follows; see the table in the
+// package comment.
+type Verdict uint8
+
+const (
+	// VerdictDone means that the attempt ended the call: with an answer, or with
+	// an error that another attempt would not change.
+	VerdictDone Verdict = iota
+	// VerdictStale means that the peer had ended the connection before anything
+	// was sent.
+	VerdictStale
+	// VerdictUnsent means that no server can have executed the call.
+	VerdictUnsent
+	// VerdictRefused means that the server refused to execute the call.
+	VerdictRefused
+	// VerdictWorn means that a connection broke that had served calls before: the
+	// call may have been executed, and the server may be healthy.
+	VerdictWorn
+	// VerdictFailed means that the attempt failed, and the call may have been
+	// executed.
+	VerdictFailed
+	// VerdictOverload means that the server answered that it has too much to do.
+	VerdictOverload
+	// VerdictNoServer means that no server was asked: no connection could be
+	// leased, or [Attempt.Leased] returned false. It ends the call with its
+	// error or, if that is nil, with the value and error of the attempt before.
+	VerdictNoServer
+)
+
+// Result is the end of an attempt, beside its value and error.
+type Result struct {
+	Verdict Verdict
+	// Endpoint is the address of the server that was asked, if one was.
+	Endpoint string
+	// Discard, if it is not nil, frees what the value holds. It is called once if
+	// the caller does not get the value: a later attempt or the other of two hedged
+	// calls replaced it, or the caller has returned.
+	Discard func()
+}
+
+// Call bounds what may be done to make a call. The zero Call is one attempt.
+type Call struct {
+	// Attempts is the largest number of attempts, the first included; less than
+	// 1 counts as 1. Those with [VerdictStale] do not count, up to 16.
+	Attempts int
+	// Repeatable means that the call may be executed more than once.
+	Repeatable bool
+}
+
+// Pool is what a Retrier asks of its pool. The methods must be safe for
+// concurrent use and cheap.
+type Pool interface {
+	// Now is the time since the pool was made.
+	Now() time.Duration
+	// Latency is the time that a call takes on average; 0 means unknown.
+	Latency() time.Duration
+	// Len is the number of servers.
+	Len() int
+}
+
+// Retrier is the budget of repeated and hedged calls of one pool. Its methods
+// are safe for concurrent use, Tick not with itself.
+type Retrier struct {
+	pool   Pool
+	budget *budget
+	gate   gate
+}
+
+// New returns the Retrier of a pool.
+func New(p Pool) *Retrier { return &Retrier{pool: p, budget: newBudget()} }
+
+// Count adds n calls, of which the budget is a share. The pool calls it.
+func (r *Retrier) Count(n uint64) { r.budget.count(n) }
+
+// Tick lets a tenth of a second pass; inFlight is the number of calls in flight
+// now. The pool calls it.
+func (r *Retrier) Tick(inFlight int) { r.gate.tick(inFlight) }
+
+// Allow reports whether a call that failed may be repeated now: ctx is not done,
+// its deadline leaves the time that a call takes on average, and the budget has
+// a token. If so, Allow takes the token. [Run] calls it by itself.
+func (r *Retrier) Allow(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < r.pool.Latency() {
+		return false
+	}
+	return r.budget.take(r.pool.Now())
+}
+
+// allows reports whether there may be another attempt after one that ended so.
+func (r *Retrier) allows(ctx context.Context, c Call, v Verdict) bool {
+	switch v {
+	case VerdictStale, VerdictUnsent:
+		return ctx.Err() == nil
+	case VerdictRefused:
+		return r.Allow(ctx)
+	case VerdictOverload:
+		return c.Repeatable && r.pool.Len() > 1 && r.Allow(ctx)
+	case VerdictWorn, VerdictFailed:
+		return c.Repeatable && r.Allow(ctx)
+	default:
+		return false
+	}
+}
+
+// Attempt is the parameters of one attempt.
+type Attempt struct {
+	// Excluded are the addresses of servers that the call has been to: the
+	// attempt goes to one of them only if no other is available. It is nil for
+	// the first attempt.
+	Excluded []string
+	// Err is the error of the attempt before, stale ones included; nil at first.
+	Err error
+
+	retrier *Retrier
+	// spent are servers that must not be asked again while there are others.
+	spent  []string
+	leased func(addr string)
+}
+
+// Leased notes that the attempt has a connection to the server addr, and reports
+// whether the attempt may use it. If not, the server has failed this call, or is
+// late with it, and no other is available: release the connection unused and end
+// the attempt with [VerdictNoServer] and a nil error.
+func (a Attempt) Leased(addr string) bool {
+	if slices.Contains(a.spent, addr) && a.retrier.pool.Len() > 1 {
+		return false
+	}
+	if a.leased != nil {
+		a.leased(addr)
+	}
+	return true
+}
+
+// Run makes a call: it calls try, once for each attempt, until one ends the call
+// or no other is allowed, and returns the value and the error of the last one.
+// It allocates nothing unless an attempt fails. A panic in try passes through.
+func Run[T any](ctx context.Context, r *Retrier, c Call, try func(context.Context, Attempt) (T, Result, error)) (T, error) {
+	o := run(ctx, c, Attempt{retrier: r}, try)
+	return o.value, o.err
+}
+
+// errNotAsked is the error of a call whose first attempt found no server that it
+// may ask: the second of two hedged calls, when no other server is available.
+var errNotAsked = errors.New("retry: no server was asked")
+
+// outcome is what an attempt returned.
+type outcome[T any] struct {
+	value  T
+	result Result
+	err    error
+}
+
+func (o outcome[T]) discard() {
+	if o.result.Discard != nil {
+		o.result.Discard()
+	}
+}
+
+func run[T any](ctx context.Context, c Call, a Attempt, try func(context.Context, Attempt) (T, Result, error)) outcome[T] {
+	last := outcome[T]{result: Result{Verdict: VerdictNoServer}, err: errNotAsked}
+	for attempts, stale := 0, 0; ; {
+		v, res, err := try(ctx, a)
+		if res.Verdict == VerdictNoServer && err == nil {
+			return last
+		}
+		last.discard()
+		last = outcome[T]{v, res, err}
+		a.Err = err
+		if res.Verdict == VerdictStale && stale < maxStale {
+			stale++ // if the context is done, the next attempt says so
+			continue
+		}
+		if attempts++; attempts >= c.Attempts || !a.retrier.allows(ctx, c, res.Verdict) {
+			return last
+		}
+		a.Excluded = append(a.Excluded, res.Endpoint)
+		if res.Verdict == VerdictFailed || res.Verdict == VerdictOverload {
+			a.spent = append(a.spent, res.Endpoint)
+		}
+	}
+}
