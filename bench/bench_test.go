@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,10 +11,10 @@ import (
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
 )
 
-// brief is long enough for some hundred operations of anyone.
+// brief is long enough for some hundred operations of any contender.
 const brief = 3 * time.Millisecond
 
-// each runs check for every contender of every case, open and with the fleet it opens its connections from.
+// each runs check for every contender of every case. The contender is open and has its connections from the fleet.
 func each(t *testing.T, check func(t *testing.T, s scenario, k kind, f *fleet, c contender, ctxs []context.Context)) {
 	t.Helper()
 	for _, s := range scenarios() {
@@ -35,7 +33,7 @@ func each(t *testing.T, check func(t *testing.T, s scenario, k kind, f *fleet, c
 	}
 }
 
-// Two leases of one connection at the same time would be a data race on its count, or make it come out short.
+// Two leases of one connection at the same time are a data race on its count, or lose one of the uses.
 func TestEveryContenderLeasesEachConnectionToOneCallerAndClosesAll(t *testing.T) {
 	each(t, func(t *testing.T, s scenario, k kind, f *fleet, c contender, ctxs []context.Context) {
 		var ops atomic.Uint64
@@ -77,14 +75,19 @@ func TestWaitingCasesMakeEveryContenderWaitAndOthersCannot(t *testing.T) {
 			return
 		}
 		var q queueing
-		if err := q.add(c.(waiter), ctxs, brief); err != nil {
-			t.Fatal(err)
+		waits, counts := waitsOf(c)
+		// On a busy machine a slice may pass in which only a few of the goroutines run, which need not wait.
+		for tries := 0; tries < 100 && (q.waited(s.demand.capacity()) == 0 || counts && waits == 0); tries++ {
+			if err := q.add(c.(waiter), ctxs, brief); err != nil {
+				t.Fatal(err)
+			}
+			q.sort()
+			waits, _ = waitsOf(c)
 		}
-		q.sort()
 		if q.waited(s.demand.capacity()) == 0 {
 			t.Errorf("of %d calls none waited", len(q.times))
 		}
-		if waits, ok := waitsOf(c); ok && waits == 0 {
+		if counts && waits == 0 {
 			t.Error("the contender itself counts no waits")
 		}
 	})
@@ -132,16 +135,8 @@ func TestThePoolChoosesAmongAllEndpoints(t *testing.T) {
 
 func TestTheReportNamesEveryContenderWithItsTarget(t *testing.T) {
 	var out bytes.Buffer
-	file := filepath.Join(t.TempDir(), "results.md")
-	if err := report(&out, "^(one|waiting, one)", settings{rounds: 2, slice: brief}, file); err != nil {
+	if err := write(&out, "^(one|waiting, one)", "", measure.Settings{Rounds: 2, Slice: brief}); err != nil {
 		t.Fatal(err)
-	}
-	written, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(written) != out.String() {
-		t.Error("the file differs from what was printed")
 	}
 	for _, want := range []string{
 		"| multipool |", "| puddle |", "| smartconnpool |", "| database/sql Conn |", "| go-commons-pool |",
@@ -149,6 +144,18 @@ func TestTheReportNamesEveryContenderWithItsTarget(t *testing.T) {
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, &out)
+		}
+	}
+}
+
+func TestContendersCanBeChosen(t *testing.T) {
+	var out bytes.Buffer
+	if err := write(&out, "^one", "^(puddle|buffered channel)$", measure.Settings{Rounds: 1, Slice: brief}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{ours: false, puddlePeer: true, vitessPeer: false, "buffered channel": true} {
+		if got := strings.Contains(out.String(), "| "+name+" |"); got != want {
+			t.Errorf("%s is in the report: %v, want %v", name, got, want)
 		}
 	}
 }

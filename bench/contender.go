@@ -7,26 +7,26 @@ import (
 	"sync/atomic"
 )
 
-// A contender is a pool under test. Its methods are safe for concurrent use, except close, which comes last.
+// contender is a pool under test. Its methods are safe for concurrent use, except close, which is called last.
 type contender interface {
-	// cycle leases, uses and releases a connection, n times. Each contender has the loop to itself, so that the only
-	// calls in it are its own.
+	// cycle leases, uses and releases a connection n times. Each contender contains the loop itself, so that the loop
+	// makes no calls but the contender's own.
 	cycle(ctx context.Context, n int) error
 	close() error
 }
 
-// A waiter is a contender that lets callers wait while all its connections are leased.
+// waiter is a contender that lets callers wait while all its connections are leased.
 type waiter interface {
 	contender
 	// hold does one cycle and calls during while it holds the connection.
 	hold(ctx context.Context, during func()) error
 }
 
-// demand is what a case asks of every contender's pool. Contenders without endpoints keep one pool of the same capacity,
-// which spares them the choice.
+// demand is what a case asks of every contender's pool. Contenders without endpoints keep one pool of the same capacity
+// and have nothing to choose.
 type demand struct {
 	endpoints, each int
-	// expiring asks for a maximum lifetime and an idle timeout, as in production; neither is reached here.
+	// expiring asks for a maximum lifetime and an idle timeout, as in production. Neither is reached here.
 	expiring bool
 }
 
@@ -36,7 +36,7 @@ func (d demand) capacity() int { return d.endpoints * d.each }
 type kind struct {
 	name string
 	open func(f *fleet, d demand) (contender, error)
-	// reference marks what is not a pool: no context, no limit, no lifetime.
+	// reference marks a contender that is no pool: it has no context, no limit and no lifetime.
 	reference bool
 }
 
@@ -61,17 +61,17 @@ const (
 	syncPeer   = "sync.Pool"
 )
 
-// conn is a connection that costs nothing, so that only the pool is measured. It fills a cache line: neighbours in
-// memory are no neighbours in use.
+// conn is a connection that costs nothing, so that only the pool is measured. It fills a cache line, so that two
+// connections never share one.
 type conn struct {
-	uses   uint64 // written by the holder alone: two holders at once are a data race
+	uses   uint64 // written by the caller that leases it: two at once are a data race
 	closed atomic.Bool
 	_      [48]byte
 }
 
 var errNoConn = errors.New("leased no connection")
 
-// use is what the caller does with a connection: it sees that there is one, and writes to it.
+// use is what the caller does with a connection: it checks that there is one and writes to it.
 func (c *conn) use() error {
 	if c == nil {
 		return errNoConn

@@ -13,7 +13,7 @@ func openChannel(f *fleet, d demand) (contender, error) {
 	return ch, nil
 }
 
-// get tries without waiting first: a select of one case is much cheaper than one of two.
+// get tries without waiting first, since a select of one case is much cheaper than one of two.
 func (ch channelPool) get(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	commons "github.com/jolestar/go-commons-pool/v2"
 )
 
-// commonsPool is the port of Apache Commons Pool, last in first out, without validation.
+// commonsPool is the port of Apache Commons Pool, last in, first out, without validation.
 type commonsPool struct{ pool *commons.ObjectPool }
 
 func openCommons(f *fleet, d demand) (contender, error) {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/puddle/v2"
 )
 
-// puddlePool is puddle as it comes.
+// puddlePool is puddle in its default configuration.
 type puddlePool struct{ pool *puddle.Pool[*conn] }
 
 func openPuddle(f *fleet, d demand) (contender, error) {
@@ -54,8 +54,8 @@ func (p puddlePool) close() error {
 	return nil
 }
 
-// pgxpool is puddle with the checks that pgxpool 5.10 makes around it on Acquire and Release: lifetime on both, idle
-// time on Acquire (beyond a second it would ping). Its wrapper, tracers and hooks are left out.
+// pgxpool is puddle with the checks that pgxpool 5.10 makes on Acquire and Release: lifetime on both, idle time on
+// Acquire (pgxpool pings after a second). It leaves out pgxpool's wrapper, tracers and hooks.
 type pgxpool struct{ pool *puddle.Pool[*aging] }
 
 type aging struct {

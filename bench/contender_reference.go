@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// syncPool is sync.Pool, which keeps objects per processor and drops them when memory is collected: no pool for
-// connections, but the fastest thing that leases anything.
+// syncPool is sync.Pool, which keeps objects per processor and drops them in garbage collections. It is no pool for
+// connections, but the fastest way to lease anything.
 type syncPool struct{ pool *sync.Pool }
 
 func openSyncPool(f *fleet, _ demand) (contender, error) {
@@ -26,7 +26,7 @@ func (s syncPool) cycle(_ context.Context, n int) error {
 
 func (s syncPool) close() error { return nil }
 
-// mutexSlice is the least that a pool with a lock can be.
+// mutexSlice is the smallest pool with a lock.
 type mutexSlice struct {
 	mu   sync.Mutex
 	idle []*conn

@@ -38,8 +38,8 @@ var errNoSQL = errors.New("this driver only opens and closes")
 func (sqlConn) Prepare(string) (driver.Stmt, error) { return nil, errNoSQL }
 func (sqlConn) Begin() (driver.Tx, error)           { return nil, errNoSQL }
 
-// ResetSession is called on each lease but a connection's first, which follows Connect. That is where the connection is
-// used: the way to it through sql.Conn.Raw would add to what the lease costs.
+// ResetSession is called on each lease except a connection's first, which follows Connect. The connection is used here,
+// since sql.Conn.Raw would add to the cost of the lease.
 func (c sqlConn) ResetSession(context.Context) error { return c.use() }
 
 func (s sqlPool) cycle(ctx context.Context, n int) error {

@@ -4,29 +4,22 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
 )
 
-// settings say how long to measure.
-type settings struct {
-	rounds int
-	slice  time.Duration
-}
-
-// batch is how many operations a worker does between two looks at whether to stop.
+// batch is how many operations a worker does between two checks of whether to stop.
 const batch = 256
 
 // result is what one contender cost in one case, a figure per round.
 type result struct {
-	name              string
-	cpu, wall, allocs []float64
-	queueing          queueing
+	name string
+	measure.Costs
+	queueing queueing
 }
 
 // run lets all contenders of a case take turns and returns their results in the order of kinds.
-func (s scenario) run(set settings) (results []result, err error) {
+func (s scenario) run(set measure.Settings) (results []result, err error) {
 	able := s.contenders()
 	pools := make([]contender, len(able))
 	results = make([]result, len(able))
@@ -39,28 +32,23 @@ func (s scenario) run(set settings) (results []result, err error) {
 	}
 	ctxs, cancel := contexts(s.workers)
 	defer cancel()
-	// The first round opens connections and does not count.
-	for round := range set.rounds + 1 {
-		for i := range measure.Turns(len(able), round) {
-			cost, err := measure.Slice(set.slice, s.workers, s.work(pools[i], ctxs))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", s.name, able[i].name, err)
-			}
-			if round > 0 {
-				r := &results[i]
-				r.cpu = append(r.cpu, cost.CPUPerOp())
-				r.wall = append(r.wall, cost.WallPerOp())
-				r.allocs = append(r.allocs, cost.AllocsPerOp())
-			}
+	err = set.Interleave(len(able), func(i int, counts bool) error {
+		cost, err := measure.Slice(set.Slice, s.workers, s.work(pools[i], ctxs))
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", s.name, able[i].name, err)
 		}
-	}
-	if s.waiting {
+		if counts {
+			results[i].Add(cost)
+		}
+		return nil
+	})
+	if err == nil && s.waiting {
 		err = s.queue(pools, results, ctxs, set)
 	}
 	return results, err
 }
 
-// contexts returns a context for each worker, which can be cancelled as that of any request can.
+// contexts returns a context for each worker. It can be canceled, as the context of a request can.
 func contexts(workers int) ([]context.Context, context.CancelFunc) {
 	ctxs := make([]context.Context, workers)
 	cancels := make([]context.CancelFunc, workers)
@@ -74,7 +62,7 @@ func contexts(workers int) ([]context.Context, context.CancelFunc) {
 	}
 }
 
-// work is what each worker does with one contender, each with its own context.
+// work returns what the workers do with a contender, each with its own context.
 func (s scenario) work(c contender, ctxs []context.Context) measure.Work {
 	some := func(ctx context.Context) (int, error) { return batch, c.cycle(ctx, batch) }
 	if s.waiting {
@@ -93,11 +81,11 @@ func (s scenario) work(c contender, ctxs []context.Context) measure.Work {
 	}
 }
 
-// queue measures the waits themselves, in a quarter of the rounds.
-func (s scenario) queue(pools []contender, results []result, ctxs []context.Context, set settings) error {
-	for round := range (set.rounds + 3) / 4 {
+// queue measures how long calls wait, in a quarter of the rounds.
+func (s scenario) queue(pools []contender, results []result, ctxs []context.Context, set measure.Settings) error {
+	for round := range (set.Rounds + 3) / 4 {
 		for i := range measure.Turns(len(pools), round) {
-			if err := results[i].queueing.add(pools[i].(waiter), ctxs, set.slice); err != nil {
+			if err := results[i].queueing.add(pools[i].(waiter), ctxs, set.Slice); err != nil {
 				return fmt.Errorf("%s: %s: %w", s.name, results[i].name, err)
 			}
 		}

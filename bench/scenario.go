@@ -1,6 +1,9 @@
 package main
 
-import "runtime"
+import (
+	"regexp"
+	"runtime"
+)
 
 // scenario is one case of the comparison.
 type scenario struct {
@@ -9,12 +12,14 @@ type scenario struct {
 	why     string
 	workers int
 	demand  demand
-	// waiting makes every caller wait: see waits.go.
+	// waiting makes every caller wait; see waits.go.
 	waiting bool
 	// targets are the most that our CPU time per operation may be, as a multiple of each contender's.
 	targets map[string]float64
 	// limit is the most that our CPU time per operation may be, in nanoseconds; 0 for no limit.
 	limit float64
+	// among matches the names of the contenders that run; nil matches all.
+	among *regexp.Regexp
 }
 
 func scenarios() []scenario {
@@ -65,16 +70,17 @@ func scenarios() []scenario {
 	}
 }
 
-// contenders returns the kinds that can meet the case: a reference neither waits nor expires anything.
+// contenders returns the kinds that run in the case. A reference can neither wait nor expire connections.
 func (s scenario) contenders() []kind {
-	var able []kind
+	var all []kind
 	for _, k := range kinds() {
-		if !k.reference || !s.waiting && !s.demand.expiring {
-			able = append(able, k)
+		able := !k.reference || !s.waiting && !s.demand.expiring
+		if able && (s.among == nil || s.among.MatchString(k.name)) {
+			all = append(all, k)
 		}
 	}
-	return able
+	return all
 }
 
-// callServer stands for the call that a lease is for: the caller parks, and others run until the answer is there.
+// callServer stands for the call that a lease is for: the caller parks while other goroutines run.
 func callServer() { runtime.Gosched() }

@@ -9,20 +9,20 @@ import (
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
 )
 
-// In the waiting cases every goroutine leases a connection, lets the others run once while it holds it (as it would
-// while the server answers), releases it and starts over. There are eight times as many goroutines as connections and
-// none of them ever does anything else, so all connections are always spoken for: whoever arrives must wait, in every
-// contender, unless the contender lets it overtake those who wait already. That is what the figures here tell.
+// In the waiting cases every goroutine leases a connection, lets the others run once while it holds the connection (as
+// it would while the server answers), releases it and starts over. There are eight goroutines for each connection, and
+// they do nothing else, so all connections are always leased. A call must wait, unless the contender lets it overtake
+// calls that wait already: the figures here show how often that happens.
 
 // queueing is how long the calls of one contender waited.
 type queueing struct {
 	times []time.Duration
-	// served counts, for each call, the others that got a connection between its arrival and its own lease: the wait
-	// in a unit that does not depend on the machine. First come, first served makes it the length of the queue.
+	// served counts, for each call, the other calls that got a connection between its arrival and its own lease. It is
+	// the wait in a unit that does not depend on the machine: first come, first served makes it the length of the queue.
 	served []int64
 }
 
-// add measures another slice. It is apart from the slices that measure cost because it reads the clock in each call.
+// add measures another slice. It is not one of the slices that measure cost, because it reads the clock in each call.
 func (q *queueing) add(w waiter, ctxs []context.Context, d time.Duration) error {
 	var total atomic.Int64
 	parts := make([]queueing, len(ctxs))
@@ -55,9 +55,9 @@ func (q *queueing) sort() {
 	slices.Sort(q.served)
 }
 
-// waited is the share of calls that saw at least as many others served first as there are connections: more than can
-// be explained by calls that run in parallel. The calls must be sorted.
+// waited returns the share of the calls that saw at least as many others served first as there are connections, which
+// is more than calls that run in parallel can explain. The calls must be sorted.
 func (q *queueing) waited(connections int) float64 {
 	first, _ := slices.BinarySearch(q.served, int64(connections))
-	return 1 - float64(first)/float64(len(q.served))
+	return float64(len(q.served)-first) / float64(max(len(q.served), 1))
 }

@@ -14,7 +14,7 @@ type arm struct {
 
 // way is an open arm, for all callers.
 type way interface {
-	// ask makes a call and returns the address of the server that answered.
+	// ask makes a call and returns the address of the server that answers.
 	ask(ctx context.Context) (addr string, err error)
 	io.Closer
 }
@@ -26,10 +26,10 @@ const (
 	notIdempotent = "multipool, not idempotent"
 )
 
-// attempt bounds each attempt of an arm that makes several.
+// attempt bounds each attempt of the arms that make several.
 const attempt = 100 * time.Millisecond
 
-// closing is the end of a pool, which waits for its calls.
+// closing is the Close method of a pool, which waits for its calls.
 type closing func(context.Context) error
 
 func (c closing) Close() error { return c(context.Background()) }

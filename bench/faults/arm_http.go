@@ -17,7 +17,7 @@ func httpArms() []arm {
 			return openHTTP(addrs, http.MethodGet, httppool.Config{Timeout: attempt})
 		}},
 		{hedged, func(addrs []string) (way, error) {
-			all := httppool.Hedged(func(*http.Request) bool { return true })
+			all := httppool.WithHedged(func(*http.Request) bool { return true })
 			return openHTTP(addrs, http.MethodGet, httppool.Config{Timeout: attempt}, all)
 		}},
 		{notIdempotent, func(addrs []string) (way, error) {
@@ -27,7 +27,7 @@ func httpArms() []arm {
 	}
 }
 
-// httpWay asks by requests to one host, which is the name of a pool.
+// httpWay sends requests to one host, which is the name of a pool.
 type httpWay struct {
 	client *http.Client
 	method string
@@ -52,7 +52,7 @@ func (w httpWay) ask(ctx context.Context) (string, error) {
 	return request(ctx, w.client.Do, w.method, "echo")
 }
 
-// get is what a server on trial is asked before a request that must not be repeated.
+// get probes an ejected server before a request that must not be repeated.
 func get(ctx context.Context, conn http.RoundTripper) error {
 	_, err := request(ctx, conn.RoundTrip, http.MethodGet, "echo")
 	return err

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// rotation is what people write by hand: a client of the standard library that goes to the servers in turn, and to the
-// next when one fails.
+// rotation is what people write by hand: a client of the standard library that calls the servers in turn, and the next
+// one when a call fails.
 type rotation struct {
 	client *http.Client
 	addrs  []string

@@ -6,10 +6,10 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/minicaptain/multi_connection_pool/bench/internal/echo"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
 func thriftArms() []arm {
@@ -28,21 +28,20 @@ func thriftArms() []arm {
 	}
 }
 
-// ping is what a server on trial is asked before a call that must not be repeated.
+// ping probes an ejected server before a call that must not be repeated.
 func ping(ctx context.Context, client thrift.TClient) error {
-	_, err := echo.NewEchoClient(client).Echo(ctx, nil)
+	_, err := echo.NewEchoClient(client).Echo(ctx, "")
 	return err
 }
 
-// thriftWay asks through a client that goroutines may share.
+// thriftWay calls by a client that goroutines may share.
 type thriftWay struct {
 	client thrift.TClient
 	io.Closer
 }
 
 func (w thriftWay) ask(ctx context.Context) (string, error) {
-	addr, err := echo.NewEchoClient(w.client).Echo(ctx, nil)
-	return string(addr), err
+	return echo.NewEchoClient(w.client).Echo(ctx, "")
 }
 
 func openThrift(addrs []string, conf thriftpool.Config, opts ...thriftpool.Option) (way, error) {

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/apache"
 )
 
-// channels is the pool people write by hand: a buffered channel of idle connections per server. A connection that
-// failed is closed.
+// channels is the pool people write by hand: a buffered channel of idle connections per server. It closes a connection
+// that failed.
 type channels struct {
 	servers []channel
 	turn    atomic.Uint64
@@ -19,19 +21,13 @@ type channels struct {
 
 type channel struct {
 	addr string
-	idle chan *apacheConn
-}
-
-// apacheConn is a connection as Apache's library makes it: framed, binary, with a socket timeout.
-type apacheConn struct {
-	*thrift.TStandardClient
-	transport thrift.TTransport
+	idle chan *apache.Conn
 }
 
 func newChannels(addrs []string) *channels {
 	p := new(channels)
 	for _, addr := range addrs {
-		p.servers = append(p.servers, channel{addr, make(chan *apacheConn, 64)})
+		p.servers = append(p.servers, channel{addr, make(chan *apache.Conn, 64)})
 	}
 	return p
 }
@@ -39,7 +35,7 @@ func newChannels(addrs []string) *channels {
 func (p *channels) Close() (err error) {
 	for _, s := range p.servers {
 		for len(s.idle) > 0 {
-			err = errors.Join(err, (<-s.idle).transport.Close())
+			err = errors.Join(err, (<-s.idle).Close())
 		}
 	}
 	return err
@@ -47,32 +43,29 @@ func (p *channels) Close() (err error) {
 
 // call makes one call to one server.
 func (s channel) call(ctx context.Context, timeout time.Duration, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
-	var c *apacheConn
+	var c *apache.Conn
 	select {
 	case c = <-s.idle:
 	default:
-		conf := &thrift.TConfiguration{ConnectTimeout: timeout, SocketTimeout: timeout}
-		framed := thrift.NewTFramedTransportConf(thrift.NewTSocketConf(s.addr, conf), conf)
-		if err := framed.Open(); err != nil {
+		var err error
+		if c, err = apache.Dial(s.addr, timeout); err != nil {
 			return thrift.ResponseMeta{}, err
 		}
-		protocol := thrift.NewTBinaryProtocolConf(framed, conf)
-		c = &apacheConn{thrift.NewTStandardClient(protocol, protocol), framed}
 	}
 	meta, err := c.Call(ctx, method, args, result)
 	if err != nil {
-		_ = c.transport.Close()
+		_ = c.Close()
 		return meta, err
 	}
 	select {
 	case s.idle <- c:
 	default:
-		_ = c.transport.Close()
+		_ = c.Close()
 	}
 	return meta, nil
 }
 
-// retrying goes to the servers in turn, and to the next when one fails.
+// retrying calls the servers in turn, and the next one when a call fails.
 type retrying struct{ *channels }
 
 func openChannels(addrs []string) (way, error) {
@@ -90,7 +83,7 @@ func (p retrying) Call(ctx context.Context, method string, args, result thrift.T
 	return meta, err
 }
 
-// random goes to any server and tells its error, as the library does that this one succeeds.
+// random calls a random server and returns its error, as the library does that this one succeeds.
 type random struct{ *channels }
 
 func openRandom(addrs []string) (way, error) {

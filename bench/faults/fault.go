@@ -3,6 +3,8 @@ package main
 import (
 	"syscall"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
 )
 
 // The timeline of a run: traffic, the fault, and what comes after.
@@ -12,36 +14,35 @@ const (
 	after  = 4 * time.Second
 )
 
-// fault is what happens to the servers. It is called when it begins, with the first of them as its victim, and returns
-// what ends it.
+// fault is what happens to the servers. begin makes it happen, to the first of them, and returns what ends it.
 type fault struct {
 	name  string
-	all   bool // are its victims
-	begin func(all []*server) (end func() error, err error)
+	all   bool // servers are its victims, not the first one alone
+	begin func(all servers.Group) (end func() error, err error)
 	goals []goal
 }
 
 func faults() []fault {
 	return []fault{
-		{"kill -9 one of three, restart", false, func(all []*server) (func() error, error) {
-			all[0].kill()
+		{"kill -9 one of three, restart", false, func(all servers.Group) (func() error, error) {
+			all[0].Kill()
 			return func() error { return restart(all, 0) }, nil
 		}, []goal{noneFailed(), fewFailed(), tail(), back(), noBurst()}},
-		{"SIGSTOP one", false, func(all []*server) (func() error, error) {
-			err := all[0].freeze()
-			return func() error { return all[0].cmd.Process.Signal(syscall.SIGCONT) }, err
+		{"SIGSTOP one", false, func(all servers.Group) (func() error, error) {
+			err := freeze(all[0])
+			return func() error { return all[0].Cmd.Process.Signal(syscall.SIGCONT) }, err
 		}, []goal{noneFailed(), fewFailed(), tail(), longTail(), back(), noBurst()}},
-		{"accepts, never answers", false, func(all []*server) (func() error, error) {
-			err := all[0].delays(-1)
-			return func() error { all[0].kill(); return restart(all, 0) }, err
+		{"accepts, never answers", false, func(all servers.Group) (func() error, error) {
+			err := delay(all[0], -1)
+			return func() error { all[0].Kill(); return restart(all, 0) }, err
 		}, []goal{noneFailed(), fewFailed(), tail(), longTail(), back(), noBurst()}},
-		{"one 50 ms slower", false, func(all []*server) (func() error, error) {
-			err := all[0].delays(50 * time.Millisecond)
-			return func() error { return all[0].delays(0) }, err
+		{"one 50 ms slower", false, func(all servers.Group) (func() error, error) {
+			err := delay(all[0], 50*time.Millisecond)
+			return func() error { return delay(all[0], 0) }, err
 		}, []goal{noneFailed(), shunned(), asCalm()}},
-		{"rolling restart of all", true, func(all []*server) (func() error, error) {
+		{"rolling restart of all", true, func(all servers.Group) (func() error, error) {
 			for i := range all {
-				all[i].kill()
+				all[i].Kill()
 				time.Sleep(300 * time.Millisecond)
 				if err := restart(all, i); err != nil {
 					return nil, err
@@ -51,12 +52,4 @@ func faults() []fault {
 			return func() error { return nil }, nil
 		}, []goal{noneFailed(), tail(), even()}},
 	}
-}
-
-func restart(all []*server, i int) error {
-	s, err := launch(all[i].speaks, all[i].addr)
-	if err == nil {
-		all[i] = s
-	}
-	return err
 }

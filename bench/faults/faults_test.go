@@ -6,10 +6,12 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
 )
 
 func TestMain(m *testing.M) {
-	serveIfAsked()
+	servers.RunIfAsked(listeners())
 	os.Exit(m.Run())
 }
 
@@ -23,21 +25,13 @@ func TestFaultsHappenAndEnd(t *testing.T) {
 }
 
 func happenAndEnd(t *testing.T, p protocol) {
-	var all []*server
-	var addrs []string
-	t.Cleanup(func() {
-		for _, s := range all {
-			s.kill()
-		}
-	})
-	for range 3 {
-		s, err := launch(p, "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, addrs = append(all, s), append(addrs, s.addr)
+	all, err := servers.StartGroup(p.name, 3)
+	if err != nil {
+		t.Fatal(err)
 	}
-	byHand := p.arms[len(p.arms)-1] // which can be opened while no server answers
+	t.Cleanup(all.Kill)
+	addrs := all.Addrs()
+	byHand := p.arms[len(p.arms)-1] // opens while no server answers
 	answers := func(addr string) (bool, time.Duration) {
 		t.Helper()
 		w, err := byHand.open([]string{addr})
@@ -75,7 +69,7 @@ func happenAndEnd(t *testing.T, p protocol) {
 				t.Fatal(err)
 			}
 			for i, addr := range addrs {
-				if ok, _ := answers(addr); !ok || all[i].addr != addr {
+				if ok, _ := answers(addr); !ok || all[i].Addr != addr {
 					t.Errorf("after the fault server %d does not answer", i)
 				}
 			}
@@ -85,18 +79,18 @@ func happenAndEnd(t *testing.T, p protocol) {
 
 func TestEachArmCalls(t *testing.T) {
 	for _, p := range protocols() {
-		s, err := launch(p, "127.0.0.1:0")
+		s, err := servers.Start(p.name, "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(s.kill)
+		t.Cleanup(s.Kill)
 		for _, a := range p.arms {
-			w, err := a.open([]string{s.addr})
+			w, err := a.open([]string{s.Addr})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			if addr, err := w.ask(ctx); err != nil || addr != s.addr {
+			if addr, err := w.ask(ctx); err != nil || addr != s.Addr {
 				t.Errorf("%s, %s: answered by %s, error %v", p.name, a.name, addr, err)
 			}
 			cancel()
@@ -107,7 +101,7 @@ func TestEachArmCalls(t *testing.T) {
 	}
 }
 
-// A goal of an arm that is not there would never be missed.
+// A goal of an arm that does not exist would never be missed.
 func TestEveryProtocolHasTheArmsOfTheGoals(t *testing.T) {
 	for _, p := range protocols() {
 		for _, f := range faults() {

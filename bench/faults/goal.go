@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// row is what one arm made of one fault, run by run.
+// row is the outcome of one arm under one fault, run by run.
 type row struct {
 	arm  string
 	runs []outcome
@@ -20,7 +20,7 @@ func (r row) failed() (n int) {
 	return n
 }
 
-// spread is the median of a figure over the runs, and the worst of them: the greatest.
+// spread returns the median of a figure over the runs, and the greatest, which is the worst.
 func spread[N int | float64 | time.Duration](r row, figure func(outcome) N) (median, worst N) {
 	all := make([]N, len(r.runs))
 	for i, o := range r.runs {
@@ -30,7 +30,7 @@ func spread[N int | float64 | time.Duration](r row, figure func(outcome) N) (med
 	return all[len(all)/2], all[len(all)-1]
 }
 
-// goal is a bound on what one arm makes of a fault.
+// goal is a bound on a figure of one arm under a fault.
 type goal struct {
 	name, target string
 	arm          string
@@ -44,7 +44,8 @@ func noneFailed() goal {
 	}}
 }
 
-// fewFailed: a call that may have been executed is not repeated, so those in flight when the server dies are lost.
+// fewFailed bounds the failed calls where calls that may have been executed are not repeated: those in flight when the
+// server dies are lost.
 func fewFailed() goal {
 	return goal{"G5 failed calls, not idempotent", "<= in flight when it began", notIdempotent, func(r row) (string, bool) {
 		flying := 0

@@ -1,5 +1,5 @@
 // Command faults calls three servers, of Thrift or HTTP/1.1, a thousand times a second while one of them is killed,
-// stopped, silent or slow, or all are restarted in turn, and tells what callers saw of it.
+// stopped, silent or slow, or all are restarted in turn, and reports what callers saw.
 //
 //	go run ./faults [-protocols regexp] [-faults regexp] [-arms regexp] [-rate n] [-runs n] [-o file]
 //
@@ -7,31 +7,26 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
 )
 
 func main() {
-	serveIfAsked()
+	servers.RunIfAsked(listeners())
 	var set settings
-	flag.StringVar(&set.protocols, "protocols", "Thrift", "Thrift, or HTTP, or what else of them matches this regular `expression`")
+	flag.StringVar(&set.protocols, "protocols", "Thrift", "only the protocols, Thrift and HTTP, whose name matches this regular `expression`")
 	flag.StringVar(&set.faults, "faults", "", "only the faults whose name matches this regular `expression`")
 	flag.StringVar(&set.arms, "arms", "", "only the arms whose name matches this regular `expression`")
 	flag.IntVar(&set.rate, "rate", 1000, "calls per second")
 	flag.IntVar(&set.runs, "runs", 3, "how often each arm meets each fault")
-	file := flag.String("o", "", "write the report to this `file` as well")
-	flag.Parse()
-	if err := report(os.Stdout, set, *file); err != nil {
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
-	}
+	report.Main(func(w io.Writer) error { return write(w, set) })
 }
 
 type settings struct {
@@ -39,8 +34,8 @@ type settings struct {
 	rate, runs              int
 }
 
-// report prints a table for each fault as soon as it is done.
-func report(stdout io.Writer, set settings, file string) error {
+// write writes a table for each fault as soon as it is done.
+func write(out io.Writer, set settings) error {
 	spoken, err := regexp.Compile(set.protocols)
 	if err != nil {
 		return err
@@ -53,8 +48,6 @@ func report(stdout io.Writer, set settings, file string) error {
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	out := io.MultiWriter(stdout, &text)
 	fmt.Fprint(out, "# Faults, end to end\n\n", measure.Conditions())
 	fmt.Fprintf(out, "%d calls/s on three servers, %d runs of each: sums of failed calls, medians of the rest (and the worst).\n", set.rate, set.runs)
 	for _, f := range faults() {
@@ -67,7 +60,7 @@ func report(stdout io.Writer, set settings, file string) error {
 				continue
 			}
 			rows := make([]row, len(p.arms))
-			for range set.runs { // arms take turns, so that what else the machine does falls on all of them
+			for range set.runs { // arms take turns, so that other load on the machine falls on all of them
 				for i, a := range p.arms {
 					o, err := play(f, p, a, set.rate)
 					if err != nil {
@@ -79,8 +72,5 @@ func report(stdout io.Writer, set settings, file string) error {
 			table(out, f, p, rows)
 		}
 	}
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, text.Bytes(), 0o644)
+	return nil
 }

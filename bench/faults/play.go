@@ -5,15 +5,17 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
 )
 
 // deadline is how long each call may take.
 const deadline = 500 * time.Millisecond
 
-// call is one call as its caller saw it.
+// call is a call as its caller sees it.
 type call struct {
 	at, took time.Duration // since the beginning of the run
-	server   string        // that answered; empty if none did
+	server   string        // that answered; empty if none has
 }
 
 // outcome is what one arm made of one fault.
@@ -23,7 +25,7 @@ type outcome struct {
 	calmP99     time.Duration
 	p99, p999   time.Duration // from the beginning of the fault to a second after its end
 	share       float64       // of the victim, in the fault's last two seconds
-	back        time.Duration // from the fault's end until the victim has its share
+	back        time.Duration // from the end of the fault until the victim has its share again
 	peak        float64       // the victim's greatest share of a window in the second after that
 	least, most float64       // share of any server, in the last two seconds
 }
@@ -35,20 +37,12 @@ const never = time.Hour
 
 // play calls servers of a protocol through one of its arms while a fault happens to them.
 func play(f fault, p protocol, a arm, rate int) (outcome, error) {
-	var all []*server
-	defer func() {
-		for _, s := range all {
-			s.kill()
-		}
-	}()
-	var addrs []string
-	for range 3 {
-		s, err := launch(p, "127.0.0.1:0")
-		if err != nil {
-			return outcome{}, err
-		}
-		all, addrs = append(all, s), append(addrs, s.addr)
+	all, err := servers.StartGroup(p.name, 3)
+	if err != nil {
+		return outcome{}, err
 	}
+	defer all.Kill()
+	addrs := all.Addrs()
 	way, err := a.open(addrs)
 	if err != nil {
 		return outcome{}, err
@@ -76,7 +70,7 @@ func play(f fault, p protocol, a arm, rate int) (outcome, error) {
 	return judge(calls, addrs, struck, over), nil
 }
 
-// drive makes calls at a fixed rate, whatever becomes of those before: an open loop.
+// drive makes calls at a fixed rate, in an open loop: a call does not wait for the calls before it.
 func drive(way way, begun time.Time, rate int) []call {
 	const total = calm + during + after
 	var mu sync.Mutex
@@ -110,7 +104,7 @@ func drive(way way, begun time.Time, rate int) []call {
 	return calls
 }
 
-// judge tells what became of the calls around a fault that had begun at struck and ended at over.
+// judge sums up the calls around a fault that had begun at struck and ended at over.
 func judge(calls []call, addrs []string, struck, over time.Duration) outcome {
 	slices.SortFunc(calls, func(a, b call) int { return int(a.at - b.at) })
 	o := outcome{least: 1, back: never}
@@ -131,7 +125,7 @@ func judge(calls []call, addrs []string, struck, over time.Duration) outcome {
 	}
 	o.calmP99, o.p99, o.p999 = quantile(quiet, 0.99), quantile(loud, 0.99), quantile(loud, 0.999)
 	o.share = share(calls, addrs[0], calm+during/3, calm+during)
-	// It is back where a window begins of whose calls it has four fifths of its share, or a fifth of a window later.
+	// The victim is back when a window begins in which it has four fifths of its share, plus a fifth of the window.
 	const window = 200 * time.Millisecond
 	for at := over; at < calm+during+after-window; at += 10 * time.Millisecond {
 		s := share(calls, addrs[0], at, at+window)

@@ -2,10 +2,10 @@ package main
 
 import "net"
 
-// protocol is what servers and arms speak. Nothing else of a fault depends on it.
+// protocol is what servers and arms speak. Nothing else depends on it.
 type protocol struct {
 	name string
-	// listen returns where it listens, and what answers there with the handler.
+	// listen returns the address that it listens on, and the function that answers there with the handler.
 	listen func(addr string, h *handler) (at net.Addr, serve func() error, err error)
 	arms   []arm
 }

@@ -1,34 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
 )
 
-// serveFlag, with a protocol and an address, makes the program one of its own servers.
-const serveFlag = "-serve"
-
-// serveIfAsked serves, instead of returning, in a process that launch began.
-func serveIfAsked() {
-	if len(os.Args) != 4 || os.Args[1] != serveFlag {
-		return
-	}
-	for _, p := range protocols() {
-		if p.name == os.Args[2] {
-			fmt.Fprintf(os.Stderr, "%s server: %v\n", p.name, serve(p, os.Args[3]))
-		}
-	}
-	os.Exit(1)
-}
-
-// handler answers with its address, after delay nanoseconds, or never where that is negative.
+// handler answers with its address, after delay nanoseconds, or never if that is negative.
 type handler struct {
 	addr  string
 	delay atomic.Int64
@@ -44,94 +25,47 @@ func (h *handler) answer() string {
 	return h.addr
 }
 
-// serve answers, and does what standard input says until that ends: the parent's death is enough.
-func serve(p protocol, addr string) error {
-	var h handler
-	at, run, err := p.listen(addr, &h)
-	if err != nil {
-		return err
-	}
-	h.addr = at.String()
-	// Ends with the process.
-	go func() {
-		in := bufio.NewScanner(os.Stdin)
-		for in.Scan() {
-			d, err := time.ParseDuration(in.Text())
+// listeners returns the servers of all protocols by name. Their command is a delay.
+func listeners() map[string]servers.Listen {
+	all := map[string]servers.Listen{}
+	for _, p := range protocols() {
+		all[p.name] = func(addr string) (servers.Server, error) {
+			var h handler
+			at, serve, err := p.listen(addr, &h)
 			if err != nil {
-				break
+				return servers.Server{}, err
 			}
-			h.delay.Store(int64(d))
-			fmt.Fprintln(os.Stdout, d)
+			h.addr = at.String()
+			return servers.Server{Addr: at, Serve: serve, Do: func(command string) error {
+				d, err := time.ParseDuration(command)
+				h.delay.Store(int64(d))
+				return err
+			}}, nil
 		}
-		os.Exit(0)
-	}()
-	fmt.Fprintln(os.Stdout, h.addr)
-	return run()
+	}
+	return all
 }
 
-// server is a process that serves, and is begun again at the same address.
-type server struct {
-	speaks protocol
-	addr   string
-	cmd    *exec.Cmd
-	stdin  *os.File
-	stdout *bufio.Reader
-}
+// delay makes a server answer that much later from now on, or never if d is negative.
+func delay(s *servers.Process, d time.Duration) error { return s.Do(d.String()) }
 
-// launch starts a server; with the address of one that has ended, in its place.
-func launch(p protocol, addr string) (*server, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	s := &server{speaks: p, cmd: exec.Command(self, serveFlag, p.name, addr)}
-	s.cmd.Stderr = os.Stderr
-	reader, writer, err := os.Pipe() // ends when this process does
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	s.cmd.Stdin, s.stdin = reader, writer
-	stdout, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	s.stdout = bufio.NewReader(stdout)
-	line, err := s.stdout.ReadString('\n')
-	if err != nil {
-		s.kill()
-		return nil, errors.New("the server did not tell its address")
-	}
-	s.addr = strings.TrimSpace(line)
-	return s, nil
-}
-
-// delays makes the server answer late, or never, from now on.
-func (s *server) delays(d time.Duration) error {
-	if _, err := fmt.Fprintln(s.stdin, d); err != nil {
-		return err
-	}
-	_, err := s.stdout.ReadString('\n')
-	return err
-}
-
-// freeze stops the server, and returns when all its threads have stopped, which takes a moment.
-func (s *server) freeze() error {
-	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+// freeze stops a server and returns when all its threads have stopped, which takes a moment.
+func freeze(s *servers.Process) error {
+	if err := s.Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	for {
-		if _, err := syscall.Wait4(s.cmd.Process.Pid, nil, syscall.WUNTRACED, nil); !errors.Is(err, syscall.EINTR) {
+		if _, err := syscall.Wait4(s.Cmd.Process.Pid, nil, syscall.WUNTRACED, nil); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}
 }
 
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-	_ = s.stdin.Close()
+// restart starts a server in the place of one that has ended.
+func restart(all servers.Group, i int) error {
+	s, err := servers.Start(all[i].Name, all[i].Addr)
+	if err == nil {
+		all[i] = s
+	}
+	return err
 }

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
 )
 
-// table writes in Markdown what the arms of a protocol made of a fault, and below it whether the goals were met.
+// table writes the outcome of the arms of a protocol under a fault in Markdown, and below it whether the goals are met.
 func table(w io.Writer, f fault, p protocol, rows []row) {
 	fmt.Fprintf(w, "\n## %s: %s\n\n", p.name, f.name)
 	fmt.Fprintln(w, "| | failed | p99 calm | p99 | p99.9 | its share | back after | at most then | shares in the end |")
@@ -40,11 +42,7 @@ func table(w io.Writer, f fault, p protocol, rows []row) {
 				continue
 			}
 			figure, met := g.judge(r)
-			verdict := "met"
-			if !met {
-				verdict = "**missed**"
-			}
-			fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.name, g.target, figure, verdict)
+			fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.name, g.target, figure, report.Verdict(met))
 		}
 	}
 }

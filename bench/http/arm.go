@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -11,101 +12,95 @@ import (
 	"github.com/bufbuild/httplb"
 	"github.com/bufbuild/httplb/resolver"
 
+	"github.com/minicaptain/multi_connection_pool/bench/internal/endtoend"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/protocol/httppool"
 )
 
-// arm is one way to reach the servers.
-type arm struct {
-	name string
-	open func(addrs []string, load workload) (way, error)
-}
-
-// way is an open arm, which all callers share.
-type way interface {
-	// next is a client and the URL of the next request.
-	next() (*http.Client, string)
-	io.Closer
-}
-
-// The arms that the goals name.
+// The names of the arms.
 const (
 	plain = "http.Client, round robin by hand"
 	ours  = "multipool"
 	lb    = "httplb"
 )
 
-func arms() []arm { return []arm{{plain, openPlain}, {ours, openPool}, {lb, openLB}} }
-
-// rotation is what people write by hand: a client of the standard library, and the servers in turn.
-type rotation struct {
-	transport *http.Transport
-	client    *http.Client
-	urls      []string
-	turn      atomic.Uint64
+// way is an open arm, which all callers share.
+type way struct {
+	client *http.Client
+	// urls are used in turn: one that names the service, or one per server.
+	urls  []string
+	turn  atomic.Uint64
+	size  int64 // of each answer
+	close func() error
 }
 
-func openPlain(addrs []string, load workload) (way, error) {
-	r := &rotation{transport: &http.Transport{
-		MaxIdleConnsPerHost: load.callers, ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols),
-	}}
-	r.transport.Protocols.SetHTTP1(!load.http2)
-	r.transport.Protocols.SetUnencryptedHTTP2(load.http2)
-	r.client = &http.Client{Transport: r.transport}
-	for _, addr := range addrs {
-		r.urls = append(r.urls, "http://"+addr+load.path())
+// newWay returns the way of a workload to one host, or to several in turn.
+func newWay(load endtoend.Workload, client *http.Client, closing func() error, scheme string, hosts ...string) *way {
+	w := &way{client: client, size: int64(load.Payload), close: closing}
+	for _, host := range hosts {
+		w.urls = append(w.urls, scheme+"://"+host+"/"+strconv.Itoa(load.Payload))
 	}
-	return r, nil
+	return w
 }
 
-func (r *rotation) next() (*http.Client, string) {
-	return r.client, r.urls[r.turn.Add(1)%uint64(len(r.urls))]
-}
+func (w *way) Close() error { return w.close() }
 
-func (r *rotation) Close() error {
-	r.transport.CloseIdleConnections()
+func (w *way) Caller(int) func(context.Context) error { return w.get }
+
+func (w *way) get(ctx context.Context) error {
+	url := w.urls[0]
+	if n := uint64(len(w.urls)); n > 1 {
+		url = w.urls[w.turn.Add(1)%n]
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	} else if resp.StatusCode != http.StatusOK || n != w.size {
+		return fmt.Errorf("%s: %d bytes, want %d", resp.Status, n, w.size)
+	}
 	return nil
 }
 
-// named is an arm whose URL names the service, not a server.
-type named struct {
-	client *http.Client
-	url    string
-	close  func() error
+// openPlain is what people write by hand: a client of the standard library, and the servers in turn.
+func openPlain(addrs []string, load endtoend.Workload) (endtoend.Way, error) {
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: load.Callers, ExpectContinueTimeout: time.Second, Protocols: new(http.Protocols),
+	}
+	transport.Protocols.SetHTTP1(load.Version == http1)
+	transport.Protocols.SetUnencryptedHTTP2(load.Version == http2)
+	closing := func() error {
+		transport.CloseIdleConnections()
+		return nil
+	}
+	return newWay(load, &http.Client{Transport: transport}, closing, "http", addrs...), nil
 }
 
-func (n *named) next() (*http.Client, string) { return n.client, n.url }
-func (n *named) Close() error                 { return n.close() }
-
-func openPool(addrs []string, load workload) (way, error) {
-	opts := []core.Option{core.MaxActive(load.callers)}
-	if load.http2 {
-		opts = []core.Option{core.MaxActive(1 + load.callers/streams), core.Share(streams)}
-	}
-	pool, err := core.New(static.Watcher(addrs...), httppool.Dial(httppool.Config{HTTP2: load.http2}), opts...)
+func openPool(addrs []string, load endtoend.Workload) (endtoend.Way, error) {
+	c, err := httppool.NewClient(map[string]core.Watcher{"echo": static.Watcher(addrs...)},
+		httppool.WithConfig(httppool.Config{HTTP2: load.Version == http2}), httppool.WithPool(core.MaxActive(load.Callers)))
 	if err != nil {
 		return nil, err
 	}
-	n := &named{url: "http://echo" + load.path(), close: func() error { return pool.Close(context.Background()) }}
-	var transport httppool.Transport
-	if err := transport.Register("echo", pool); err != nil {
-		return n, err
-	}
-	n.client = transport.Client()
-	return n, pool.WaitReady(context.Background())
+	w := newWay(load, c.Client, func() error { return c.Close(context.Background()) }, "http", "echo")
+	return w, c.Pool("echo").WaitReady(context.Background())
 }
 
-// streams is how many requests share a connection of HTTP/2, as Go's servers allow by default.
-const streams = 250
-
-func openLB(addrs []string, load workload) (way, error) {
+func openLB(addrs []string, load endtoend.Workload) (endtoend.Way, error) {
 	c := httplb.NewClient(httplb.WithResolver(fixed(addrs)))
 	scheme := "http"
-	if load.http2 {
+	if load.Version == http2 {
 		scheme = "h2c"
 	}
-	return &named{client: c.Client, url: scheme + "://echo" + load.path(), close: c.Close}, nil
+	return newWay(load, c.Client, c.Close, scheme, "echo"), nil
 }
 
 // fixed is a resolver that knows a list of addresses.
@@ -121,5 +116,3 @@ func (f fixed) New(_ context.Context, _, _ string, to resolver.Receiver, _ <-cha
 }
 
 func (f fixed) Close() error { return nil }
-
-func (l workload) path() string { return "/" + strconv.Itoa(l.payload) }

@@ -1,63 +1,49 @@
-// Command http compares ways to call three HTTP servers, end to end over loopback, in one interleaved run.
+// Command http compares ways to call three HTTP servers, end to end over loopback, in one interleaved run. Package
+// endtoend runs them, arm.go has the arms.
 //
 //	go run ./http [-workloads regexp] [-rounds n] [-slice duration] [-o file]
-//
-// The servers are processes of their own, so that CPU time and allocations are the client's alone. The servers share
-// the machine with the client, however: throughput shows less of the client's cost than CPU per call does.
 package main
 
-import (
-	"bytes"
-	"flag"
-	"fmt"
-	"io"
-	"os"
-	"regexp"
-	"time"
+import "github.com/minicaptain/multi_connection_pool/bench/internal/endtoend"
 
-	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+func main() { comparison().Main() }
+
+// The versions of HTTP, without TLS.
+const (
+	http1 = "HTTP/1.1"
+	http2 = "HTTP/2"
 )
 
-func main() {
-	serveIfAsked()
-	workloads := flag.String("workloads", "", "run only the workloads whose name matches this regular `expression`")
-	rounds := flag.Int("rounds", 30, "how often each arm takes its turn")
-	slice := flag.Duration("slice", 150*time.Millisecond, "how long each turn lasts")
-	file := flag.String("o", "", "write the report to this `file` as well")
-	flag.Parse()
-	if err := report(os.Stdout, *workloads, settings{*rounds, *slice}, *file); err != nil {
-		fmt.Fprintln(os.Stderr, "http:", err)
-		os.Exit(1)
+func comparison() endtoend.Comparison {
+	return endtoend.Comparison{
+		Protocol: "HTTP",
+		Listen:   listen,
+		Workloads: []endtoend.Workload{
+			{Callers: 1, Payload: 100, Version: http1},
+			{Callers: 16, Payload: 100, Version: http1},
+			{Callers: 128, Payload: 100, Version: http1},
+			{Callers: 16, Payload: 4096, Version: http1},
+			{Callers: 16, Payload: 100, Version: http2},
+			{Callers: 128, Payload: 100, Version: http2},
+		},
+		Arms:  []endtoend.Arm{{Name: plain, Open: openPlain}, {Name: ours, Open: openPool}, {Name: lb, Open: openLB}},
+		Bases: []endtoend.Base{{Arm: plain, Label: "http.Client"}, {Arm: lb, Label: lb}},
+		Goals: goals,
 	}
 }
 
-// report runs the workloads that match and prints each as soon as it is done.
-func report(stdout io.Writer, which string, set settings, file string) error {
-	match, err := regexp.Compile(which)
-	if err != nil {
-		return err
+// goals are those of the pool. httplb keeps one idle connection per server, which is enough for a single caller, and
+// for HTTP/2.
+func goals(load endtoend.Workload, r map[string]endtoend.Result) []endtoend.Goal {
+	pool, hand := r[ours], r[plain]
+	all := []endtoend.Goal{
+		{Name: "G12 throughput to http.Client", AtLeast: true, Target: 1.00, Got: endtoend.Ratio(pool.Rate, hand.Rate)},
+		{Name: "G12 allocations beyond http.Client", Target: 2, Got: pool.Beyond(hand)},
 	}
-	servers, err := startServers(3)
-	if err != nil {
-		return err
+	if load.Callers >= 16 && load.Version == http1 {
+		all = append(all, endtoend.Goal{
+			Name: "G12 throughput to httplb", AtLeast: true, Target: 2.00, Got: endtoend.Ratio(pool.Rate, r[lb].Rate),
+		})
 	}
-	defer servers.stop()
-	var text bytes.Buffer
-	out := io.MultiWriter(stdout, &text)
-	fmt.Fprint(out, "# HTTP, end to end\n\n", measure.Conditions())
-	fmt.Fprintf(out, "%d rounds, %v per turn; medians. CPU and allocations are the client's.\n", set.rounds, set.slice)
-	for _, load := range workloads() {
-		if !match.MatchString(load.name()) {
-			continue
-		}
-		results, err := load.run(servers.addrs(), set)
-		if err != nil {
-			return err
-		}
-		load.table(out, results)
-	}
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, text.Bytes(), 0o644)
+	return all
 }

@@ -9,16 +9,19 @@ import (
 	"google.golang.org/grpc/balancer/leastrequest"
 	"google.golang.org/grpc/balancer/roundrobin"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/balance/balancetest"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/choice"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// picking is one picker with its endpoints.
+// picking is a picker with its endpoints.
 type picking interface {
-	// call picks for a call and ends it, so many times.
+	// call picks an endpoint for a call and ends the call, that many times.
 	call(times int) error
 }
 
-// arm is a way to pick among n endpoints, with so many calls in flight on each that do not end.
+// arm is a way to pick among n endpoints, each of which has busy calls in flight that do not end.
 type arm struct {
 	name string
 	open func(n, busy int) (picking, error)
@@ -38,40 +41,35 @@ func arms() []arm {
 	}
 }
 
-// standard is the balancer of a pool that was told nothing else.
-func standard() core.Balancer {
-	return core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{})
-}
-
 var errNone = errors.New("none picked")
 
 func addr(i int) string { return fmt.Sprintf("10.0.%d.%d:1", i/256, i%256) }
 
 // members returns n endpoints.
-func members(n int) (core.Snapshot, []*core.MemberLoad) {
-	set, loads := core.Snapshot{Members: make([]core.Member, n)}, make([]*core.MemberLoad, n)
+func members(n int) ([]balance.Member, []*balancetest.Load) {
+	all, loads := make([]balance.Member, n), make([]*balancetest.Load, n)
 	for i := range n {
-		set.Members[i], loads[i] = core.NewMember(core.Endpoint{Addr: addr(i)})
+		all[i], loads[i] = balancetest.NewMember(discovery.Endpoint{Addr: addr(i)})
 	}
-	return set, loads
+	return all, loads
 }
 
-// multipool is the picker and what the pool does for it: it counts the calls in flight, reports each, and ticks.
+// multipool is the picker and what the pool does for it: count the calls in flight, report each of them, and tick.
 type multipool struct {
-	picker    core.Picker
-	ticker    core.Ticker
-	members   []core.Member
-	loads     []*core.MemberLoad
+	picker    balance.Picker
+	ticker    balance.Ticker
+	members   []balance.Member
+	loads     []*balancetest.Load
 	latencies [batch]time.Duration // of answers: 1 to 2 ms
 	began     time.Time
 	ticked    time.Duration
 }
 
-// openMultipool lets each endpoint answer before, as otherwise none has a cost.
+// openMultipool reports an answer of each endpoint first, since an endpoint without one has no cost.
 func openMultipool(n, busy int) (picking, error) {
-	set, loads := members(n)
-	p := standard().Build(nil, set)
-	m := &multipool{picker: p, ticker: p.(core.Ticker), members: set.Members, loads: loads, began: time.Now()}
+	all, loads := members(n)
+	p := choice.Default().Build(nil, all)
+	m := &multipool{picker: p, ticker: p.(balance.Ticker), members: all, loads: loads, began: time.Now()}
 	for k := range m.latencies {
 		m.latencies[k] = time.Millisecond + rand.N(time.Millisecond)
 	}
@@ -79,7 +77,7 @@ func openMultipool(n, busy int) (picking, error) {
 		for range busy {
 			l.Begin()
 		}
-		p.Report(i, core.Report{Class: core.OK, Latency: m.latencies[i%batch]})
+		p.Report(i, balance.Report{Outcome: balance.OutcomeOK, Latency: m.latencies[i%batch]})
 	}
 	m.ticker.Tick(0)
 	return m, nil
@@ -92,21 +90,21 @@ func (m *multipool) call(times int) error {
 		m.ticked = at
 	}
 	for k := range times {
-		i := m.picker.Pick(core.Hint{})
+		i := m.picker.Pick(balance.PickInfo{})
 		if i < 0 {
 			return errNone
 		}
 		m.loads[i].Begin()
 		m.loads[i].End()
-		m.picker.Report(i, core.Report{Class: core.OK, Latency: m.latencies[k%batch], At: at})
+		m.picker.Report(i, balance.Report{Outcome: balance.OutcomeOK, Latency: m.latencies[k%batch], At: at})
 	}
 	return nil
 }
 
-// count does what least_request does: it picks, and counts the call in and out.
+// count does what least_request does: it picks and counts the call in and out.
 func (m *multipool) count(times int) error {
 	for range times {
-		i := m.picker.Pick(core.Hint{})
+		i := m.picker.Pick(balance.PickInfo{})
 		if i < 0 {
 			return errNone
 		}
@@ -116,10 +114,10 @@ func (m *multipool) count(times int) error {
 	return nil
 }
 
-// pick does the choice alone.
+// pick only picks.
 func (m *multipool) pick(times int) error {
 	for range times {
-		if m.picker.Pick(core.Hint{}) < 0 {
+		if m.picker.Pick(balance.PickInfo{}) < 0 {
 			return errNone
 		}
 	}

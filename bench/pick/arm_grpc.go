@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/serviceconfig"
 )
 
-// grpcPicker is a picker of grpc-go, as its channel is given it.
+// grpcPicker is a picker of grpc-go, as its channel gets it.
 type grpcPicker struct{ picker balancer.Picker }
 
 // openGRPC opens the balancer of that name, in its default configuration.
@@ -60,7 +60,7 @@ func (g *grpcPicker) call(times int) error {
 	return nil
 }
 
-// channel is as much of grpc-go's as balancers need whose connections are never lost.
+// channel is the part of grpc-go's channel that balancers need while no connection is lost.
 type channel struct {
 	balancer.ClientConn // nil: its other methods are not called
 	state               connectivity.State
@@ -68,8 +68,8 @@ type channel struct {
 	last                *subConn
 }
 
-// NewSubConn reports the connection before this one ready. The balancer takes note of the state of each in the middle of
-// its update, and makes one picker at the end: with 10,000 that come one by one it takes minutes.
+// NewSubConn reports the connection before this one ready. So the balancer learns all states during its update and makes
+// one picker in the end. If 10,000 connections became ready one by one afterwards, it would take minutes.
 func (c *channel) NewSubConn(_ []resolver.Address, o balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	c.connected()
 	c.last = &subConn{listener: o.StateListener}

@@ -5,7 +5,7 @@ import (
 	"github.com/bufbuild/httplb/picker"
 )
 
-// httplbPicker is a picker of httplb, as its client is given it, whose default is another.
+// httplbPicker is a picker of httplb, as its client gets it. It is not the default one.
 type httplbPicker struct{ picker picker.Picker }
 
 func openHTTPLB(n, busy int) (picking, error) {
@@ -36,7 +36,7 @@ func (h *httplbPicker) call(times int) error {
 // httplbConn is a connection that no request is sent on.
 type httplbConn struct {
 	conn.Conn        // nil
-	_         uint64 // not of size zero, as each is to have an address of its own
+	_         uint64 // not of size zero, so that each has an address of its own
 }
 
 type httplbConns []*httplbConn

@@ -13,27 +13,28 @@ import (
 	"github.com/bufbuild/httplb/picker"
 	"google.golang.org/grpc/balancer"
 
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
 )
 
-// seen is what a picker was asked for, and what it was told.
+// seen counts the picks and the ends of calls.
 type seen struct {
 	picked map[any]int
 	ended  int
 }
 
-type coreSpy struct {
-	core.Picker
+type poolSpy struct {
+	balance.Picker
 	*seen
 }
 
-func (s coreSpy) Pick(h core.Hint) int {
+func (s poolSpy) Pick(h balance.PickInfo) int {
 	i := s.Picker.Pick(h)
 	s.picked[i]++
 	return i
 }
 
-func (s coreSpy) Report(i int, r core.Report) {
+func (s poolSpy) Report(i int, r balance.Report) {
 	s.ended++
 	s.Picker.Report(i, r)
 }
@@ -79,7 +80,7 @@ func TestEveryCallGoesToAnEndpointThatIsReadyAndEnds(t *testing.T) {
 			s := &seen{picked: map[any]int{}}
 			switch p := p.(type) {
 			case *multipool:
-				p.picker = coreSpy{p.picker, s}
+				p.picker = poolSpy{p.picker, s}
 			case *grpcPicker:
 				p.picker = grpcSpy{p.picker, s}
 			case *httplbPicker:
@@ -116,8 +117,8 @@ func TestCallsInFlightAreThoseThatWereAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range p.members {
-			if m.InFlight() != busy || m.Out() {
-				t.Errorf("%d calls in flight, out %v, want %d", m.InFlight(), m.Out(), busy)
+			if m.InFlight() != busy || m.Unavailable() {
+				t.Errorf("%d calls in flight, unavailable %v, want %d", m.InFlight(), m.Unavailable(), busy)
 			}
 		}
 	}
@@ -134,17 +135,17 @@ func TestOursAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Of several goroutines on a lock one would wait for it, soon.
+// If there were a lock, one of several goroutines would soon wait for it.
 func TestOursWaitsForNoLock(t *testing.T) {
 	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
 	p := open(t, 10, inFlight)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for range 200 {
+			for range 1000 {
 				_ = p.pick(batch)
 				for k := range batch {
-					p.picker.Report(k%10, core.Report{Latency: time.Millisecond})
+					p.picker.Report(k%10, balance.Report{Latency: time.Millisecond})
 				}
 			}
 		})
@@ -155,8 +156,10 @@ func TestOursWaitsForNoLock(t *testing.T) {
 	for _, r := range records[:min(n, len(records))] {
 		frames := runtime.CallersFrames(r.Stack())
 		for f, more := frames.Next(); more; f, more = frames.Next() {
-			if strings.Contains(f.Function, "multi_connection_pool/core") {
-				t.Errorf("%s waited for a lock", f.Function)
+			for _, ours := range []string{"/balance.", "/outlier."} {
+				if strings.Contains(f.Function, "multi_connection_pool"+ours) {
+					t.Errorf("%s waited for a lock", f.Function)
+				}
 			}
 		}
 	}
@@ -164,7 +167,7 @@ func TestOursWaitsForNoLock(t *testing.T) {
 
 func TestTheReportNamesEveryContenderAndTarget(t *testing.T) {
 	var out bytes.Buffer
-	if err := report(&out, settings{1, time.Millisecond}, ""); err != nil {
+	if err := write(&out, measure.Settings{Rounds: 1, Slice: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"multipool: pick alone |", best + ": look-up, ns |", "10,000 endpoints to 10 |", "multipool: pick, count |", "Command:"}

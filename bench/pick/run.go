@@ -3,34 +3,27 @@ package main
 import (
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/choice"
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
-// settings say how long to measure.
-type settings struct {
-	rounds int
-	slice  time.Duration
-}
-
-// batch is how many picks are made between two looks at whether to stop.
+// batch is how many picks are made between two checks of whether to stop.
 const batch = 256
 
 const (
-	// inFlight is how many calls each endpoint has that is busy.
+	// inFlight is how many calls a busy endpoint has in flight.
 	inFlight = 4
-	// keyed is how many endpoints keys are looked up among.
+	// keyed is the number of endpoints for the look-up of keys.
 	keyed = 1000
-	// golden is 2^64 over the golden ratio: its multiples are keys as good as random ones.
+	// golden is 2^64 over the golden ratio. Its multiples are as good as random keys.
 	golden = 0x9e3779b97f4a7c15
 )
 
 func sizes() []int { return []int{10, 100, 1000, 10_000} }
 
-// What is done.
+// The operations.
 const (
 	pick    = "pick alone"
 	count   = "pick, count"
@@ -39,18 +32,15 @@ const (
 	rebuild = "rebuild"
 )
 
-// turn is an operation of an arm or a balancer, on n endpoints.
+// turn is an operation of an arm or a balancer on n endpoints.
 type turn struct {
 	name, op string
 	n, busy  int
 }
 
-// costs are a figure per round.
-type costs struct{ cpu, allocs []float64 }
+type results map[turn]*measure.Costs
 
-type results map[turn]*costs
-
-// plan is what takes turns, in this order.
+// plan has the operations that take turns, in this order.
 type plan struct {
 	turns []turn
 	works []measure.Work
@@ -66,7 +56,7 @@ func (p *plan) add(t turn, times int, do func(times int) error) {
 	})
 }
 
-// picks adds all arms; those with the same endpoints are neighbours in time.
+// picks adds all arms. Arms with the same endpoints run one after the other.
 func (p *plan) picks() error {
 	for _, busy := range []int{0, inFlight} {
 		for _, n := range sizes() {
@@ -89,7 +79,7 @@ func (p *plan) picks() error {
 // hasher is a balancer that answers calls with a key.
 type hasher struct {
 	name string
-	core.Balancer
+	balance.Balancer
 }
 
 const best = "balance.Maglev"
@@ -99,18 +89,18 @@ func hashing() []hasher {
 		{best, balance.Maglev()},
 		{"balance.RingHash", balance.RingHash()},
 		{"balance.Rendezvous", balance.Rendezvous()},
-		{"the default", standard()},
+		{"the default", choice.Default()},
 	}
 }
 
-// keys adds what the hashers cost on the path of calls, and off it when an endpoint comes.
+// keys adds the hashers: the look-up, which is on the call path, and the rebuild when an endpoint comes, which is not.
 func (p *plan) keys() {
 	more, _ := members(keyed + 1)
 	for _, h := range hashing() {
-		picker, key := h.Build(nil, core.Snapshot{Members: more.Members[:keyed]}), uint64(0)
+		picker, key := h.Build(nil, more[:keyed]), uint64(0)
 		p.add(turn{h.name, lookUp, keyed, 0}, batch, func(times int) error {
 			for range times {
-				if key += golden; picker.Pick(core.Hint{Key: key, Keyed: true}) < 0 {
+				if key += golden; picker.Pick(balance.PickInfo{Hash: key, Keyed: true}) < 0 {
 					return errNone
 				}
 			}
@@ -123,28 +113,26 @@ func (p *plan) keys() {
 	}
 }
 
-// run lets all take turns. The first round is not counted.
-func run(set settings) (results, error) {
+// run lets all take turns.
+func run(set measure.Settings) (results, error) {
 	var p plan
 	if err := p.picks(); err != nil {
 		return nil, err
 	}
 	p.keys()
 	r := make(results, len(p.turns))
-	for round := range set.rounds + 1 {
-		for i := range measure.Turns(len(p.turns), round) {
-			t := p.turns[i]
-			cost, err := measure.Slice(set.slice, 1, p.works[i])
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", t.name, err)
-			}
-			if round == 0 {
-				r[t] = new(costs)
-				continue
-			}
-			r[t].cpu = append(r[t].cpu, cost.CPUPerOp())
-			r[t].allocs = append(r[t].allocs, cost.AllocsPerOp())
-		}
+	for _, t := range p.turns {
+		r[t] = new(measure.Costs)
 	}
-	return r, nil
+	err := set.Interleave(len(p.turns), func(i int, counts bool) error {
+		cost, err := measure.Slice(set.Slice, 1, p.works[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.turns[i].name, err)
+		}
+		if counts {
+			r[p.turns[i]].Add(cost)
+		}
+		return nil
+	})
+	return r, err
 }

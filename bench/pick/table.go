@@ -5,24 +5,25 @@ import (
 	"io"
 
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
 )
 
-// cpu is in ns.
-func (r results) cpu(t turn) float64      { return measure.SpreadOf(r[t].cpu).Median }
-func (r results) allocs(t turn) float64   { return measure.SpreadOf(r[t].allocs).Median }
-func (r results) ratio(a, b turn) float64 { return measure.Ratio(r[a].cpu, r[b].cpu).Median }
+// cpu returns the median in ns.
+func (r results) cpu(t turn) float64      { return measure.Median(r[t].CPU) }
+func (r results) allocs(t turn) float64   { return measure.Median(r[t].Allocs) }
+func (r results) ratio(a, b turn) float64 { return measure.Ratio(r[a].CPU, r[b].CPU).Median }
 
-// toPeer is the ratio to the peer's call, with the same endpoints.
+// toPeer returns the ratio to the peer's call with the same endpoints.
 func (r results) toPeer(t turn) float64 { return r.ratio(t, turn{peer, call, t.n, t.busy}) }
 
-// growth is what the most endpoints cost to the fewest.
+// growth returns the ratio of the cost with the most endpoints to that with the fewest.
 func (r results) growth(t turn) float64 {
 	few, many := t, t
 	few.n, many.n = sizes()[0], sizes()[len(sizes())-1]
 	return r.ratio(many, few)
 }
 
-// worst is the largest of what f says of t for all numbers of endpoints.
+// worst returns the largest f of t over all numbers of endpoints.
 func worst(t turn, f func(turn) float64) (most float64) {
 	for _, t.n = range sizes() {
 		most = max(most, f(t))
@@ -35,11 +36,7 @@ func (r results) table(w io.Writer) {
 	var goals []string
 	allocs, growth := 0.0, 0.0
 	goal := func(name string, target, got float64) {
-		verdict := "met"
-		if got > target {
-			verdict = "**missed**"
-		}
-		goals = append(goals, fmt.Sprintf("| %s | <= %.3f | %.3f | %s |", name, target, got, verdict))
+		goals = append(goals, fmt.Sprintf("| %s | <= %.3f | %.3f | %s |", name, target, got, report.Verdict(got <= target)))
 	}
 	for _, busy := range []int{0, inFlight} {
 		fmt.Fprintf(w, "\n## Pick, %d calls in flight on each endpoint\n\nCPU ns by the number of endpoints; of the other figures "+

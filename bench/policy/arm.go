@@ -5,30 +5,28 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
-	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/choice"
 )
 
 // arm is a way to choose servers.
 type arm struct {
 	name  string
-	build func(w *sim, c *client) core.Picker
+	build func(w *sim, c *client) balance.Picker
 }
 
-func using(name string, b core.Balancer) arm {
-	return arm{name, func(_ *sim, c *client) core.Picker {
-		return b.Build(c.picker, core.Snapshot{Members: c.members})
+func using(name string, b balance.Balancer) arm {
+	return arm{name, func(_ *sim, c *client) balance.Picker {
+		return b.Build(c.picker, c.members)
 	}}
 }
 
 // ideal knows every queue, the work of every call, and the future of every server.
 func ideal() arm {
-	return arm{"omniscient", func(w *sim, c *client) core.Picker { return &omniscient{w, c} }}
+	return arm{"omniscient", func(w *sim, c *client) balance.Picker { return &omniscient{w, c} }}
 }
 
-// ours is what a pool does that was told nothing else.
-func ours() arm {
-	return using("multipool", core.Ejecting(core.LeastLatency(core.Latency{}), core.Ejection{}))
-}
+// ours is what a pool with default options does.
+func ours() arm { return using("multipool", choice.Default()) }
 
 func peers() []arm {
 	return []arm{
@@ -39,7 +37,7 @@ func peers() []arm {
 	}
 }
 
-// omniscient takes the server that will answer first.
+// omniscient chooses the server that will answer first.
 type omniscient struct {
 	w *sim
 	c *client
@@ -50,7 +48,7 @@ func (o *omniscient) best(work time.Duration) int {
 	for i, s := range o.c.server {
 		v := o.w.fleet[s]
 		end, _ := v.done(o.w.now, work)
-		if v.broken.has(o.w.now) || v.flaky.has(o.w.now) {
+		if v.failing.has(o.w.now) || v.flaky.has(o.w.now) {
 			end += time.Hour // only if all do
 		}
 		if end < first {
@@ -60,5 +58,5 @@ func (o *omniscient) best(work time.Duration) int {
 	return best
 }
 
-func (o *omniscient) Pick(core.Hint) int      { return o.best(service) }
-func (o *omniscient) Report(int, core.Report) {}
+func (o *omniscient) Pick(balance.PickInfo) int  { return o.best(service) }
+func (o *omniscient) Report(int, balance.Report) {}

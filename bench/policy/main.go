@@ -1,14 +1,13 @@
-// Command policy plays what happens to fleets of servers in simulated time, with the project's own picker and ejector
-// beside other policies, and prints in Markdown how far each is from a balancer that knows everything.
+// Command policy plays what happens to fleets of servers in simulated time: the pool's own picker with outlier detection
+// and other policies choose the servers. It prints in Markdown how far each is from a balancer that knows everything.
 //
 //	go run ./policy [-goals regexp] [-seeds n] [-o file]
 //
-// No clock is read: a run is the same on every machine, but for the random numbers that the pickers draw. Scenarios are
-// in scenario.go, policies in arm.go, targets in goal.go.
+// It reads no clock: a run is the same on every machine, except for the random numbers that the pickers draw. Scenarios
+// are in scenario.go, policies in arm.go, targets in goal.go.
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -16,35 +15,27 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
 )
 
 func main() {
 	goals := flag.String("goals", "", "play only the scenarios whose name matches this regular `expression`")
 	seeds := flag.Int("seeds", 9, "how often each scenario is played; figures are medians")
-	file := flag.String("o", "", "write the report to this `file` as well")
-	flag.Parse()
-	if err := report(os.Stdout, *goals, *seeds, *file); err != nil {
-		fmt.Fprintln(os.Stderr, "policy:", err)
-		os.Exit(1)
-	}
+	report.Main(func(w io.Writer) error { return write(w, *goals, *seeds) })
 }
 
-// report plays the scenarios that match and prints each row as soon as it is known.
-func report(stdout io.Writer, pattern string, seeds int, file string) error {
+// write plays the scenarios that match and writes each row as soon as it is known.
+func write(out io.Writer, pattern string, seeds int) error {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	out := io.MultiWriter(stdout, &text)
 	command := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 	fmt.Fprintf(out, "# Policies in simulated time\n\nMedians of %d seeds. Command: `%s`.\n", seeds, strings.Join(command, " "))
 	fmt.Fprint(out, introduction)
 	table(out, newStage(seeds), match)
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, text.Bytes(), 0o644)
+	return nil
 }
 
 const introduction = `
@@ -57,5 +48,5 @@ other servers, within the pool's budget.
 
 "Best peer" is the best figure of another policy in the comparison that the targets were taken from; how many calls its
 servers answered at a time is not known, and four brings the rows of the peers closest to it. The peers here
-are this project's own, in package balance, and eject nobody.
+are this project's own, in package balance, without outlier detection.
 `

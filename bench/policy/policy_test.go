@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestFiguresThatAreReachedAreHeld plays all scenarios: whoever changes the policy sees here what gets worse.
+// TestFiguresThatAreReachedAreHeld plays all scenarios and fails where a change of the policy makes one worse.
 func TestFiguresThatAreReachedAreHeld(t *testing.T) {
 	if raced {
 		t.Skip("figures are held without the race detector, which takes ten times as long over them")
@@ -80,7 +80,7 @@ func TestServerAnswersFirstComeFirstServed(t *testing.T) {
 	for k, c := range []struct{ at, work, want time.Duration }{
 		{0, 10 * ms, 10 * ms},
 		{0, 20 * ms, 20 * ms},
-		{5 * ms, 10 * ms, 20 * ms},      // after the first
+		{5 * ms, 10 * ms, 20 * ms},      // after the first call
 		{5 * ms, 10 * ms, 105 * ms},     // half of it after the stop
 		{30 * ms, 10 * ms, 110 * ms},    // all of it
 		{200 * ms, 10 * ms, 210 * ms},   // idle again
@@ -115,11 +115,12 @@ func TestEventsHappenInOrder(t *testing.T) {
 }
 
 func TestRetriesAreAFifthOfTheCallsAndTenPerSecond(t *testing.T) {
-	c := &client{tokens: retryFloor * retryWindow}
+	w := new(sim)
+	c := newClient(w)
 	retries := 0
-	for now := time.Duration(0); now < time.Minute; now += 10 * time.Millisecond {
-		c.calls++ // a hundred per second
-		for c.allow(now) {
+	for ; w.now < time.Minute; w.now += 10 * time.Millisecond {
+		c.retrier.Count(1) // a hundred per second
+		for c.retrier.Allow(t.Context()) {
 			retries++
 		}
 	}
@@ -128,7 +129,7 @@ func TestRetriesAreAFifthOfTheCallsAndTenPerSecond(t *testing.T) {
 	}
 }
 
-func TestReportTellsWhatIsMissed(t *testing.T) {
+func TestReportSaysWhatIsMissed(t *testing.T) {
 	var text strings.Builder
 	table(&text, newStage(1), regexp.MustCompile("^black hole$"))
 	for _, want := range []string{"| black hole | calls failed | <= 0.1 % | 0.138 % |", "**missed**", "| met |", "- **black hole, calls failed**"} {
@@ -136,7 +137,7 @@ func TestReportTellsWhatIsMissed(t *testing.T) {
 			t.Errorf("the table does not contain %q:\n%s", want, text.String())
 		}
 	}
-	if err := report(io.Discard, "(", 1, ""); err == nil {
-		t.Error("a pattern that is none is no error")
+	if err := write(io.Discard, "(", 1); err == nil {
+		t.Error("an invalid pattern is no error")
 	}
 }

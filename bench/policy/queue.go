@@ -2,28 +2,28 @@ package main
 
 import "time"
 
-// kind is what an event is.
+// kind is the kind of an event.
 type kind uint8
 
 const (
-	// arrival: a call comes.
+	// arrival is the beginning of a call.
 	arrival kind = iota
-	// ticking: a client's picker sees time pass.
+	// ticking is a tick of a client's picker.
 	ticking
-	// ending: an attempt ends.
+	// ending is the end of an attempt.
 	ending
-	// joining: the last server joins.
+	// joining is when the last server joins.
 	joining
 )
 
-// event is what happens at a time.
+// event is something that happens at a point in time.
 type event struct {
 	at   time.Duration
 	kind kind
 	n    int32 // index of the attempt or the client
 }
 
-// queue has the events in order of time: a heap of four children per node.
+// queue has the events in the order of time. It is a heap with four children per node.
 type queue []event
 
 func (q *queue) push(e event) {

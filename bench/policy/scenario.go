@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// scenario is what happens to the fleet.
+// scenario is what happens to a fleet of servers.
 type scenario struct {
 	name string
 	// clients is how many processes call, each with its own balancer.
 	clients int
-	// load is the part of the fleet's capacity that is asked for.
+	// load is the part of the fleet's capacity that calls ask for.
 	load float64
-	// prepare gives the servers their speeds and faults.
+	// prepare sets the speeds and faults of the servers.
 	prepare func(fleet []*server, r *rand.Rand)
-	// fault is when the first few servers, the victims, have one.
+	// fault is when the first few servers, the victims, have a fault.
 	fault   span
 	victims int
-	// joins is when the last server joins; zero: it is there from the beginning.
+	// joins is when the last server joins; zero means that it is there from the beginning.
 	joins time.Duration
 	// surge is when the load is surgeBy times higher.
 	surge   span
 	surgeBy float64
-	// measured are the calls that begin in this span, and the run ends at ends.
+	// measured is the span in which the calls that count begin. The run ends at ends.
 	measured span
 	ends     time.Duration
-	// long: it is played three times at most.
+	// long limits it to three runs.
 	long bool
 }
 
-// Calls are measured for 40 s after 5 s; faults begin at 10 s and last until the end of it, or for a while.
+// The calls of 40 s count, from 5 s on. Faults begin at 10 s and last until the end, or for outage.
 const (
 	begins  = 10 * time.Second
 	closes  = 45 * time.Second
@@ -53,7 +53,7 @@ func homogeneous(clients int) scenario {
 	return steady("homogeneous", clients)
 }
 
-// busier is a homogeneous fleet with as much to do as one of ten servers has that lost one.
+// busier is a homogeneous fleet with the load that remains on nine of ten servers.
 func busier() scenario {
 	s := steady("homogeneous, load of 78 %", 20)
 	s.load *= float64(servers) / (servers - 1)
@@ -72,7 +72,7 @@ func heterogeneous() scenario {
 	return s
 }
 
-// slow: one of ten becomes ten times slower, for good.
+// slow makes one of ten servers ten times slower.
 func slow() scenario {
 	s := faulty("one of 10 is 10x slow", closes)
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
@@ -86,7 +86,7 @@ func slow() scenario {
 	return s
 }
 
-// pauses: each server stops for 100 ms every five seconds or so.
+// pauses stops each server for 100 ms, every five seconds on average.
 func pauses() scenario {
 	s := steady("GC pauses", 20)
 	s.prepare = func(fleet []*server, r *rand.Rand) {
@@ -101,7 +101,7 @@ func pauses() scenario {
 	return s
 }
 
-// coldJoin: a server joins that is five times slower than the others, and as fast after ten seconds.
+// coldJoin adds a server that is five times slower than the others at first, and as fast after ten seconds.
 func coldJoin() scenario {
 	const warm = 10 * time.Second
 	s := steady("cold join", 20)
@@ -116,7 +116,7 @@ func coldJoin() scenario {
 	return s
 }
 
-// flashCrowd: the load more than doubles for ten seconds.
+// flashCrowd more than doubles the load for ten seconds.
 func flashCrowd() scenario {
 	s := steady("flash crowd, load of 40 to 88 %", 20)
 	s.load, s.surgeBy = 0.4, 2.2
@@ -126,59 +126,59 @@ func flashCrowd() scenario {
 	return s
 }
 
-// faulty servers have their fault until the given time.
+// faulty is a fleet whose first server has a fault until the given time.
 func faulty(name string, until time.Duration) scenario {
 	s := steady(name, 20)
 	s.fault, s.victims = span{begins, until}, 1
 	return s
 }
 
-// blackHole: one of ten fails at once.
+// blackHole makes one of ten servers fail at once.
 func blackHole() scenario {
 	s := faulty("black hole", closes)
-	s.prepare = func(fleet []*server, _ *rand.Rand) { fleet[0].broken = s.fault }
+	s.prepare = func(fleet []*server, _ *rand.Rand) { fleet[0].failing = s.fault }
 	return s
 }
 
-// grey: one of ten fails three calls of ten.
+// grey makes one of ten servers fail three calls of ten.
 func grey() scenario {
 	s := faulty("grey 30 %", closes)
 	s.prepare = func(fleet []*server, _ *rand.Rand) { fleet[0].flaky, fleet[0].rate = s.fault, 0.3 }
 	return s
 }
 
-// hang: one of ten takes calls and answers none.
+// hang makes one of ten servers take calls and answer none.
 func hang() scenario {
 	s := faulty("hang", closes)
 	s.prepare = func(fleet []*server, _ *rand.Rand) { fleet[0].stopped = []span{s.fault} }
 	return s
 }
 
-// halfDead: five of ten fail at once.
+// halfDead makes five of ten servers fail at once.
 func halfDead() scenario {
 	s := faulty("half the fleet dead, load of 40 %", closes)
 	s.load, s.victims = 0.4, servers/2
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
 		for _, v := range fleet[:s.victims] {
-			v.broken = s.fault
+			v.failing = s.fault
 		}
 	}
 	return s
 }
 
-// allFail: all of them, for twelve seconds, at once.
+// allFail makes all servers fail at once, for twelve seconds.
 func allFail() scenario {
 	s := faulty("everything fails", begins+outage)
 	s.victims = servers
 	s.prepare = func(fleet []*server, _ *rand.Rand) {
 		for _, v := range fleet {
-			v.broken = s.fault
+			v.failing = s.fault
 		}
 	}
 	return s
 }
 
-// unlucky: every hundredth call to any server fails, for n calls or so.
+// unlucky makes every hundredth call to any server fail, for about n calls.
 func unlucky(n float64) scenario {
 	s := steady("every hundredth call fails", 20)
 	s.ends = time.Duration(n / (s.load * servers * workers) * float64(service))

@@ -10,24 +10,24 @@ type span struct{ from, to time.Duration }
 
 func (s span) has(t time.Duration) bool { return s.from <= t && t < s.to }
 
-// server answers first come, first served, several calls at a time. What it will do is laid down beforehand, so that
-// the end of a call is known at its beginning.
+// server answers first come, first served, several calls at a time. Its faults are set beforehand, so that the end of a
+// call is known at its beginning.
 type server struct {
-	// free says when each worker has done all that it was given.
+	// free is when each worker has answered all of its calls.
 	free []time.Duration
-	// slower is how many times slower the server is than the mean one.
+	// slower is how many times slower the server is than the mean server.
 	slower func(at time.Duration) float64
-	// stopped is when it does nothing at all, in order of time.
+	// stopped is when it does nothing at all, in the order of time.
 	stopped []span
-	// broken is when it answers at once, with an error.
-	broken span
-	// flaky is when it answers an error with the chance of rate, after as much work as for an answer.
+	// failing is when it answers at once, with an error.
+	failing span
+	// flaky is when it answers with an error, with the probability rate, after as much work as for an answer.
 	flaky span
 	rate  float64
 }
 
-// done returns when a call that comes now would be answered, if its work takes so long at a server of mean speed, and
-// the worker that would do it.
+// done returns when a call that comes now is answered, if its work takes that long on a server of mean speed, and the
+// worker that does it.
 func (s *server) done(now, work time.Duration) (time.Duration, int) {
 	first := 0
 	for i, t := range s.free {
@@ -47,7 +47,7 @@ func (s *server) done(now, work time.Duration) (time.Duration, int) {
 	return start + left, first
 }
 
-// call takes a call and returns when it is answered.
+// call accepts a call and returns when it is answered.
 func (s *server) call(now, work time.Duration) time.Duration {
 	end, worker := s.done(now, work)
 	s.free[worker] = end

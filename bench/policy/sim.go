@@ -1,13 +1,14 @@
 package main
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
-	"github.com/minicaptain/multi_connection_pool/core"
 )
 
 const (
@@ -19,11 +20,11 @@ const (
 	sigma   = 0.5
 	// deadline is how long a caller waits.
 	deadline = time.Second
-	// refusal is how long a server takes that fails at once.
+	// refusal is how long a failing server takes to answer.
 	refusal = 100 * time.Microsecond
-	// tick is how often the pool lets its picker see time pass.
+	// tick is how often the pool calls Tick of its picker.
 	tick = 100 * time.Millisecond
-	// attempts is how often a call is made at most, with retry.
+	// attempts is how often a call is made at most, with retries.
 	attempts = 3
 )
 
@@ -33,32 +34,31 @@ type attempt struct {
 	begun          time.Duration // the call
 	at             time.Duration // this attempt
 	work           time.Duration
-	tried          uint16 // servers that failed the call before
+	asked          uint16 // servers that have failed the call, as bits
 	n              int    // of this attempt, from 1
 	measured       bool
-	failed         bool // what comes of it
+	failed         bool
 }
 
-// outcome is what callers saw of one run.
+// outcome is what the callers see of one run.
 type outcome struct {
-	// latencies of the calls that were measured, sorted. A call that did not end in time counts as the deadline, one that
-	// failed otherwise does not count.
+	// latencies are those of the measured calls, sorted. A call that did not end in time counts as the deadline. A call
+	// that failed otherwise does not count.
 	latencies []time.Duration
 	calls     int
-	// failed counts attempts that failed, visible calls.
+	// failed counts the attempts that failed, visible the calls.
 	failed, visible int
-	// victim counts attempts at servers that have a fault now.
+	// victim counts the attempts at servers while they have a fault.
 	victim int
-	// ejections by all clients.
+	// ejections counts those of all clients.
 	ejections int
-	// late is how long after the end of the fault the last attempt began that failed, but for those that were measured
-	// before it.
+	// late is the time from the end of the fault to the beginning of the last attempt that failed.
 	late time.Duration
 }
 
 func (o *outcome) quantile(q float64) float64 { return measure.Quantile(o.latencies, q) }
 
-// percent of the calls.
+// percent returns n in percent of the calls.
 func (o *outcome) percent(n int) float64 { return 100 * float64(n) / float64(o.calls) }
 
 // sim is one run.
@@ -72,12 +72,12 @@ type sim struct {
 	events  queue
 	calls   []attempt
 	vacant  []int32 // of calls
-	// arrivals and sizes are the same for all arms; chance is whether a call fails.
+	// arrive draws arrivals and sizes, which are the same for all arms. chance draws whether a call fails.
 	arrive, chance *rand.Rand
 	out            outcome
 }
 
-// play runs a scenario once.
+// play plays a scenario once.
 func play(s scenario, a arm, retry bool, seed uint64) outcome {
 	w := &sim{
 		scenario: s, arm: a, retry: retry,
@@ -96,7 +96,7 @@ func play(s scenario, a arm, retry bool, seed uint64) outcome {
 	}
 	order := rand.New(rand.NewPCG(seed, 4))
 	for n := range s.clients {
-		c := &client{tokens: retryFloor * retryWindow}
+		c := newClient(w)
 		c.know(w, known, order)
 		w.clients = append(w.clients, c)
 		w.events.push(event{at: tick * time.Duration(n+1) / time.Duration(s.clients), kind: ticking, n: int32(n)})
@@ -122,7 +122,7 @@ func (w *sim) run(order *rand.Rand) {
 			w.events.push(event{at: w.now + gap, kind: arrival})
 		case ticking:
 			c := w.clients[e.n]
-			if t, ok := c.picker.(core.Ticker); ok {
+			if t, ok := c.picker.(balance.Ticker); ok {
 				t.Tick(w.now)
 			}
 			w.out.ejections += c.ejections()
@@ -144,7 +144,7 @@ func (w *sim) begin() {
 		work: time.Duration(float64(service) * math.Exp(sigma*w.arrive.NormFloat64()-sigma*sigma/2)),
 	}
 	c := w.clients[a.client]
-	c.calls++
+	c.retrier.Count(1)
 	if a.measured {
 		w.out.calls++
 	}
@@ -158,7 +158,7 @@ func (w *sim) send(a attempt) {
 	c.loads[c.member[a.server]].Begin()
 	a.at = w.now
 	var end time.Duration
-	if v.broken.has(w.now) {
+	if v.failing.has(w.now) {
 		end, a.failed = w.now+refusal, true
 	} else {
 		end = v.call(w.now, a.work)
@@ -179,9 +179,9 @@ func (w *sim) end(n int32) {
 	c := w.clients[a.client]
 	i := c.member[a.server]
 	c.loads[i].End()
-	r := core.Report{Latency: w.now - a.at, At: w.now}
+	r := balance.Report{Latency: w.now - a.at, At: w.now}
 	if a.failed {
-		r.Class = core.Failure
+		r.Outcome = balance.OutcomeFailure
 	}
 	c.picker.Report(i, r)
 	w.out.ejections += c.ejections()
@@ -190,8 +190,8 @@ func (w *sim) end(n int32) {
 			w.out.failed++
 		}
 		w.out.late = max(w.out.late, a.at-w.fault.to)
-		if w.retry && a.n < attempts && w.now < a.begun+deadline && c.allow(w.now) {
-			a.tried |= 1 << a.server
+		if w.retry && a.n < attempts && w.now < a.begun+deadline && c.retrier.Allow(context.Background()) {
+			a.asked |= 1 << a.server
 			a.n++
 			a.server = c.pick(&a)
 			w.send(a)

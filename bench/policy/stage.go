@@ -7,7 +7,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
 )
 
-// stage plays scenarios, each only once.
+// stage plays each scenario only once.
 type stage struct {
 	seeds  int
 	played map[run][]outcome
@@ -45,12 +45,12 @@ func (g *stage) play(s scenario, a arm, retry bool) []outcome {
 	return all
 }
 
-// figure is the median of a goal's figure over the seeds.
+// figure returns the median of a goal's figure over the seeds.
 func (g *stage) figure(l goal, a arm) float64 {
 	all, best := g.play(l.scenario, a, l.retry), g.play(l.scenario, ideal(), false)
 	figures := make([]float64, len(all))
 	for k := range all {
 		figures[k] = l.figure(&all[k], &best[k])
 	}
-	return measure.SpreadOf(figures).Median
+	return measure.Median(figures)
 }

@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
 )
 
-// table prints a row for each goal whose scenario matches, then why those are missed that are.
+// table writes a row for each goal whose scenario matches, then why goals are missed.
 func table(w io.Writer, g *stage, match *regexp.Regexp) {
 	fmt.Fprint(w, "\n| scenario | figure | target | best peer ")
 	for _, a := range peers() {
@@ -44,16 +46,13 @@ func table(w io.Writer, g *stage, match *regexp.Regexp) {
 func (l goal) met(got float64) bool { return l.target < 0 || round(got) <= l.target }
 
 func (l goal) verdict(got float64) string {
-	switch {
-	case l.target < 0:
+	if l.target < 0 {
 		return ""
-	case l.met(got):
-		return "met"
 	}
-	return "**missed**"
+	return report.Verdict(l.met(got))
 }
 
-// bound is the target in words.
+// bound returns the cell of the target.
 func (l goal) bound() string {
 	if l.target < 0 {
 		return ""
@@ -79,7 +78,7 @@ func (l goal) format(x float64) string {
 	return s
 }
 
-// round keeps what means something: two or three digits.
+// round keeps the digits that mean something: two or three.
 func round(x float64) float64 {
 	scale := 1000.0
 	switch {

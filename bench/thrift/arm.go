@@ -1,25 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/apache"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/endtoend"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
-
-// arm is one way to reach the servers.
-type arm struct {
-	name string
-	open func(addrs []string, callers int) (way, error)
-}
-
-// way is an open arm. Each caller asks once for a client and uses it alone.
-type way interface {
-	client(caller int) thrift.TClient
-	io.Closer
-}
 
 // The arms that the goals name.
 const (
@@ -29,39 +22,59 @@ const (
 	poolOwn    = "multipool, own transport"
 )
 
-func arms() []arm {
-	return []arm{
-		{raw, openRaw},
-		{rawRotated, openRotated},
-		{"raw, own transport", openRawOwn},
-		{"channel pool + round robin", openChannels},
-		{poolStock, openPoolStock},
-		{poolOwn, openPoolOwn},
+func arms() []endtoend.Arm {
+	return []endtoend.Arm{
+		{Name: raw, Open: echoing(openRaw)},
+		{Name: rawRotated, Open: echoing(openRotated)},
+		{Name: "raw, own transport", Open: echoing(openRawOwn)},
+		{Name: "channel pool + round robin", Open: echoing(openChannels)},
+		{Name: poolStock, Open: echoing(openPoolStock)},
+		{Name: poolOwn, Open: echoing(openPoolOwn)},
+	}
+}
+
+// clients are what an arm calls by.
+type clients interface {
+	// client is called once for each caller, which uses it alone.
+	client(caller int) thrift.TClient
+	io.Closer
+}
+
+// echoing makes an arm whose callers send bytes and want them back.
+func echoing(open func(addrs []string, callers int) (clients, error)) func([]string, endtoend.Workload) (endtoend.Way, error) {
+	return func(addrs []string, load endtoend.Workload) (endtoend.Way, error) {
+		c, err := open(addrs, load.Callers)
+		if c == nil {
+			return nil, err
+		}
+		return way{c, load.Payload}, err
+	}
+}
+
+type way struct {
+	clients
+	size int
+}
+
+var errNotEchoed = errors.New("the answer is not what was sent")
+
+func (w way) Caller(i int) func(context.Context) error {
+	client, payload := echo.NewEchoClient(w.client(i)), bytes.Repeat([]byte{byte(i)}, w.size)
+	return func(ctx context.Context) error {
+		answer, err := client.EchoBinary(ctx, payload)
+		if err == nil && !bytes.Equal(answer, payload) {
+			err = errNotEchoed
+		}
+		return err
 	}
 }
 
 // timeout bounds a call, in every arm.
 const timeout = 5 * time.Second
 
-// apacheConn is a connection as Apache's library makes it: framed, binary, with a socket timeout.
-type apacheConn struct {
-	*thrift.TStandardClient
-	transport thrift.TTransport
-}
+func dialApache(addr string) (*apache.Conn, error) { return apache.Dial(addr, timeout) }
 
-func dialApache(addr string) (*apacheConn, error) {
-	conf := &thrift.TConfiguration{ConnectTimeout: timeout, SocketTimeout: timeout}
-	framed := thrift.NewTFramedTransportConf(thrift.NewTSocketConf(addr, conf), conf)
-	if err := framed.Open(); err != nil {
-		return nil, err
-	}
-	protocol := thrift.NewTBinaryProtocolConf(framed, conf)
-	return &apacheConn{thrift.NewTStandardClient(protocol, protocol), framed}, nil
-}
-
-func (c *apacheConn) Close() error { return c.transport.Close() }
-
-// closers closes them all.
+// closers closes all of its elements.
 type closers []io.Closer
 
 func (cs closers) Close() error {

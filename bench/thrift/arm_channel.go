@@ -5,10 +5,12 @@ import (
 	"sync/atomic"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/apache"
 )
 
-// channels is the pool people write by hand: a buffered channel of connections per server, the servers in turn. A
-// connection that failed is closed and opened anew by the next call that gets its place.
+// channels is the pool people write by hand: a buffered channel of connections per server, and the servers in turn. It
+// closes a connection that failed; the next call that gets its place opens another one.
 type channels struct {
 	closers
 	servers []channel
@@ -17,13 +19,13 @@ type channels struct {
 
 type channel struct {
 	addr string
-	idle chan *apacheConn // nil stands for a connection to be opened
+	idle chan *apache.Conn // nil stands for a connection to be opened
 }
 
-func openChannels(addrs []string, callers int) (way, error) {
+func openChannels(addrs []string, callers int) (clients, error) {
 	p := new(channels)
 	for _, addr := range addrs {
-		s := channel{addr, make(chan *apacheConn, callers)}
+		s := channel{addr, make(chan *apache.Conn, callers)}
 		p.servers = append(p.servers, s)
 		for range callers {
 			c, err := dialApache(addr)
@@ -41,7 +43,7 @@ func (p *channels) client(int) thrift.TClient { return p }
 
 func (p *channels) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
 	server := p.servers[p.turn.Add(1)%uint64(len(p.servers))]
-	var c *apacheConn
+	var c *apache.Conn
 	select {
 	case c = <-server.idle:
 	case <-ctx.Done():

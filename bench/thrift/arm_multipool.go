@@ -28,7 +28,7 @@ type pooled struct {
 func (p *pooled) client(int) thrift.TClient { return p.TClient }
 func (p *pooled) Close() error              { return p.pool.Close(context.Background()) }
 
-func openPool(conf thriftpool.Config, addrs []string, callers int) (way, error) {
+func openPool(conf thriftpool.Config, addrs []string, callers int) (clients, error) {
 	pool, err := core.New(static.Watcher(addrs...), thriftpool.Dial(conf), core.MaxActive(callers))
 	if err != nil {
 		return nil, err
@@ -36,16 +36,16 @@ func openPool(conf thriftpool.Config, addrs []string, callers int) (way, error) 
 	return &pooled{pool, thriftpool.Client(pool)}, pool.WaitReady(context.Background())
 }
 
-func openPoolStock(addrs []string, callers int) (way, error) {
+func openPoolStock(addrs []string, callers int) (clients, error) {
 	return openPool(apacheConfig(), addrs, callers)
 }
 
-func openPoolOwn(addrs []string, callers int) (way, error) {
+func openPoolOwn(addrs []string, callers int) (clients, error) {
 	return openPool(thriftpool.Config{}, addrs, callers)
 }
 
 // openRawOwn is openRaw with the adapter's connections.
-func openRawOwn(addrs []string, callers int) (way, error) {
+func openRawOwn(addrs []string, callers int) (clients, error) {
 	p := new(private)
 	dialer := thriftpool.Dial(thriftpool.Config{})
 	for range callers {

@@ -4,9 +4,11 @@ import (
 	"context"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/apache"
 )
 
-// private is an arm without a pool: every caller has connections to itself.
+// private is an arm without a pool: every caller has connections of its own.
 type private struct {
 	closers
 	clients []thrift.TClient
@@ -14,8 +16,8 @@ type private struct {
 
 func (p *private) client(caller int) thrift.TClient { return p.clients[caller] }
 
-// openRaw gives each caller one connection, all of them to the first server: the least a call can cost.
-func openRaw(addrs []string, callers int) (way, error) {
+// openRaw gives each caller one connection, all of them to the first server. A call cannot cost less.
+func openRaw(addrs []string, callers int) (clients, error) {
 	p := new(private)
 	for range callers {
 		c, err := dialApache(addrs[0])
@@ -28,12 +30,12 @@ func openRaw(addrs []string, callers int) (way, error) {
 	return p, nil
 }
 
-// openRotated gives each caller a connection to every server, used in rotation: what spreading the calls costs before
-// any pool comes in.
-func openRotated(addrs []string, callers int) (way, error) {
+// openRotated gives each caller a connection to every server, used in rotation. It shows what it costs to spread the
+// calls, without a pool.
+func openRotated(addrs []string, callers int) (clients, error) {
 	p := new(private)
 	for caller := range callers {
-		conns := make([]*apacheConn, len(addrs))
+		conns := make([]*apache.Conn, len(addrs))
 		for i, addr := range addrs {
 			c, err := dialApache(addr)
 			if err != nil {

@@ -1,63 +1,53 @@
-// Command thrift compares ways to call three Thrift servers, end to end over loopback, in one interleaved run.
+// Command thrift compares ways to call three Thrift servers, end to end over loopback, in one interleaved run. Package
+// endtoend runs them, arm*.go has the arms.
 //
 //	go run ./thrift [-workloads regexp] [-rounds n] [-slice duration] [-o file]
-//
-// The servers are processes of their own, so that CPU time and allocations are the client's alone. The servers share
-// the machine with the client, however: throughput shows less of the client's cost than CPU per call does.
 package main
 
 import (
-	"bytes"
-	"flag"
-	"fmt"
-	"io"
-	"os"
-	"regexp"
-	"time"
-
-	"github.com/minicaptain/multi_connection_pool/bench/internal/measure"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/apache"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/endtoend"
+	"github.com/minicaptain/multi_connection_pool/bench/internal/servers"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
-func main() {
-	serveIfAsked()
-	workloads := flag.String("workloads", "", "run only the workloads whose name matches this regular `expression`")
-	rounds := flag.Int("rounds", 30, "how often each arm takes its turn")
-	slice := flag.Duration("slice", 150*time.Millisecond, "how long each turn lasts")
-	file := flag.String("o", "", "write the report to this `file` as well")
-	flag.Parse()
-	if err := report(os.Stdout, *workloads, settings{*rounds, *slice}, *file); err != nil {
-		fmt.Fprintln(os.Stderr, "thrift:", err)
-		os.Exit(1)
+func main() { comparison().Main() }
+
+func comparison() endtoend.Comparison {
+	return endtoend.Comparison{
+		Protocol: "Thrift",
+		Listen:   listen,
+		Workloads: []endtoend.Workload{
+			{Callers: 1, Payload: 100}, {Callers: 16, Payload: 100}, {Callers: 128, Payload: 100}, {Callers: 16, Payload: 4096},
+		},
+		Arms:  arms(),
+		Bases: []endtoend.Base{{Arm: raw, Label: raw}, {Arm: rawRotated, Label: rawRotated}},
+		Goals: goals,
 	}
 }
 
-// report runs the workloads that match and prints each as soon as it is done.
-func report(stdout io.Writer, which string, set settings, file string) (err error) {
-	match, err := regexp.Compile(which)
-	if err != nil {
-		return err
+// listen echoes, framed and binary.
+func listen(addr string) (s servers.Server, err error) {
+	s.Addr, s.Serve, err = apache.Listen(addr, echo.Service{})
+	return s, err
+}
+
+// goals are those of the pool. Allocations are counted at 100 bytes, in whole objects per call beyond those of a bare
+// client.
+func goals(load endtoend.Workload, r map[string]endtoend.Result) []endtoend.Goal {
+	stock, own, base, rotated := r[poolStock], r[poolOwn], r[raw], r[rawRotated]
+	ratio := endtoend.Ratio
+	all := []endtoend.Goal{
+		{Name: "G1 Apache transport, throughput to rawrr", AtLeast: true, Target: 0.98, Got: ratio(stock.Rate, rotated.Rate)},
+		{Name: "G1 Apache transport, CPU to rawrr", Target: 1.05, Got: ratio(stock.CPU, rotated.CPU)},
+		{Name: "G2 own transport, throughput to rawrr", AtLeast: true, Target: 1.10, Got: ratio(own.Rate, rotated.Rate)},
+		{Name: "G2 own transport, throughput to raw", AtLeast: true, Target: 1.00, Got: ratio(own.Rate, base.Rate)},
+		{Name: "G2 own transport, CPU to raw", Target: 0.85, Got: ratio(own.CPU, base.CPU)},
 	}
-	servers, err := startServers(3)
-	if err != nil {
-		return err
+	if load.Payload == 100 {
+		all = append(all,
+			endtoend.Goal{Name: "G3 Apache transport, allocations beyond raw", Target: 0, Got: stock.Beyond(base)},
+			endtoend.Goal{Name: "G3 own transport, allocations beyond raw", Target: -1, Got: own.Beyond(base)})
 	}
-	defer servers.stop()
-	var text bytes.Buffer
-	out := io.MultiWriter(stdout, &text)
-	fmt.Fprint(out, "# Thrift, end to end\n\n", measure.Conditions())
-	fmt.Fprintf(out, "%d rounds, %v per turn; medians. CPU and allocations are the client's.\n", set.rounds, set.slice)
-	for _, load := range workloads() {
-		if !match.MatchString(load.name()) {
-			continue
-		}
-		results, err := load.run(servers.addrs(), set)
-		if err != nil {
-			return err
-		}
-		load.table(out, results)
-	}
-	if file == "" {
-		return nil
-	}
-	return os.WriteFile(file, text.Bytes(), 0o644)
+	return all
 }

@@ -1,69 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"os"
-	"strings"
 	"testing"
-	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/endtoend/endtoendtest"
 )
 
 func TestMain(m *testing.M) {
-	serveIfAsked()
+	comparison().ServeIfAsked()
 	os.Exit(m.Run())
 }
 
-func TestEveryArmEchoesUnderEveryWorkload(t *testing.T) {
-	servers, err := startServers(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer servers.stop()
-	for _, load := range workloads() {
-		for _, a := range arms() {
-			t.Run(load.name()+"/"+a.name, func(t *testing.T) {
-				way, err := a.open(servers.addrs(), load.callers)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer way.Close()
-				callers := load.newCallers()
-				cost, err := callers.slice(way, 5*time.Millisecond)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if took := callers.latencies(); len(took) != cost.Ops {
-					t.Errorf("%d calls, %d latencies", cost.Ops, len(took))
-				}
-			})
-		}
-	}
-}
-
-func TestTheReportNamesEveryArmAndGoal(t *testing.T) {
-	var out bytes.Buffer
-	if err := report(&out, "^1 ", settings{rounds: 1, slice: 5 * time.Millisecond}, ""); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"G1", "G2", "G3", "Command:"}
-	for _, a := range arms() {
-		want = append(want, "| "+a.name+" |")
-	}
-	for _, want := range want {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in the report:\n%s", want, &out)
-		}
-	}
-}
-
-func TestStoppedServersAreGone(t *testing.T) {
-	servers, err := startServers(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	servers.stop()
-	if c, err := dialApache(servers[0].addr); err == nil {
-		_ = c.Close()
-		t.Error("the server still listens")
-	}
+func TestComparison(t *testing.T) {
+	endtoendtest.Run(t, comparison(), "G1", "G2", "G3")
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Conditions tells in Markdown where, when and how a table was measured.
+// Conditions says in Markdown where, when and by which command a table was measured.
 func Conditions() string {
 	command := append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 	return fmt.Sprintf("%s, %d cores, GOMAXPROCS %d, %s %s/%s, %s.\nCommand: `%s`%s.\n",
@@ -18,7 +18,7 @@ func Conditions() string {
 		time.Now().UTC().Format("2006-01-02 15:04 MST"), strings.Join(command, " "), priority())
 }
 
-// priority tells, on Linux, that other programs had to wait for this one, by chrt or by nice.
+// priority says, on Linux, that chrt or nice let this program run before others.
 func priority() string {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
@@ -38,7 +38,7 @@ func priority() string {
 	}
 }
 
-// cpuModel is what Linux calls the processor; elsewhere unknown.
+// cpuModel returns what Linux calls the processor.
 func cpuModel() string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {

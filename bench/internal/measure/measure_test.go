@@ -23,7 +23,7 @@ func TestEachRoundTakesEveryTurnOnceAndBeginsOneFurther(t *testing.T) {
 }
 
 func TestRatiosArePairedByRound(t *testing.T) {
-	// The second machine-wide slowdown hits both: paired, the ratio is one half each time.
+	// The slowdown in the second round hits both, so the ratio is one half in each round.
 	got := Ratio([]float64{1, 10, 2}, []float64{2, 20, 4})
 	if want := (Spread{0.5, 0.5, 0.5}); got != want {
 		t.Errorf("got %v, want %v", got, want)
@@ -35,6 +35,9 @@ func TestQuantilesInterpolate(t *testing.T) {
 		if got := Quantile([]float64{1, 2, 3, 4}, q); got != want {
 			t.Errorf("quantile %v is %v, want %v", q, got, want)
 		}
+	}
+	if got, want := SpreadOf([]float64{3, math.NaN(), 1, 2}), (Spread{1.5, 2, 2.5}); got != want {
+		t.Errorf("with a figure missing the spread is %v, want %v", got, want)
 	}
 	if got := Quantile([]float64(nil), 0.5); !math.IsNaN(got) {
 		t.Errorf("the median of nothing is %v", got)

@@ -1,8 +1,8 @@
-// Package measure compares ways of doing the same work on a machine that is not quiet.
+// Package measure compares ways to do the same work on a machine that is not quiet.
 //
-// Contenders take turns in slices of some tens of milliseconds, many rounds long, so that whatever else the machine does
-// falls on all of them alike. Ratios are taken inside each round, between neighbours in time, and the median is taken of
-// the ratios: a figure that repeats within a few per cent where the nanoseconds themselves move by half.
+// Contenders take turns of some tens of milliseconds for many rounds, so that other load on the machine falls on all of
+// them alike. A ratio is taken inside each round, between turns that are close in time, and then the median over the
+// rounds. It repeats within a few per cent where the nanoseconds themselves vary by half.
 package measure
 
 import (
@@ -13,30 +13,30 @@ import (
 	"time"
 )
 
-// Cost is what a slice of work took. CPU is that of the whole process, kernel included: background goroutines and the
-// garbage collector are part of what a contender costs.
+// Cost is what a slice of work took. CPU is the time of the whole process, kernel included: background goroutines and
+// the garbage collector are part of a contender's cost.
 type Cost struct {
 	Ops       int
 	CPU, Wall time.Duration
 	Mallocs   uint64
 }
 
-// CPUPerOp is in nanoseconds.
+// CPUPerOp returns the CPU time of an operation in nanoseconds.
 func (c Cost) CPUPerOp() float64 { return float64(c.CPU) / float64(c.Ops) }
 
-// WallPerOp is in nanoseconds, all workers together: the inverse of throughput.
+// WallPerOp returns the time of an operation in nanoseconds, over all workers: the inverse of throughput.
 func (c Cost) WallPerOp() float64 { return float64(c.Wall) / float64(c.Ops) }
 
-// AllocsPerOp counts heap objects.
+// AllocsPerOp returns the heap objects that an operation allocates.
 func (c Cost) AllocsPerOp() float64 { return float64(c.Mallocs) / float64(c.Ops) }
 
-// Work is what one worker does until stop is true; it returns how many operations it did.
+// Work is what one worker does until stop is true. It returns how many operations it did.
 type Work func(worker int, stop *atomic.Bool) (ops int, err error)
 
-// Slice lets workers do work for about d and returns what it cost, or the first error.
+// Slice lets workers do work for about d and returns the cost, or the first error.
 //
-// It begins with a garbage collection, so that nobody pays for another's garbage, and with a tenth of d that is not
-// counted, in which caches and free lists fill again.
+// It begins with a garbage collection, so that no contender pays for another's garbage, and then with a tenth of d that
+// does not count, in which caches and free lists fill again.
 func Slice(d time.Duration, workers int, work Work) (Cost, error) {
 	runtime.GC()
 	if _, err := slice(d/10, workers, work); err != nil {
@@ -45,8 +45,8 @@ func Slice(d time.Duration, workers int, work Work) (Cost, error) {
 	return slice(d, workers, work)
 }
 
-// slice ends by a flag that a timer sets, so that no worker reads the clock. What it allocates itself it allocates
-// before it begins to count.
+// slice ends by a flag that a timer sets, so that no worker reads the clock. Its own allocations come before it begins
+// to count.
 func slice(d time.Duration, workers int, work Work) (Cost, error) {
 	var (
 		begin = make(chan struct{})

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Turns yields 0 to n-1, starting one further each round, so that nobody always follows the same neighbour out of a
-// cold cache or a warm one.
+// Turns yields 0 to n-1 and starts one further each round, so that each contender comes first, and none always runs
+// with the caches as the same other one has left them.
 func Turns(n, round int) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := range n {
@@ -18,16 +18,21 @@ func Turns(n, round int) iter.Seq[int] {
 	}
 }
 
-// Spread is the median of some figures and the quartiles around it.
+// Spread is the median of figures and the quartiles around it.
 type Spread struct{ Q1, Median, Q3 float64 }
 
-// SpreadOf returns the spread of figures; of none, NaN.
+// SpreadOf returns the spread of figures; of none, NaN. It leaves out those that are NaN: on a busy machine a slice may
+// pass without an operation.
 func SpreadOf(figures []float64) Spread {
-	sorted := slices.Sorted(slices.Values(figures))
+	sorted := slices.DeleteFunc(slices.Clone(figures), math.IsNaN)
+	slices.Sort(sorted)
 	return Spread{Quantile(sorted, 0.25), Quantile(sorted, 0.5), Quantile(sorted, 0.75)}
 }
 
-// Ratio is the spread of a[i]/b[i]: the i-th figures are of one round.
+// Median returns the median of figures; of none, NaN.
+func Median(figures []float64) float64 { return SpreadOf(figures).Median }
+
+// Ratio returns the spread of a[i]/b[i], where the i-th figures are of one round.
 func Ratio(a, b []float64) Spread {
 	ratios := make([]float64, len(a))
 	for i := range a {
@@ -36,7 +41,7 @@ func Ratio(a, b []float64) Spread {
 	return SpreadOf(ratios)
 }
 
-// Quantile returns the q-th quantile of sorted figures, interpolated; of none, NaN.
+// Quantile returns the interpolated q-th quantile of sorted figures; of none, NaN.
 func Quantile[T ~int64 | ~float64](sorted []T, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
