@@ -7,7 +7,7 @@ STRESS ?= 2m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-pick stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
+.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-pick bench-compare stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ bench-policy: ## the choice of servers in simulated time, beside an omniscient o
 
 bench-pick: ## the time that the choice takes, of 10 to 10,000 servers; flags in ARGS="..."
 	GOWORK=off go -C bench run ./pick $(ARGS)
+
+bench-compare: ## is the working tree slower than the commit OLD, or NEW than OLD? flags in ARGS="..."
+	GOWORK=off go -C bench run ./compare $(ARGS) $(or $(OLD),main) $(NEW)
 
 stress: ## random actions against the core for STRESS=2m
 	STRESS=$(STRESS) go test -race -count=1 -timeout=0 -run=Stress -v ./core/...
