@@ -293,7 +293,10 @@ func (c *chaos) callOften(ctx context.Context) {
 			opts = append(opts, core.Hedged())
 		}
 		_, _ = core.Call(ctx, c.pool, func(ctx context.Context, conn *chaosConn) (bool, error) {
-			if conn.closed && !c.flaps {
+			c.mu.Lock()
+			closed := conn.closed
+			c.mu.Unlock()
+			if closed && !c.flaps {
 				c.errorf("a closed connection was leased")
 			}
 			if err := sleep(ctx, takes); err != nil {
@@ -416,7 +419,7 @@ func (c *chaos) wrong() (all []string) {
 func (c *chaos) wantAllServed() {
 	for range 400 {
 		c.mu.Lock()
-		held, n := c.held, len(c.waiting)
+		held, n := c.held, len(c.waiting)+c.often
 		c.held = nil
 		c.mu.Unlock()
 		for _, l := range held {
@@ -424,13 +427,13 @@ func (c *chaos) wantAllServed() {
 				c.errorf("releasing: %v", err)
 			}
 		}
-		if n == 0 && len(held) == 0 && c.often == 0 {
+		if n == 0 && len(held) == 0 {
 			c.wantLimits()
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	c.errorf("%d calls wait although nothing is leased: %+v", len(c.waiting), c.pool.Stats())
+	c.errorf("calls wait although nothing is leased: %+v", c.pool.Stats())
 }
 
 // wantLimits looks at a pool of which nothing is leased.

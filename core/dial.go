@@ -188,7 +188,8 @@ func (s *subpool) backOffOver() {
 	s.pool.queue.wakeAll()
 }
 
-// landLocked puts a new connection into the pool, and unlocks.
+// landLocked puts a new connection into the pool, or closes it if a limit or the
+// set changed meanwhile, and unlocks.
 func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 	set := s.pool.settings()
 	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, set.share), Open: set.share}
@@ -199,6 +200,14 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 		// close together.
 		c.Expires = c.Born + life - rand.N(life/10+1)
 	}
+	k := s.vacantLocked()
+	s.dials++
+	recovered := s.failing >= 0
+	s.failing, s.lastDial = -1, nil
+	if s.retry != nil {
+		s.retry.Stop()
+	}
+	up := !s.draining && s.SetDown(false)
 	var unwanted error
 	switch {
 	case s.draining:
@@ -209,23 +218,16 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 	if unwanted != nil {
 		s.Unreserve()
 		s.closing++
-		k := s.vacantLocked()
 		s.conns[k] = taken
 		s.mu.Unlock()
+		s.opened(took, up)
 		s.close(c, k, unwanted)
+		s.pool.queue.wakeAll() // those that wait for this dial have nothing to wait for here
 		return
 	}
-	k := s.vacantLocked()
 	s.conns[k] = c
 	s.open++
 	s.handingOver++
-	s.dials++
-	recovered := s.failing >= 0
-	s.failing, s.lastDial = -1, nil
-	if s.retry != nil {
-		s.retry.Stop()
-	}
-	up := s.SetDown(false)
 	for i := range c.Slots {
 		c.Slots[i].Conn = c
 		if i > 0 {
@@ -235,12 +237,7 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 		s.Place(&c.Slots[i], k*set.share+i)
 	}
 	s.mu.Unlock()
-	s.pool.event(Event{Kind: EventDialed, Endpoint: s.addr(), Duration: took})
-	if up {
-		s.pool.queue.wakeAll() // there is a server to dial that was not
-		s.pool.announce()
-		s.pool.event(Event{Kind: EventEndpointUp, Endpoint: s.addr()})
-	}
+	s.opened(took, up)
 	for i := range c.Slots {
 		s.giveBack(&c.Slots[i])
 	}
@@ -253,6 +250,16 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 	s.begin(n)
 	if vain || recovered { // calls wait for a dial here, and there is none to come
 		s.pool.queue.wakeAll()
+	}
+}
+
+// opened tells of a new connection, and of a server that is up again by it.
+func (s *subpool) opened(took time.Duration, up bool) {
+	s.pool.event(Event{Kind: EventDialed, Endpoint: s.addr(), Duration: took})
+	if up {
+		s.pool.queue.wakeAll() // there is a server to dial that was not
+		s.pool.announce()
+		s.pool.event(Event{Kind: EventEndpointUp, Endpoint: s.addr()})
 	}
 }
 

@@ -136,6 +136,58 @@ func TestDialsUnderWayWhenALimitIsLoweredDoNotExceedIt(t *testing.T) {
 	}
 }
 
+// TestCallWhoseDialALowerLimitTookLooksElsewhereAtOnce waits for a dial at one
+// server whose connection, when it comes, is one too many.
+func TestCallWhoseDialALowerLimitTookLooksElsewhereAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		p := f.pool(core.MaxActive(2), core.WithBalancer(preferring("a:1")))
+		held := get(t, p)
+		f.server("a:1").dialed(slow(100 * time.Millisecond))
+		waiting := background(t.Context(), p)
+		waits(t, waiting)
+		if err := p.Set(core.MaxActive(1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		l := served(t, waiting)
+		if l.Endpoint().Addr != "b:1" {
+			t.Errorf("led to %s", l.Endpoint().Addr)
+		}
+		if st := endpointStats(t, p, "a:1"); st.Dials != 2 || st.Closed != 1 || st.Open != 1 {
+			t.Errorf("%d dials, %d closed, %d open", st.Dials, st.Closed, st.Open)
+		}
+		release(t, held, l)
+	})
+}
+
+// TestServerWhoseDialALowerLimitTookIsUp: what it answered counts, even if its
+// connection is one too many.
+func TestServerWhoseDialALowerLimitTookIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1")
+		f.server("a:1").dialed(refuse)
+		p := f.pool(core.MinIdle(1))
+		synctest.Wait()
+		held := get(t, p)
+		if !endpointStats(t, p, "a:1").Down {
+			t.Fatal("a:1 is not down")
+		}
+		f.server("a:1").dialed(slow(5 * time.Second))
+		for endpointStats(t, p, "a:1").Dialing == 0 { // its back-off ends
+			time.Sleep(time.Millisecond)
+		}
+		if err := p.Set(core.MaxTotal(1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if st := endpointStats(t, p, "a:1"); st.Down || st.LastDial != nil || st.Open != 0 {
+			t.Errorf("down %v, last dial %v, %d open", st.Down, st.LastDial, st.Open)
+		}
+		release(t, held)
+	})
+}
+
 func TestOtherLimitsChangeWhileThePoolRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")
