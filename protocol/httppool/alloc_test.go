@@ -13,6 +13,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 func TestARequestCostsTwoAllocationsMoreThanWithoutThePoolAtMost(t *testing.T) {
@@ -44,7 +45,7 @@ func parrot(tb testing.TB) string {
 	tb.Helper()
 	body := fmt.Sprintf("%0100d", 1)
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n" + body)
-	return listen(tb, func(nc net.Conn) {
+	return prototest.Listen(tb, func(nc net.Conn) {
 		buf := make([]byte, 4096)
 		for {
 			n, err := nc.Read(buf)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 // request sends a GET and returns the response, whose body is not read.
@@ -231,7 +232,7 @@ func TestAServerThatClosesMidBodyHasFailed(t *testing.T) {
 		"chunked": "Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := listen(t, func(nc net.Conn) {
+			addr := prototest.Listen(t, func(nc net.Conn) {
 				_, _ = nc.Read(make([]byte, 4096))
 				_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+head)
 			})
@@ -279,7 +280,7 @@ func TestACallerThatCancelsMidBodyBlamesNobody(t *testing.T) {
 
 func TestAResponseThatIsNoHTTPIsAnErrorThatSaysSo(t *testing.T) {
 	for _, answer := range []string{"SSH-2.0-OpenSSH\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "\x00\x01\x02\x03\r\n\r\n"} {
-		addr := listen(t, func(nc net.Conn) {
+		addr := prototest.Listen(t, func(nc net.Conn) {
 			_, _ = nc.Read(make([]byte, 4096))
 			_, _ = io.WriteString(nc, answer)
 		})
@@ -289,7 +290,7 @@ func TestAResponseThatIsNoHTTPIsAnErrorThatSaysSo(t *testing.T) {
 			t.Errorf("%q: %v", answer, err)
 		}
 	}
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		_, _ = nc.Read(make([]byte, 4096))
 		_, _ = fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nA: %s\r\n\r\n", bytes.Repeat([]byte("x"), 4096))
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 // cutter is a proxy that ends its first connection after a number of bytes of
@@ -34,7 +35,7 @@ type proxied struct {
 
 func (p *cutter) listen(t *testing.T) string {
 	t.Helper()
-	return listen(t, func(nc net.Conn) {
+	return prototest.Listen(t, func(nc net.Conn) {
 		first := p.conns.Add(1) == 1
 		var d net.Dialer
 		up, err := d.DialContext(context.Background(), "tcp", p.to)

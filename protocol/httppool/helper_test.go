@@ -6,12 +6,10 @@ import (
 	"crypto/x509"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -82,44 +80,6 @@ func server(tb testing.TB, h http.HandlerFunc) *httptest.Server {
 }
 
 func addrOf(s *httptest.Server) string { return s.Listener.Addr().String() }
-
-// listen runs speak for each connection to the returned address, until the test
-// ends, which closes them.
-func listen(tb testing.TB, speak func(nc net.Conn)) string {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var done sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	done.Go(func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, nc)
-			mu.Unlock()
-			done.Go(func() {
-				defer func() { _ = nc.Close() }()
-				speak(nc)
-			})
-		}
-	})
-	tb.Cleanup(func() {
-		_ = ln.Close()
-		mu.Lock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		done.Wait()
-	})
-	return ln.Addr().String()
-}
 
 // get returns the status and the body of a response, or the error of either.
 func get(ctx context.Context, c *http.Client, url string) (int, string, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 func TestOneConnectionOfHTTP2CarriesManyRequests(t *testing.T) {
@@ -226,7 +227,7 @@ func TestARequestThatAServerOfHTTP2HasNotProcessedIsSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
-			addr := listen(t, func(nc net.Conn) {
+			addr := prototest.Listen(t, func(nc net.Conn) {
 				speakHTTP2(nc, func(stream uint32) []byte {
 					asked.Add(1)
 					if stream == 1 { // the first request succeeds
@@ -255,7 +256,7 @@ func TestARequestThatAServerOfHTTP2HasNotProcessedIsSentAgain(t *testing.T) {
 
 func TestAResetStreamIsAnErrorAndLeavesTheConnection(t *testing.T) {
 	const internalError = 2
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		speakHTTP2(nc, func(stream uint32) []byte {
 			if stream == 3 {
 				return frame(frameReset, 0, stream, code(internalError))
@@ -277,7 +278,7 @@ func TestAResetStreamIsAnErrorAndLeavesTheConnection(t *testing.T) {
 }
 
 func TestAServerOfHTTP2ThatHangsLosesItsConnection(t *testing.T) {
-	silent := listen(t, func(nc net.Conn) { speakHTTP2(nc, func(uint32) []byte { return nil }) })
+	silent := prototest.Listen(t, func(nc net.Conn) { speakHTTP2(nc, func(uint32) []byte { return nil }) })
 	good, conf := h2c(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "good") })
 	conf.Timeout = 200 * time.Millisecond
 	of := func(addrs ...string) *http.Client {

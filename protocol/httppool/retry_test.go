@@ -17,6 +17,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 // answering starts a server that answers with a status, its name and the body of
@@ -220,7 +221,7 @@ func TestALargeErrorPageIsGivenToTheCaller(t *testing.T) {
 func dying(tb testing.TB, answers int) (addr string, requests *atomic.Int32) {
 	tb.Helper()
 	requests = new(atomic.Int32)
-	return listen(tb, func(nc net.Conn) {
+	return prototest.Listen(tb, func(nc net.Conn) {
 		r := bufio.NewReader(nc)
 		for i := 0; ; i++ {
 			req, err := http.ReadRequest(r)
@@ -321,7 +322,7 @@ func TestAConnectionThatEndedWhileIdleCostsNoRequest(t *testing.T) {
 func TestAConnectionThatEndedWhileIdleIsNoAttempt(t *testing.T) {
 	var conns atomic.Int32
 	ended := make(chan struct{})
-	addr := listen(t, func(nc net.Conn) {
+	addr := prototest.Listen(t, func(nc net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(nc)); err != nil {
 			return
 		}

@@ -13,19 +13,20 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 )
 
 // mute starts a server that reads requests and never answers.
 func mute(tb testing.TB) string {
 	tb.Helper()
-	return listen(tb, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
+	return prototest.Listen(tb, prototest.Silent)
 }
 
 // deaf starts a server that accepts connections and never reads.
 func deaf(tb testing.TB) string {
 	tb.Helper()
 	gone := make(chan struct{})
-	addr := listen(tb, func(net.Conn) { <-gone })
+	addr := prototest.Listen(tb, func(net.Conn) { <-gone })
 	tb.Cleanup(func() { close(gone) }) // runs before that of listen, which waits
 	return addr
 }
