@@ -149,22 +149,24 @@ func (f *fleet) keyed(key uint64, b *bound) int {
 }
 
 // keyedEqual is keyed for equal weights and no bound, which is the usual case
-// and takes a third of the time: the highest hash wins, without logarithms.
+// and takes a fraction of the time: the highest hash wins, without logarithms, and
+// only endpoints that would win are looked at.
 func (f *fleet) keyedEqual(key uint64) int {
-	best, unavailable := -1, -1
-	var top, topUnavailable uint64
-	for i := range f.members {
-		switch h := mix(key ^ f.hash[i]); {
-		case f.members[i].Unavailable():
-			if unavailable < 0 || h > topUnavailable {
-				unavailable, topUnavailable = i, h
-			}
-		case best < 0 || h > top:
+	if i := f.highest(key, false); i >= 0 {
+		return i
+	}
+	return f.highest(key, true)
+}
+
+// highest returns the endpoint with the highest hash for key, or -1: of those
+// available, or of all.
+func (f *fleet) highest(key uint64, all bool) int {
+	best := -1
+	var top uint64
+	for i, hash := range f.hash {
+		if h := mix(key ^ hash); (best < 0 || h > top) && (all || !f.members[i].Unavailable()) {
 			best, top = i, h
 		}
-	}
-	if best < 0 {
-		return unavailable
 	}
 	return best
 }

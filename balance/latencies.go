@@ -101,7 +101,8 @@ type latencies struct {
 
 // latencyRecord is the record of one endpoint; it outlives the pickers it is in.
 type latencyRecord struct {
-	hash uint64
+	// What an answer touches is together: on one cache line, or two.
+
 	load *load.Load
 	// share is the weight over the mean weight, float64 bits.
 	share atomic.Uint64
@@ -112,16 +113,18 @@ type latencyRecord struct {
 	// answers counts those since the last tick, above the sum of their latencies,
 	// and others the other reports since then.
 	answers, others atomic.Uint64
-	// heard means that there was a report between the last two ticks.
-	heard atomic.Bool
-	// idle is the time of the last tick that found no call in flight.
-	idle atomic.Int64
 	// censored means that the caller gave up, in the last report that counted.
 	censored atomic.Bool
+
+	// heard means that there was a report between the last two ticks.
+	heard atomic.Bool
 	// unavailable means that the last tick found the endpoint down or ejected.
 	unavailable atomic.Bool
+	// idle is the time of the last tick that found no call in flight.
+	idle atomic.Int64
 	// start is when the endpoint became available, if it starts slowly.
 	start atomic.Int64
+	hash  uint64
 }
 
 func newLatencyRecord(m Member, start, ticked int64) *latencyRecord {

@@ -41,14 +41,14 @@ func (s *subpool) reserveLocked() int {
 	calls := (max(0, int(s.demand.Load())) + set.share - 1) / set.share // connections that calls need
 	want := calls
 	if set.minIdle > 0 {
-		want += max(0, set.minIdle-(s.Idle()+s.checking)/set.share)
+		want += max(0, set.minIdle-(s.Idle()+int(s.checking))/set.share)
 	}
 	if s.open == 0 && s.Down() { // tried again before any call depends on it
 		calls, want = max(calls, 1), max(want, 1)
 	}
 	limit := set.maxDials
 	if s.failing >= 0 {
-		limit = min(limit, s.overdue+1) // a server that was down is tried with one dial, not with a burst
+		limit = min(limit, int(s.overdue)+1) // a server that was down is tried with one dial, not with a burst
 	}
 	n := 0
 	for s.comingLocked() < want && s.dialing < limit && s.takenLocked() < set.maxActive &&
@@ -61,7 +61,7 @@ func (s *subpool) reserveLocked() int {
 }
 
 // comingLocked is how many connections are about to come.
-func (s *subpool) comingLocked() int { return s.dialing - s.overdue + s.handingOver }
+func (s *subpool) comingLocked() int { return s.dialing - int(s.overdue) + int(s.handingOver) }
 
 // takenLocked is how many positions are taken.
 func (s *subpool) takenLocked() int { return s.open + s.dialing + s.closing }

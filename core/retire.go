@@ -193,7 +193,7 @@ func (s *subpool) closedOne(k int, cause error) {
 	s.closed++
 	s.pool.giveTotal()
 	n := s.reserveLocked()
-	none := s.takenLocked() == s.overdue
+	none := s.takenLocked() == int(s.overdue)
 	s.emptyLocked()
 	s.mu.Unlock()
 	s.begin(n)

@@ -225,19 +225,19 @@ func (v *snapshot) edit(p *pool, c discovery.Change) (added, left []*subpool) {
 	var moved []int
 	set := func(i int, s *subpool) {
 		subs[i], members[i] = s, balance.NewMember(*s.endpoint.Load(), &s.Load)
-		s.at = i
+		s.at = int32(i)
 		moved = append(moved, i)
 	}
 	for _, e := range c.Updated {
 		s := v.byAddr.get(e.Addr)
 		s.endpoint.Store(&e)
-		set(s.at, s)
+		set(int(s.at), s)
 	}
 	for _, e := range c.Removed {
 		s := v.byAddr.get(e.Addr)
 		left = append(left, s)
 		last := len(subs) - 1
-		set(s.at, subs[last])
+		set(int(s.at), subs[last])
 		subs, members = subs[:last], members[:last]
 	}
 	for _, e := range came {

@@ -22,7 +22,7 @@ type subpool struct {
 	pool     *pool
 	endpoint atomic.Pointer[Endpoint]
 	index    atomic.Int32 // in the newest snapshot that has it
-	at       int          // likewise, for edit alone
+	at       int32        // likewise, for edit alone
 	latency  latency
 
 	// life ends with the sub-pool and cuts its dials short.
@@ -38,15 +38,15 @@ type subpool struct {
 	// open, dialing and closing count positions; they add up to those taken.
 	open, dialing, closing int
 	// overdue counts the dials among dialing that have not returned in time.
-	overdue int
+	overdue int32
 	// checking counts idle slots that a check has taken for a moment.
-	checking int
+	checking int32
 	// handingOver counts open connections that were not given away yet.
-	handingOver int
+	handingOver int32
+	draining    bool
 	// demand is the number of calls that wait for a dial here. It changes
 	// without the lock; a call that adds to it looks under the lock afterwards.
-	demand   atomic.Int64
-	draining bool
+	demand atomic.Int64
 	// failing is when the dials began to fail, -1 while they do not; none is
 	// begun before retryAt.
 	failing, retryAt time.Duration
@@ -176,9 +176,9 @@ func (s *subpool) capacity() (grows, busy bool) {
 	case s.comingLocked()*set.share > int(s.demand.Load()):
 		grows = true
 	default:
-		grows = s.takenLocked() < set.maxActive && s.overdue < set.maxDials
+		grows = s.takenLocked() < set.maxActive && int(s.overdue) < set.maxDials
 	}
-	return grows, s.takenLocked() > s.overdue
+	return grows, s.takenLocked() > int(s.overdue)
 }
 
 // backingOffLocked reports whether no dial may begin after one that failed.

@@ -92,18 +92,26 @@ const (
 
 // record is what is known of one endpoint; it outlives the detectors it is in.
 type record struct {
+	// What an answer touches is together: on one cache line, or two.
+
+	state atomic.Uint32
+	// calls and fails count since the last tick.
+	calls atomic.Uint64
+	// answered and failed are when a call last did so.
+	answered atomic.Int64
+	// evidence and recent are float64 bits.
+	evidence, recent atomic.Uint64
+
+	failed atomic.Int64
+	fails  atomic.Uint64
+	// others is p0, float64 bits.
+	others  atomic.Uint64
+	failing atomic.Bool
+	// began is when the evidence was last none.
+	began  atomic.Int64
 	addr   string
 	load   *load.Load
 	weight float64
-	state  atomic.Uint32
-	// evidence and recent are float64 bits; others is p0.
-	evidence, recent, others atomic.Uint64
-	failing                  atomic.Bool
-	// calls and fails count since the last tick.
-	calls, fails atomic.Uint64
-	// answered and failed are when a call last did so, began is when the
-	// evidence was last none.
-	answered, failed, began atomic.Int64
 
 	// What follows is under the detectors' lock.
 

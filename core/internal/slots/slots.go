@@ -66,15 +66,15 @@ func (c *Conn) Uses() (n uint64) {
 	return n
 }
 
-// Slot is one permit. Only its atomic fields change once it is in use.
+// Slot is one permit, of one cache line. Only its atomic fields change once it is
+// in use.
 type Slot struct {
 	// gen: uses << 3 | flags.
-	gen   atomic.Uint64
-	Conn  *Conn
-	set   *Set
-	chunk *chunk // nil for the hot word
-	idx   int32
-	bit   uint64
+	gen  atomic.Uint64
+	Conn *Conn
+	set  *Set
+	bit  uint64
+	idx  int32 // below first: in the hot word
 	// began is when the lease numbered timed began.
 	began atomic.Int64
 	timed atomic.Uint64
@@ -109,7 +109,7 @@ const (
 // Set is the slots of one endpoint.
 type Set struct {
 	load.Load
-	_ [16]byte // what follows is read-mostly: keep it off the hot line
+	_ [8]byte // what follows is read-mostly: keep it off the hot line
 	// awaited, while not zero, makes every release take the long way.
 	awaited *atomic.Int64
 	// limit is the most slots that may be idle; 0: all.
@@ -197,7 +197,7 @@ func (s *Set) Idle() int {
 // Place puts sl into position idx, below Max, which must be vacant and
 // reserved. The slot is in flight until Put. Calls of Place must not overlap.
 func (s *Set) Place(sl *Slot, idx int) {
-	sl.set, sl.idx, sl.chunk = s, int32(idx), nil
+	sl.set, sl.idx = s, int32(idx)
 	if idx < first {
 		sl.bit = 1 << idx
 		s.slot[idx].Store(sl)
@@ -208,18 +208,20 @@ func (s *Set) Place(sl *Slot, idx int) {
 		more := append(slices.Clip(s.chunks()), new(chunk))
 		s.more.Store(&more)
 	}
-	sl.chunk = s.chunks()[k]
 	sl.bit = 1 << ((idx - first) % chunkSize)
 	sl.position().Store(sl)
 }
 
 // position is where the slot is placed.
 func (sl *Slot) position() *atomic.Pointer[Slot] {
-	if sl.chunk == nil {
+	if sl.idx < first {
 		return &sl.set.slot[sl.idx]
 	}
-	return &sl.chunk.slot[(sl.idx-first)%chunkSize]
+	return &sl.chunk().slot[(sl.idx-first)%chunkSize]
 }
+
+// chunk is where a slot beyond the hot word is.
+func (sl *Slot) chunk() *chunk { return sl.set.chunks()[(sl.idx-first)/chunkSize] }
 
 // Vacate empties the slot's position. The slot must be in flight and owned by
 // the caller; it is off the in-flight count afterwards.
@@ -231,14 +233,14 @@ func (sl *Slot) Vacate() int {
 
 // Put makes the slot idle. The caller must own it, and does not afterwards.
 func (sl *Slot) Put() {
-	if sl.chunk == nil {
+	if sl.idx < first {
 		sl.set.Word.Add(sl.bit - one)
 		return
 	}
 	// Off the count first: were the slot acquired again in between, a set of
 	// Max slots would count one too many and run into the down flag.
 	sl.set.Unreserve()
-	sl.chunk.idle.Or(sl.bit)
+	sl.chunk().idle.Or(sl.bit)
 }
 
 // PutWithin is Put unless the limit of idle slots is reached: then it returns
@@ -273,8 +275,8 @@ func (sl *Slot) PutWithin() bool {
 // Take takes this very slot if it is idle. It must be in its position, and stay
 // there during the call.
 func (sl *Slot) Take() bool {
-	if sl.chunk != nil {
-		w := &sl.chunk.idle
+	if sl.idx >= first {
+		w := &sl.chunk().idle
 		for {
 			v := w.Load()
 			if v&sl.bit == 0 {
@@ -302,8 +304,8 @@ func (sl *Slot) Placed() bool { return sl.position().Load() == sl }
 
 // IsIdle reports whether the slot is idle at this moment.
 func (sl *Slot) IsIdle() bool {
-	if sl.chunk != nil {
-		return sl.chunk.idle.Load()&sl.bit != 0
+	if sl.idx >= first {
+		return sl.chunk().idle.Load()&sl.bit != 0
 	}
 	return sl.set.Word.Load()&sl.bit != 0
 }
@@ -343,7 +345,7 @@ const (
 // caller must End the lease.
 func (sl *Slot) TryRelease(gen uint64) EndResult {
 	s := sl.set
-	if s.awaited.Load() != 0 || s.limit.Load() != 0 || sl.chunk != nil || !sl.gen.CompareAndSwap(gen, gen+use) {
+	if s.awaited.Load() != 0 || s.limit.Load() != 0 || sl.idx >= first || !sl.gen.CompareAndSwap(gen, gen+use) {
 		return NotEnded
 	}
 	s.Word.Add(sl.bit - one)
