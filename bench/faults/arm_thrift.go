@@ -29,8 +29,8 @@ func thriftArms() []arm {
 }
 
 // ping probes an ejected server before a call that must not be repeated.
-func ping(ctx context.Context, client thrift.TClient) error {
-	_, err := echo.NewEchoClient(client).Echo(ctx, "")
+func ping(ctx context.Context, conn *thriftpool.Conn) error {
+	_, err := echo.NewEchoClient(conn).Echo(ctx, "")
 	return err
 }
 

@@ -40,6 +40,7 @@ type client struct {
 	route      func(ctx context.Context, method string, args thrift.TStruct) []core.CallOption
 	reclassify func(err error, outcome balance.Outcome) balance.Outcome
 	load       func(meta thrift.ResponseMeta, result thrift.TStruct) float64
+	service    string // empty when the server has only one
 }
 
 // invocation is one call of a client, whatever its attempts.
@@ -79,7 +80,7 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 	}
 	lease, err := c.pool.Get(ctx, opts...)
 	if err != nil {
-		return meta, retry.Result{Verdict: retry.VerdictNoServer}, noConn(v.method, before, err)
+		return meta, retry.Result{Verdict: retry.VerdictNoServer}, noConn(wireName(c.service, v.method), before, err)
 	}
 	conn := lease.Conn()
 	if !a.Leased(conn.addr) {
@@ -90,7 +91,7 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 	if err == nil {
 		return meta, retry.Result{}, nil
 	}
-	failed := conn.explain(v.method, e, err)
+	failed := conn.explain(wireName(c.service, v.method), e, err)
 	if before != nil {
 		failed.Attempts += before.Attempts
 	}
@@ -114,7 +115,7 @@ func (c *client) call(ctx context.Context, lease core.Lease[*Conn], conn *Conn, 
 		took, e, err = conn.probe(ctx)
 	}
 	if err == nil {
-		meta, took, e, err = conn.call(ctx, v.method, v.args, v.result)
+		meta, took, e, err = conn.call(ctx, c.service, v.method, v.args, v.result)
 	}
 	if !e.silent {
 		if c.reclassify != nil {

@@ -26,14 +26,18 @@ import (
 type Conn struct {
 	addr    string
 	timeout time.Duration // of one call; 0 = none
-	ping    func(context.Context, thrift.TClient) error
+	ping    func(context.Context, *Conn) error
 
 	sock   *sock.Socket
 	wire   *wire
 	framed *framed // nil when the transport is the user's
-	std    *thrift.TStandardClient
-	left   func() bool // reports whether the transport holds more than the reply
-	frames bool        // a request is complete with its last byte only
+	proto  thrift.TProtocol
+	header *thrift.THeaderProtocol // proto, or nil when that is another
+	left   func() bool             // reports whether the transport holds more than the reply
+	frames bool                    // a request is complete with its last byte only
+
+	seq     int32 // sequence id of the last message
+	encoded bool  // all of the request was given to the transport
 
 	used  time.Duration // when the last call ended, as staleness has it
 	armed time.Time     // the deadline that is set on sock; zero = none
@@ -49,21 +53,37 @@ type Conn struct {
 // [Config.Timeout] has passed. Errors are [*Error]s; exceptions of the IDL are
 // in result, as always with Thrift.
 func (c *Conn) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
-	meta, _, e, err := c.call(ctx, method, args, result)
+	return serviceClient{c, ""}.Call(ctx, method, args, result)
+}
+
+// Service returns a client of one of the services of a server that has a
+// TMultiplexedProcessor, on this connection; see [Service].
+func (c *Conn) Service(name string) thrift.TClient { return serviceClient{c, name} }
+
+// serviceClient is the client of one service on a connection, whose name is empty when the
+// server has only one.
+type serviceClient struct {
+	conn    *Conn
+	service string
+}
+
+// Call implements [thrift.TClient].
+func (n serviceClient) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
+	meta, _, e, err := n.conn.call(ctx, n.service, method, args, result)
 	if err != nil {
-		return meta, c.explain(method, e, err)
+		return meta, n.conn.explain(wireName(n.service, method), e, err)
 	}
 	return meta, nil
 }
 
 // call makes one call, judges it, and measures how long it took. err is the
 // Thrift client's, or that of the connection where that failed.
-func (c *Conn) call(ctx context.Context, method string, args, result thrift.TStruct) (
+func (c *Conn) call(ctx context.Context, service, method string, args, result thrift.TStruct) (
 	meta thrift.ResponseMeta, took time.Duration, e ending, err error,
 ) {
 	start := time.Now()
 	if e, err = c.begin(ctx, start); err == nil {
-		meta, err = c.std.Call(ctx, method, args, result)
+		meta, err = c.exchange(ctx, service, method, args, result)
 		hit := c.guard.End()
 		took = time.Since(start)
 		c.used = c.staleness.At(start) + took

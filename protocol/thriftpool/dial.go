@@ -63,7 +63,7 @@ type Config struct {
 	// Ping also asks a server that outlier detection has ejected, before a call
 	// that probes it and must not be repeated. Without Ping the call itself is the
 	// probe, and is lost if the server has not recovered.
-	Ping func(ctx context.Context, client thrift.TClient) error
+	Ping func(ctx context.Context, conn *Conn) error
 
 	// DialContext opens sockets; network is "tcp" or "unix". Nil means a zero
 	// net.Dialer.
@@ -188,7 +188,7 @@ func (d *dialer) stack(w *wire) (*Conn, error) {
 		thrift.PropagateTConfiguration(trans, d.conf.Thrift)
 		thrift.PropagateTConfiguration(proto, d.conf.Thrift)
 	}
-	c.std = thrift.NewTStandardClient(proto, proto)
+	c.proto = proto
 	return c, c.inspect(trans, proto)
 }
 
@@ -206,7 +206,7 @@ func (c *Conn) inspect(trans thrift.TTransport, proto thrift.TProtocol) error {
 		if c.frames {
 			return errors.New("THeader has frames of its own: Transport must not add any")
 		}
-		c.frames = true
+		c.header, c.frames = h, true
 		over = h.Transport().RemainingBytes
 	}
 	c.left = func() bool {

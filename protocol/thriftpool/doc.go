@@ -23,6 +23,12 @@
 // protocol and transport is given as a factory, and the same deadlines hold.
 // Addresses are "host:port" or "unix:/path".
 //
+// # Several services of one server
+//
+// A server that has several services in a TMultiplexedProcessor is called by clients
+// with the option [Service]: one per service, over one pool, whose connections they
+// share. On a leased connection it is [Conn.Service].
+//
 // # Time
 //
 // A call ends at the deadline of its context, or when [Config.Timeout] has

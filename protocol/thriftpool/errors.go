@@ -22,7 +22,8 @@ type Error struct {
 	// Endpoint is the address of the server that was called last; empty if no
 	// connection could be leased.
 	Endpoint string
-	// Method is the name of the method in the IDL.
+	// Method is the name of the method in the IDL. For a client of a [Service], the
+	// name of the service and a colon come before it.
 	Method string
 	// Attempts is the number of attempts, without those on connections that had
 	// ended before; 0 if no connection could be leased.

@@ -57,8 +57,8 @@ func ExampleDial() {
 		Protocol:  thrift.NewTCompactProtocolFactoryConf(conf),
 		Transport: thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf),
 		Thrift:    conf,
-		Ping: func(ctx context.Context, client thrift.TClient) error {
-			return echo.NewEchoClient(client).Ping(ctx)
+		Ping: func(ctx context.Context, conn *thriftpool.Conn) error {
+			return echo.NewEchoClient(conn).Ping(ctx)
 		},
 	})
 	pool, err := core.New(static.Watcher("h1:9090", "h2:9090"), dialer)

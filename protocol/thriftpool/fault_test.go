@@ -69,7 +69,7 @@ func restart(t *testing.T, s *server, h *handler) *server {
 		ln, err = new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
 		return err == nil
 	})
-	return serveOn(t, ln, s.stack, h)
+	return serveOn(t, ln, s.stack, echo.NewEchoProcessor(h))
 }
 
 // load calls from many goroutines until it is stopped, and counts.

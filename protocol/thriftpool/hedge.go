@@ -50,7 +50,7 @@ func (c *client) hedge(ctx context.Context, v invocation) (thrift.ResponseMeta, 
 		into.Set(got.result.Elem())
 	}
 	if _, ok := errors.AsType[*Error](err); err != nil && !ok { // the context ended while both calls ran
-		err = noConn(v.method, nil, err)
+		err = noConn(wireName(c.service, v.method), nil, err)
 	}
 	return got.meta, err
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/thrift/lib/go/thrift"
-
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
@@ -134,8 +132,8 @@ func TestAnEjectedServerIsPingedBeforeACallThatMustNotBeRepeated(t *testing.T) {
 	heal := sync.OnceFunc(func() { close(recovered) })
 	t.Cleanup(heal)
 	addrs := []string{bad.addr(), serve(t, framedBinary(), &handler{}).addr(), serve(t, framedBinary(), &handler{}).addr()}
-	pool := newPool(t, Config{Timeout: 200 * time.Millisecond, Ping: func(ctx context.Context, client thrift.TClient) error {
-		_, err := echo.NewEchoClient(client).Echo(ctx, "ping")
+	pool := newPool(t, Config{Timeout: 200 * time.Millisecond, Ping: func(ctx context.Context, conn *Conn) error {
+		_, err := echo.NewEchoClient(conn).Echo(ctx, "ping")
 		return err
 	}}, addrs)
 	ejected := func() bool {

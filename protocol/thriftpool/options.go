@@ -48,6 +48,16 @@ func WithIdempotent(f func(method string) bool) Option {
 	return func(c *client) { c.idempotent = f }
 }
 
+// Service names the service that the client calls, of a server that has several in
+// a TMultiplexedProcessor: messages carry the name and a colon before the method's.
+// Clients of any number of services share a pool and its connections. The other
+// options, such as [Idempotent], have the plain names of methods. The default is
+// no name, for servers with one service.
+//
+// Most servers close the connection when they have no service of that name, which
+// cannot be told from a server that fails.
+func Service(name string) Option { return func(c *client) { c.service = name } }
+
 // Attempts limits how often one call is sent: 1, as anything below, means that
 // no call is repeated. The default is [DefaultAttempts].
 func Attempts(n int) Option { return func(c *client) { c.attempts = max(n, 1) } }

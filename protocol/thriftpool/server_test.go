@@ -62,16 +62,22 @@ type server struct {
 
 func serve(tb testing.TB, st stack, h *handler) *server {
 	tb.Helper()
+	return serveProcessor(tb, st, echo.NewEchoProcessor(h))
+}
+
+// serveProcessor serves any service.
+func serveProcessor(tb testing.TB, st stack, proc thrift.TProcessor) *server {
+	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return serveOn(tb, ln, st, h)
+	return serveOn(tb, ln, st, proc)
 }
 
-func serveOn(tb testing.TB, ln net.Listener, st stack, h *handler) *server {
+func serveOn(tb testing.TB, ln net.Listener, st stack, proc thrift.TProcessor) *server {
 	tb.Helper()
-	s := &server{ln: ln, stack: st, proc: echo.NewEchoProcessor(h), conns: make(map[net.Conn]bool)}
+	s := &server{ln: ln, stack: st, proc: proc, conns: make(map[net.Conn]bool)}
 	s.done.Go(s.accept)
 	tb.Cleanup(func() {
 		s.kill()

@@ -127,7 +127,7 @@ func TestUnixSocketsCarryCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exercise(t, serveOn(t, ln, framedBinary(), &handler{}), Config{})
+	exercise(t, serveOn(t, ln, framedBinary(), echo.NewEchoProcessor(&handler{})), Config{})
 }
 
 // secure returns what a server and its clients need for TLS.
@@ -152,7 +152,7 @@ func TestTLSCarriesCalls(t *testing.T) {
 		}
 		named := conf.Clone()
 		named.ServerName = prototest.ServerName
-		exercise(t, serveOn(t, ln, st, &handler{}), Config{TLS: named})
+		exercise(t, serveOn(t, ln, st, echo.NewEchoProcessor(&handler{})), Config{TLS: named})
 	}
 }
 
@@ -263,8 +263,8 @@ func TestPingChecksIdleConnections(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
 	pings := make(chan error, 100)
 	fail := make(chan error, 1)
-	pool := newPool(t, Config{Ping: func(ctx context.Context, client thrift.TClient) error {
-		err := echo.NewEchoClient(client).Ping(ctx)
+	pool := newPool(t, Config{Ping: func(ctx context.Context, conn *Conn) error {
+		err := echo.NewEchoClient(conn).Ping(ctx)
 		select {
 		case e := <-fail:
 			err = e
