@@ -25,6 +25,8 @@ type facts struct {
 	frames  bool  // no server executes a request whose last byte is missing
 	oneway  bool  // there is no reply
 	left    bool  // more was received than the reply
+	refused bool  // the request is too large for a frame, and nothing of it was sent
+	large   bool  // the server closed the connection of a request larger than any that was answered
 	ctx     error // of the context, if that ended the call
 }
 
@@ -38,6 +40,8 @@ type ending struct {
 	verdict retry.Verdict
 	// ctx is the context's error if that ended the call.
 	ctx error
+	// large: the request may be more than any server accepts.
+	large bool
 }
 
 // judge applies the rules.
@@ -52,8 +56,13 @@ func judge(f facts) ending {
 	case errors.Is(f.io, net.ErrClosed):
 		// The pool has closed it, at the end of a drain.
 		return ending{outcome: balance.OutcomeNeutral, verdict: f.verdict()}
+	case f.large:
+		// A server that fails, and one that refuses the size, look the same.
+		return ending{outcome: balance.OutcomeNeutral, verdict: f.verdict(), large: true}
 	case f.io != nil:
 		return ending{outcome: balance.OutcomeFailure, verdict: f.verdict()}
+	case f.refused:
+		return ending{outcome: balance.OutcomeNeutral, keep: true}
 	case !f.flushed:
 		// Nothing failed but the encoding: the arguments are at fault. Part
 		// of them may be in the buffers of the stack.
@@ -109,7 +118,8 @@ func judgeApplication(kind int32) (outcome balance.Outcome, keep bool) {
 //   - nil and exceptions of the IDL are OutcomeOK; so are the
 //     TApplicationExceptions UNKNOWN_METHOD and VALIDATION_FAILED.
 //   - The caller's cancellation is OutcomeCanceled.
-//   - Arguments that cannot be encoded, or are too large, are OutcomeNeutral.
+//   - Arguments that cannot be encoded, or are too large, are OutcomeNeutral. So is
+//     the end of a connection by a request that may be more than the server accepts.
 //   - All else that Thrift reports is OutcomeFailure: timeouts, broken
 //     connections, replies that cannot be understood, INTERNAL_ERROR and the other
 //     TApplicationExceptions.

@@ -91,6 +91,9 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 	if err == nil {
 		return meta, retry.Result{}, nil
 	}
+	if e.large && isLarge(a.Err) { // two servers closed the connection: it is the request
+		e.verdict = retry.VerdictDone
+	}
 	failed := conn.explain(wireName(c.service, v.method), e, err)
 	if before != nil {
 		failed.Attempts += before.Attempts
@@ -133,6 +136,8 @@ func (c *client) call(ctx context.Context, lease core.Lease[*Conn], conn *Conn, 
 		_ = lease.Release()
 	case err == nil:
 		_ = lease.Discard(errLeftover)
+	case e.large:
+		_ = lease.Discard(errLarge) // the idle siblings may be sound
 	default:
 		_ = lease.Discard(err) // io.EOF and the like close the idle siblings
 	}

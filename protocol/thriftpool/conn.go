@@ -37,12 +37,14 @@ type Conn struct {
 	frames bool                    // a request is complete with its last byte only
 
 	seq     int32 // sequence id of the last message
-	encoded bool  // all of the request was given to the transport
+	encoded bool  // the arguments were written completely
 
 	used  time.Duration // when the last call ended, as staleness has it
 	armed time.Time     // the deadline that is set on sock; zero = none
 
 	staleness *sock.Staleness // of all connections of the dialer
+	answers   *answers        // likewise
+	answered  bool            // a reply has come on this connection
 	guard     *sock.Guard     // ends a call when its context is canceled
 
 	mu     sync.Mutex
@@ -94,6 +96,7 @@ func (c *Conn) call(ctx context.Context, service, method string, args, result th
 			c.armed = past
 		}
 		if err == nil && result != nil && !c.left() { // as judge would decide
+			c.understood()
 			return meta, took, ending{outcome: balance.OutcomeOK, keep: true}, nil
 		}
 		e, err = c.examine(ctx, err, hit, result == nil)
@@ -182,7 +185,7 @@ func (c *Conn) deadline(ctx context.Context, start time.Time) (time.Time, error)
 func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (ending, error) {
 	f := facts{
 		err: err, io: c.wire.err, out: c.wire.out, flushed: c.wire.flushed, begun: c.begun(),
-		frames: c.frames, oneway: oneway, left: c.left(),
+		frames: c.frames, oneway: oneway, left: c.left(), refused: c.refused(err),
 	}
 	if err == nil {
 		return judge(f), nil
@@ -193,8 +196,16 @@ func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (ending
 		if !isTimeout(f.io) {
 			c.staleness.Broke(c.staleness.Now())
 		}
+		f.large = !f.begun && closedByPeer(f.io) && c.answers.outgrown(c.wire.size)
 	}
-	return judge(f), err
+	e := judge(f)
+	switch {
+	case e.keep && f.flushed && !oneway:
+		c.understood()
+	case f.large:
+		err = &largeError{c.wire.size, err}
+	}
+	return e, err
 }
 
 // begun reports whether the protocol has seen anything of a reply. The length of

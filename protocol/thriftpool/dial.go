@@ -75,7 +75,7 @@ type Config struct {
 // at a time: leave [core.MaxConcurrentCalls] at 1. It keeps 8 KB for reading and up
 // to 64 KB for writing.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, dog: sock.NewWatchdog(), staleness: sock.NewStaleness(), timeout: conf.Timeout, tls: conf.TLS}
+	d := &dialer{conf: conf, dog: sock.NewWatchdog(), staleness: sock.NewStaleness(), answers: newAnswers(), timeout: conf.Timeout, tls: conf.TLS}
 	if d.tls == nil {
 		d.tls = conf.Thrift.GetTLSConfig()
 	}
@@ -97,6 +97,7 @@ type dialer struct {
 	timeout   time.Duration
 	dog       *sock.Watchdog
 	staleness *sock.Staleness
+	answers   *answers
 }
 
 // Validate reports mistakes in the Config. The pool calls it once.
@@ -156,7 +157,7 @@ func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*C
 		c.wire.waitFor, c.wire.waitsOne = lowWater(raw), true
 	}
 	c.guard = d.dog.Guard(c.abort)
-	c.staleness, c.used = d.staleness, d.staleness.Now()
+	c.staleness, c.answers, c.used = d.staleness, d.answers, d.staleness.Now()
 	return c, nil
 }
 

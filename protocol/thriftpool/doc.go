@@ -59,7 +59,11 @@
 // last byte: results, exceptions of the IDL, and the TApplicationExceptions
 // UNKNOWN_METHOD, INTERNAL_ERROR, MISSING_RESULT and VALIDATION_FAILED. It is
 // closed after anything else, such as a wrong sequence id, a timeout, or bytes left
-// over. [Classify] documents what each outcome means for the server; it is the
+// over. A request that exceeds MaxFrameSize is refused before any of it is sent, and
+// costs no connection. A server whose limit is lower closes the connection, as one
+// does that fails. So when that happens to a request of more than 64 KB, and larger
+// than any that was answered, the outcome is OutcomeNeutral, and after a second server
+// did the same the call is not sent again. [Classify] documents what each outcome means for the server; it is the
 // classifier of the pool's Do, too.
 //
 // A oneway call that was sent proves nothing about its server. It is lost, as

@@ -82,5 +82,6 @@ var _ thrift.TTransportException = (*transportError)(nil)
 
 var (
 	errLeftover = errors.New("thriftpool: the server sent bytes that nobody asked for")
+	errLarge    = errors.New("thriftpool: the server closed the connection of a large request")
 	errPanic    = errors.New("thriftpool: the call panicked")
 )

@@ -43,10 +43,10 @@ func (c *Conn) send(ctx context.Context, name string, args thrift.TStruct) error
 	if err := args.Write(ctx, c.proto); err != nil {
 		return err
 	}
+	c.encoded = true // a THeaderProtocol sends the message at its end
 	if err := c.proto.WriteMessageEnd(ctx); err != nil {
 		return err
 	}
-	c.encoded = true
 	return c.proto.Flush(ctx)
 }
 

@@ -40,6 +40,7 @@ type wire struct {
 	waitsOne bool
 
 	out, in int  // bytes of this call that the connection took and gave
+	size    int  // bytes of this call that the connection was to take
 	flushed bool // the request left completely
 	err     error
 }
@@ -49,7 +50,7 @@ func newWire(nc net.Conn) *wire { return &wire{nc: nc, rbuf: make([]byte, readSi
 // begin forgets the last call.
 func (w *wire) begin() {
 	w.wbuf = w.wbuf[:0]
-	w.out, w.in, w.flushed, w.err = 0, 0, false, nil
+	w.out, w.in, w.size, w.flushed, w.err = 0, 0, 0, false, nil
 	if w.waitFor != nil && w.waitsOne {
 		w.waitFor(lengthSize + 1)
 		w.waitsOne = false
@@ -170,6 +171,7 @@ func (w *wire) spill() error {
 
 // send writes the buffer to the connection in one Write.
 func (w *wire) send() error {
+	w.size += len(w.wbuf)
 	n, err := w.nc.Write(w.wbuf)
 	w.out += n
 	if err != nil && n == len(w.wbuf) {
