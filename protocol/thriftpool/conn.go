@@ -204,6 +204,8 @@ func (c *Conn) examine(ctx context.Context, err error, hit, oneway bool) (ending
 		c.understood()
 	case f.large:
 		err = &largeError{c.wire.size, err}
+	case !errors.Is(f.ctx, context.Canceled):
+		err = c.diagnose(err)
 	}
 	return e, err
 }

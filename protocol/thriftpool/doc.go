@@ -23,6 +23,10 @@
 // protocol and transport is given as a factory, and the same deadlines hold.
 // Addresses are "host:port" or "unix:/path".
 //
+// When a server speaks something else, the error of the call or of the dial says so:
+// a reply in HTTP or TLS, with or without frames is recognized by its first bytes,
+// and a server that never answered is named as such.
+//
 // # Several services of one server
 //
 // A server that has several services in a TMultiplexedProcessor is called by clients

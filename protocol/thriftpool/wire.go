@@ -16,6 +16,9 @@ const (
 	// retain is the size of the largest write buffer, in bytes, that a connection
 	// keeps between calls.
 	retain = 64 << 10
+	// headSize is how much of a reply is kept to recognize what it is when it is
+	// not understood, in bytes.
+	headSize = 16
 )
 
 // wire is the bottom of every stack: a TTransport over a net.Conn with a buffer
@@ -43,6 +46,8 @@ type wire struct {
 	size    int  // bytes of this call that the connection was to take
 	flushed bool // the request left completely
 	err     error
+
+	head [headSize]byte // the first bytes that this call received; in counts them
 }
 
 func newWire(nc net.Conn) *wire { return &wire{nc: nc, rbuf: make([]byte, readSize)} }
@@ -136,6 +141,9 @@ func (w *wire) receive(p []byte) (int, error) {
 	for range 100 {
 		n, err := w.nc.Read(p)
 		if n > 0 {
+			if w.in < headSize {
+				copy(w.head[w.in:], p[:n])
+			}
 			w.in += n
 			return n, nil // the next read returns an error that came with the bytes
 		}

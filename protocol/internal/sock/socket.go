@@ -58,7 +58,7 @@ func Open(ctx context.Context, raw net.Conn, conf *tls.Config, addr string) (*So
 	s.layer = &layer{Conn: raw, probe: s.probe}
 	s.secure = tls.Client(s.layer, conf)
 	if err := s.secure.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w", s.layer.explain(err))
 	}
 	s.Conn = s.secure
 	return s, nil
@@ -108,13 +108,16 @@ type layer struct {
 
 	probe    *probe
 	glancing bool
+	answered bool // by a byte at least
 }
 
 func (l *layer) Read(b []byte) (int, error) {
 	if l.glancing {
 		return l.probe.read(b)
 	}
-	return l.Conn.Read(b)
+	n, err := l.Conn.Read(b)
+	l.answered = l.answered || n > 0
+	return n, err
 }
 
 // drain tells whether an idle TLS connection on whose socket bytes are waiting
