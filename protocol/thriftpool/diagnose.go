@@ -27,7 +27,7 @@ func (c *Conn) alternatives() string {
 	if c.sock.Raw == c.sock.Conn {
 		s += ", TLS"
 	}
-	return s + ", HTTP or another protocol"
+	return s + ", HTTP or another protocol, or have too many connections"
 }
 
 // recognize says what a reply is by its first bytes; "" when it may be one of the

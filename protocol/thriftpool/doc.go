@@ -57,6 +57,23 @@
 // connection broke. So a call does not fail because its connection was idle for
 // too long.
 //
+// # Servers with a thread per connection
+//
+// Some servers keep a thread busy for as long as a connection is open, also an idle
+// one, and have a fixed number of threads. A connection beyond that number waits
+// with Python's TThreadPoolServer (10 threads, setNumThreads), so that its calls time
+// out. Java's TThreadPoolServer (maxWorkerThreads) closes it at once, so that its calls
+// fail. Set [core.MaxActive] so that the connections of all client processes are
+// fewer than the threads of one server:
+//
+//	core.MaxActive(threads/clients - 1)
+//
+// Leave MinIdle at 0, and lower [core.IdleTimeout] if clients are idle for long. The
+// spare thread is for a call that was given up, whose handler still runs, and for a
+// connection that the server has not seen end. TSimpleServer has one thread:
+// core.MaxActive(1), and one client. The servers of Go, those with a selector or
+// non-blocking, and Python's TThreadedServer and TForkingServer have no such limit.
+//
 // # Connections
 //
 // A connection serves the next call after a reply that was understood to its
