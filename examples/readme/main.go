@@ -19,9 +19,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err) // a mistake in the parameters; nothing was dialed yet
 	}
-	client := echo.NewEchoClient(thriftpool.Client(pool, thriftpool.Idempotent("echo")))
+	client := thriftpool.Client(pool, thriftpool.Idempotent("echo")) // goroutines share it
 
-	reply, err := client.Echo(context.Background(), "hello")
+	reply, err := echo.NewEchoClient(client).Echo(context.Background(), "hello") // and not what the compiler generated
 	log.Println(reply, err)
 	log.Println(pool.Close(context.Background()))
 }

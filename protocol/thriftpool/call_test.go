@@ -58,25 +58,40 @@ func TestAGeneratedClientWorksUnchanged(t *testing.T) {
 // Generated clients are made per call, as the package's documentation says;
 // this is what the race detector is to agree with.
 func TestManyGoroutinesShareOneClient(t *testing.T) {
-	var addrs []string
-	for range 3 {
-		addrs = append(addrs, serve(t, framedBinary(), &handler{}).addr())
-	}
-	shared := Client(newPool(t, Config{}, addrs))
-	var wg sync.WaitGroup
-	for g := range 16 {
-		wg.Go(func() {
-			for i := range 100 {
-				want := fmt.Sprint(g, i)
-				got, err := echo.NewEchoClient(shared).Echo(t.Context(), want)
-				if err != nil || got != want {
-					t.Errorf("got %q, %v; want %q", got, err, want)
-					return
-				}
+	header := thrift.NewTHeaderProtocolFactoryConf(nil)
+	withHeader := stack{transport: thrift.NewTTransportFactory(), protocol: header}
+	for name, k := range map[string]struct {
+		stack stack
+		conf  Config
+		opts  []Option
+	}{
+		"plain":   {framedBinary(), Config{}, nil},
+		"hedged":  {framedBinary(), Config{}, []Option{Hedged("*")}},
+		"THeader": {withHeader, Config{Protocol: header}, []Option{Idempotent("*")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var addrs []string
+			for range 3 {
+				addrs = append(addrs, serve(t, k.stack, &handler{}).addr())
 			}
+			shared := Client(newPool(t, k.conf, addrs), k.opts...)
+			var wg sync.WaitGroup
+			for g := range 16 {
+				wg.Go(func() {
+					for i := range 100 {
+						want, c := fmt.Sprint(g, i), echo.NewEchoClient(shared)
+						got, err := c.Echo(t.Context(), want)
+						if err != nil || got != want {
+							t.Errorf("got %q, %v; want %q", got, err, want)
+							return
+						}
+						_ = c.LastResponseMeta_()
+					}
+				})
+			}
+			wg.Wait()
 		})
 	}
-	wg.Wait()
 }
 
 func TestMiddlewareWrapsTheClient(t *testing.T) {

@@ -43,7 +43,7 @@ func saying(t *testing.T, s string) string {
 
 func TestAServerWithAnotherStackIsNamed(t *testing.T) {
 	plain, conf := thrift.NewTTransportFactory(), &thrift.TConfiguration{}
-	strict := &thrift.TConfiguration{TBinaryStrictRead: thrift.BoolPtr(true)}
+	strict := &thrift.TConfiguration{TBinaryStrictRead: new(true)}
 	secured, clientTLS := secure(t, 0)
 	unframed := Config{Transport: plain}
 	apache := Config{Transport: thrift.NewTFramedTransportFactoryConf(plain, conf)}

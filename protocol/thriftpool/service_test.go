@@ -47,11 +47,13 @@ func TestServicesOfOneServerShareAPoolAndItsConnections(t *testing.T) {
 		"framed binary": {framedBinary(), Config{}, ""},
 		"unframed compact": {
 			stack{transport: plain, protocol: thrift.NewTCompactProtocolFactoryConf(conf)},
-			Config{Transport: plain, Protocol: thrift.NewTCompactProtocolFactoryConf(conf)}, "",
+			Config{Transport: plain, Protocol: thrift.NewTCompactProtocolFactoryConf(conf)},
+			"",
 		},
 		"framed JSON": {
 			stack{transport: framedBinary().transport, protocol: thrift.NewTJSONProtocolFactory()},
-			Config{Protocol: thrift.NewTJSONProtocolFactory()}, "",
+			Config{Protocol: thrift.NewTJSONProtocolFactory()},
+			"",
 		},
 		"THeader": {stack{transport: plain, protocol: header}, Config{Protocol: header}, "me"},
 	} {

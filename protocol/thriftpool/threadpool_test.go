@@ -97,7 +97,7 @@ func javaThreads(t *testing.T, threads int) string {
 // program runs a server that prints its port and ends with its input.
 func program(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(context.Background(), name, args...) //nolint:gosec // of this test
+	cmd := exec.CommandContext(context.Background(), name, args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
