@@ -26,7 +26,13 @@
 //
 // Weight, zone and attributes of a server are in the attributes of its
 // resolver.Endpoint, for balancers; [FromEndpoint] and [FromAddress] read them. When only
-// they change, no connection is closed. gRPC's own policies do not look at weights.
+// they change, no connection is closed.
+//
+// gRPC's own policies read weights where they have a use for them: ring_hash, and
+// pick_first with shuffleAddressList. gRPC's weights are whole numbers: those of a
+// registry are passed on as they are if all are whole, else multiplied by one factor.
+// On the ring of ring_hash a server has the place of its address, which is the same in
+// every client.
 //
 // # TLS
 //

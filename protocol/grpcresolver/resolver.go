@@ -83,13 +83,15 @@ func (t *translator) state(set []discovery.Endpoint) resolver.State {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.Addr, b.Addr))
 	})
 	var s resolver.State
+	weight := weights(set)
 	for _, e := range all {
 		addr := resolver.Address{Addr: e.Addr}
-		attrs := attributesOf(e.Endpoint)
-		s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{addr}, Attributes: attrs})
+		re := resolver.Endpoint{Addresses: []resolver.Address{addr}, Attributes: attributesOf(e.Endpoint)}
+		re = place(re, e.Endpoint, weight(e.Endpoint))
+		s.Endpoints = append(s.Endpoints, re)
 		// For policies that do not know of endpoints yet. In Attributes, a change would
 		// cost the connection.
-		addr.BalancerAttributes = attrs //nolint:staticcheck // deprecated for those that do
+		addr.BalancerAttributes = re.Attributes //nolint:staticcheck // deprecated for those that do
 		s.Addresses = append(s.Addresses, addr)
 	}
 	return s
