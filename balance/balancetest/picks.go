@@ -55,11 +55,21 @@ func pickRules() []rule {
 	}
 }
 
-// picks calls Pick n times without a key and n times with different keys.
+// linear is the size of the largest fleet of which each pick of picks is made with
+// a key, too. A keyed pick may look at every member.
+const linear = 1000
+
+// picks calls Pick n times without a key and n times with different keys, or less
+// often with keys where the fleet is large.
 func (sim *simulation) picks(n int) ([]int, error) {
 	seen := make([]int, len(sim.members))
+	every := max(1, len(sim.members)/linear)
 	for k := range n {
-		for _, info := range []balance.PickInfo{{}, key(k)} {
+		infos := []balance.PickInfo{{}, key(k)}
+		if k%every > 0 {
+			infos = infos[:1]
+		}
+		for _, info := range infos {
 			i, err := sim.pick(info)
 			if err != nil {
 				return nil, err

@@ -1,6 +1,7 @@
 package balancetest
 
 import (
+	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -94,50 +95,74 @@ func key(k int) balance.PickInfo {
 // number of calls that each member got. The latency of a call is the latency of
 // an idle member times the calls in flight there, give or take half.
 func (sim *simulation) serve(d time.Duration, clients int, idle func(i int) time.Duration) ([]int, error) {
-	type call struct {
-		ends, took time.Duration
-		i          int
-		inFlight   bool
-	}
-	calls := make([]call, clients)
+	calls := make(inFlight, clients)
 	seen := make([]int, len(sim.members))
+	loads := make([]*Load, len(sim.members))
+	for i := range loads {
+		loads[i] = sim.load(i)
+	}
 	r := rand.New(rand.NewPCG(1, uint64(len(sim.members))))
+	begin := func(c *call) error {
+		i, err := sim.pick(balance.PickInfo{})
+		if err != nil {
+			return err
+		}
+		seen[i]++
+		loads[i].Begin()
+		c.member, c.took = i, time.Duration(float64(idle(i))*float64(sim.members[i].InFlight())*(0.5+r.Float64()))
+		c.ends = sim.now + c.took
+		return nil
+	}
+	for k := range calls {
+		calls[k].client = k
+		if err := begin(&calls[k]); err != nil {
+			return nil, err
+		}
+	}
+	heap.Init(&calls)
 	next := sim.now + 100*time.Millisecond
 	for end := sim.now + d; sim.now < end; {
-		soonest := next
-		for k := range calls {
-			c := &calls[k]
-			if c.inFlight && c.ends <= sim.now {
-				c.inFlight = false
-				sim.load(c.i).End()
-				sim.picker.Report(c.i, balance.Report{Latency: c.took, At: sim.now})
-			}
-			if !c.inFlight {
-				i, err := sim.pick(balance.PickInfo{})
-				if err != nil {
-					return nil, err
-				}
-				seen[i]++
-				sim.load(i).Begin()
-				c.took = time.Duration(float64(idle(i)) * float64(sim.members[i].InFlight()) * (0.5 + r.Float64()))
-				c.i, c.ends, c.inFlight = i, sim.now+c.took, true
-			}
-			soonest = min(soonest, c.ends)
-		}
-		if sim.now = soonest; sim.now == next {
+		if next <= calls[0].ends {
+			sim.now = next
+			next += 100 * time.Millisecond
 			if t, ok := sim.picker.(balance.Ticker); ok {
 				t.Tick(sim.now)
 			}
-			next += 100 * time.Millisecond
+			continue
 		}
+		c := &calls[0]
+		sim.now = c.ends
+		loads[c.member].End()
+		sim.picker.Report(c.member, balance.Report{Latency: c.took, At: sim.now})
+		if err := begin(c); err != nil {
+			return nil, err
+		}
+		heap.Fix(&calls, 0)
 	}
 	for _, c := range calls {
-		if c.inFlight {
-			sim.load(c.i).End()
-		}
+		loads[c.member].End()
 	}
 	return seen, nil
 }
+
+// call is a simulated call in flight.
+type call struct {
+	ends, took     time.Duration
+	client, member int
+}
+
+// inFlight is a heap of calls, of which the next to end is the first.
+type inFlight []call
+
+func (f inFlight) Len() int      { return len(f) }
+func (f inFlight) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+func (f inFlight) Less(i, j int) bool {
+	return f[i].ends < f[j].ends || f[i].ends == f[j].ends && f[i].client < f[j].client
+}
+
+// Push and Pop are not called: the number of calls stays the same.
+func (f inFlight) Push(any) {}
+func (f inFlight) Pop() any { return nil }
 
 func sum(seen []int) int {
 	total := 0
