@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,20 +19,6 @@ import (
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
-
-// prompt is how late a call may end after its context.
-const prompt = 5 * time.Millisecond
-
-// best returns the least and the median of what f returns. The least is for
-// assertions: whatever else the machine does delays some and not all.
-func best(n int, f func() time.Duration) (least, median time.Duration) {
-	ds := make([]time.Duration, n)
-	for i := range ds {
-		ds[i] = f()
-	}
-	slices.Sort(ds)
-	return ds[0], ds[n/2]
-}
 
 // stages are servers that stop at a stage of the first call and say so.
 func stages(reached chan<- struct{}) map[string]func(*testing.T, net.Conn) {
@@ -126,8 +111,9 @@ func TestCancellationEndsACallInAnyPhase(t *testing.T) {
 				core.WithBalancer(spyBalancer(func(r balance.Report) { last, reports = r, reports+1 })))
 			c := echo.NewEchoClient(Client(pool, Idempotent("*")))
 			arg := large(name)
-			const calls = 9
-			late, usual := best(calls, func() time.Duration {
+			var calls int
+			late := prototest.LeastDelay(func() time.Duration {
+				calls++
 				ctx, cancel := context.WithCancel(t.Context())
 				var canceled time.Time
 				over := make(chan struct{})
@@ -154,11 +140,10 @@ func TestCancellationEndsACallInAnyPhase(t *testing.T) {
 				}
 				return late
 			})
-			t.Logf("%v after the cancellation, usually %v", late, usual)
-			if late > prompt {
+			if late > prototest.Prompt {
 				t.Errorf("returned %v after the cancellation", late)
 			}
-			if reports != calls || pool.Stats().Endpoints[0].Closed < calls-1 {
+			if reports != calls || pool.Stats().Endpoints[0].Closed < uint64(calls-1) {
 				t.Errorf("%d reports, %+v", reports, pool.Stats().Endpoints[0])
 			}
 		})
@@ -193,7 +178,7 @@ func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
 				}
 				c := newClient(t, conf, []string{prototest.Listen(t, func(nc net.Conn) { speak(t, nc) })}, Attempts(1))
 				arg := large(name)
-				late, usual := best(9, func() time.Duration {
+				late := prototest.LeastDelay(func() time.Duration {
 					begun, ctx := time.Now(), t.Context()
 					if conf.Timeout == 0 {
 						var cancel context.CancelFunc
@@ -211,8 +196,7 @@ func TestADeadlineEndsACallInAnyPhase(t *testing.T) {
 					}
 					return took - time20
 				})
-				t.Logf("%v late, usually %v", late, usual)
-				if late > prompt {
+				if late > prototest.Prompt {
 					t.Errorf("%v late", late)
 				}
 			})
