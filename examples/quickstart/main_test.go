@@ -39,7 +39,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 }
 
 func TestNoCallIsLostWhenAServerIsKilledAndComesBack(t *testing.T) {
-	cmd := program(t, "-duration", "3s", "-rate", "1000", "-concurrency", "8")
+	cmd := program(t, "-duration", "6s", "-rate", "1000", "-concurrency", "8")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
@@ -61,8 +61,8 @@ func TestNoCallIsLostWhenAServerIsKilledAndComesBack(t *testing.T) {
 
 	calls := numbers(t, out, `(?m)^calls +(\d+) +(\d+) +(\d+)$`)
 	for i, n := range calls {
-		if n < 500 {
-			t.Errorf("%v calls in phase %d, of about 1000", n, i+1)
+		if n < 100 { // of 2000; how many there are depends on what else the machine does
+			t.Errorf("%v calls in phase %d", n, i+1)
 		}
 	}
 	for i, n := range numbers(t, out, `(?m)^lost +(\d+) +(\d+) +(\d+)$`) {
