@@ -241,7 +241,12 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 	for i := range c.Slots {
 		s.giveBack(&c.Slots[i])
 	}
-	// Only now is it known who still needs a dial.
+	s.handedOver(recovered)
+}
+
+// handedOver notes that an open connection was given away, or is not about to be.
+// Only then is it known who still needs a dial.
+func (s *subpool) handedOver(recovered bool) {
 	s.mu.Lock()
 	s.handingOver--
 	n := s.reserveLocked()

@@ -17,11 +17,19 @@ import (
 //	Validate() error
 //	Classify(err error) balance.Outcome
 //	MaxConcurrentCalls() int
+//	ValidateAfterIdle() time.Duration
+//	Reset(ctx context.Context, c C) error
 //
 // [New] calls Validate once, and fails if it returns an error. Classify is the
 // pool's classifier unless [WithClassifier] sets another one. It must be safe for
-// concurrent use. MaxConcurrentCalls is the default of the option
-// [MaxConcurrentCalls].
+// concurrent use. MaxConcurrentCalls and ValidateAfterIdle are the defaults of the
+// options of these names.
+//
+// Reset clears what a caller has left in the session of a connection, such as an
+// open transaction. The pool calls it in the background after each lease that ends
+// with the connection in order, within [DialTimeout], and leases the connection
+// again when it has returned nil; after an error or a panic it closes the
+// connection. Connections that calls share are not reset.
 type Dialer[C io.Closer] interface {
 	Dial(ctx context.Context, e Endpoint) (C, error)
 }

@@ -130,7 +130,10 @@ func release(sl *slots.Slot, gen uint64) error {
 	case slots.ReleasedAwaited:
 		subpoolOf(sl).releasedAwaited(sl)
 	case slots.Usable:
-		if subpoolOf(sl).giveBack(sl) {
+		s := subpoolOf(sl)
+		if s.pool.reset != nil {
+			s.reset(sl)
+		} else if s.giveBack(sl) {
 			// The connection is of no use until the call that has it now runs:
 			// where all processors are busy, let it run first.
 			runtime.Gosched()

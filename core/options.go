@@ -35,6 +35,7 @@ type config struct {
 	outliers     *outlier.Config  // nil: none
 	observers    []func(Event)
 	classify     func(error) balance.Outcome
+	validateSet  bool // ValidateAfterIdle was given
 	// fixed names the options given that cannot change while the pool runs.
 	fixed []string
 	// wrong are options that make no sense by themselves.
@@ -83,9 +84,11 @@ func MaxLifetime(d time.Duration) Option { return func(c *config) { c.maxLifetim
 
 // ValidateAfterIdle is the idle time, to within a second, after which a
 // connection that is a [Peeker] or [HealthChecker] is checked before it is
-// leased. The default is one second; 0 is every time; negative is never. It can
-// change while the pool runs.
-func ValidateAfterIdle(d time.Duration) Option { return func(c *config) { c.validateAfterIdle = d } }
+// leased. The default is what the dialer says, see [Dialer], and else one second;
+// 0 is every time; negative is never. It can change while the pool runs.
+func ValidateAfterIdle(d time.Duration) Option {
+	return func(c *config) { c.validateAfterIdle, c.validateSet = d, true }
+}
 
 // HealthCheckInterval is the time between two background checks of an idle
 // connection that is a [HealthChecker]; each may take as long as a dial. The
@@ -205,6 +208,9 @@ func (c *config) adopt(dialer any) {
 	if d, ok := dialer.(interface{ MaxConcurrentCalls() int }); ok && c.share == 0 && !isNil(d) {
 		c.share = d.MaxConcurrentCalls()
 	}
+	if d, ok := dialer.(interface{ ValidateAfterIdle() time.Duration }); ok && !c.validateSet && !isNil(d) {
+		c.validateAfterIdle = d.ValidateAfterIdle()
+	}
 	if d, ok := dialer.(interface {
 		Classify(err error) balance.Outcome
 	}); ok && c.classify == nil && !isNil(d) {
@@ -270,11 +276,16 @@ func (s *settings) validate() error {
 }
 
 // idleLimit is the most slots that a release leaves idle; 0: all.
-func (s *settings) idleLimit() int {
-	if s.share > 1 { // of a connection in use some slots may be idle: the sweep bounds those unused
+func (p *pool) idleLimit() int {
+	set := p.settings()
+	switch {
+	case set.share > 1: // of a connection in use some slots may be idle: the sweep bounds those unused
 		return 0
+	case p.reset != nil && set.maxIdle == 0:
+		return slots.Max // no bound, but every release takes the way past the reset
+	default:
+		return set.maxIdle
 	}
-	return s.maxIdle
 }
 
 // sweepInterval is the time between two sweeps.

@@ -66,7 +66,7 @@ func (p *pool) newSubpool(e Endpoint) *subpool {
 	s.endpoint.Store(&e)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.Init(&p.queue.awaited)
-	s.SetLimit(p.settings().idleLimit())
+	s.SetLimit(p.idleLimit())
 	return s
 }
 
@@ -222,7 +222,7 @@ func (s *subpool) calls() uint64 {
 func (s *subpool) resize(idle []*slots.Slot) []*slots.Slot {
 	s.mu.Lock()
 	set := s.pool.settings() // under the lock: the last one to come here has the newest
-	s.SetLimit(set.idleLimit())
+	s.SetLimit(s.pool.idleLimit())
 	s.mu.Unlock()
 	idle, _ = s.surplus(idle, s.keeps()-set.maxActive, true)
 	s.refill()
