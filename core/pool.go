@@ -58,7 +58,9 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
 		dial: func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) },
 	}
-	if r, ok := d.(interface{ Reset(ctx context.Context, c C) error }); ok && cfg.share == 1 {
+	if r, ok := d.(interface {
+		Reset(ctx context.Context, c C) error
+	}); ok && cfg.share == 1 {
 		p.reset = func(ctx context.Context, value io.Closer) error {
 			c, _ := value.(C)
 			return r.Reset(ctx, c)
@@ -194,7 +196,7 @@ type pool struct {
 	epoch   time.Time
 	dial    func(context.Context, Endpoint) (io.Closer, error)
 	reset   func(context.Context, io.Closer) error // nil: the dialer has none
-	total   atomic.Int64 // positions taken, counted against MaxTotal
+	total   atomic.Int64                           // positions taken, counted against MaxTotal
 
 	retrier                 *retry.Retrier
 	latency                 latency // of all endpoints

@@ -23,6 +23,9 @@ import (
 func Do(ctx context.Context, pool *core.Pool[*Conn], fn func(c *Conn) error, opts ...core.CallOption) error {
 	err := pool.Do(ctx, func(ctx context.Context, c *Conn) error {
 		own, err := c.call(ctx, fn)
+		if err == nil && c.stream.awaiting && !c.oneWay {
+			c.lose() // the next call could read the answer
+		}
 		if own && err != nil {
 			return &application{err, c.stream.outcome()}
 		}
@@ -45,7 +48,8 @@ func (a *application) Unwrap() error { return a.error }
 
 // Call calls fn, whose reading and writing ends when ctx is done or
 // [Config.Timeout] has passed, and sends what fn has left in the buffer. fn is
-// not called when ctx is done, or when a call before has failed.
+// not called when ctx is done, when a call before has failed, or when the server
+// has closed the connection or sent something unasked.
 //
 // The error is that of fn, as it is, or an [*Error] when the connection failed,
 // whatever fn made of that: the connection is of no more use then. The same holds
@@ -57,14 +61,12 @@ func (c *Conn) Call(ctx context.Context, fn func(c *Conn) error) error {
 
 // call is Call. It reports whether the error is fn's own.
 func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err error) {
-	if err := c.usable(ctx); err != nil {
+	now := time.Now()
+	if err := c.usable(ctx, now); err != nil {
 		return false, err
 	}
-	deadline := c.deadline(ctx)
-	if !deadline.IsZero() {
-		c.stream.note(c.stream.SetDeadline(deadline))
-	}
-	c.stream.begin()
+	deadline := c.deadline(ctx, now)
+	c.stream.begin(now, deadline)
 	c.guard.Begin(ctx)
 	hit, ended := false, false
 	defer func() {
@@ -78,16 +80,16 @@ func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err 
 		_ = c.Flush() // the stream remembers the error
 	}
 	ended = true
-	if hit = c.guard.End(); hit || !deadline.IsZero() {
-		_ = c.stream.SetDeadline(time.Time{}) // fails when the next call does
-	}
+	hit = c.guard.End()
+	c.stream.end(hit)
+	c.looked = false
 	return c.examine(ctx, err, hit, deadline)
 }
 
 // usable returns why no call can be made.
-func (c *Conn) usable(ctx context.Context) error {
+func (c *Conn) usable(ctx context.Context, now time.Time) error {
 	err := ctx.Err()
-	if d, ok := ctx.Deadline(); ok && err == nil && time.Until(d) <= 0 {
+	if d, ok := ctx.Deadline(); ok && err == nil && !d.After(now) {
 		err = context.DeadlineExceeded
 	}
 	switch {
@@ -97,16 +99,21 @@ func (c *Conn) usable(ctx context.Context) error {
 		return c.failed(ErrOutOfSync)
 	case err != nil:
 		return c.failed(err)
-	default:
+	case c.looked, c.Reader.Buffered() > 0: // what it has read, its holder knows of
 		return nil
 	}
+	if err := c.look(); err != nil {
+		c.broken.Store(true)
+		return c.failed(err)
+	}
+	return nil
 }
 
 // deadline returns when a call that begins now must end, zero for never.
-func (c *Conn) deadline(ctx context.Context) time.Time {
+func (c *Conn) deadline(ctx context.Context, now time.Time) time.Time {
 	var deadline time.Time
 	if c.timeout > 0 {
-		deadline = time.Now().Add(c.timeout)
+		deadline = now.Add(c.timeout)
 	}
 	if d, ok := ctx.Deadline(); ok && (deadline.IsZero() || d.Before(deadline)) {
 		deadline = d

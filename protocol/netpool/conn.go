@@ -3,6 +3,8 @@ package netpool
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
@@ -32,38 +34,63 @@ type Conn struct {
 	stream   stream
 	guard    *sock.Guard // ends a call when its context is canceled
 
+	oneWay    bool        // there are requests without answers
+	looked    bool        // since the last call, and all was well
 	outOfSync bool        // a call ended in the middle of an exchange
 	broken    atomic.Bool // no further call may be made; for Close
 }
 
 func newConn(s *sock.Socket, e core.Endpoint, conf Config, dog *sock.Watchdog) *Conn {
-	c := &Conn{endpoint: e, timeout: conf.Timeout, ping: conf.Ping, sock: s}
+	c := &Conn{endpoint: e, timeout: conf.Timeout, ping: conf.Ping, oneWay: conf.OneWay, sock: s}
 	c.stream.Conn = s.Conn
-	c.Writer = bufio.NewWriterSize(&c.stream, conf.Buffer)
+	c.Writer = bufio.NewWriterSize(sending{c}, conf.Buffer)
 	c.Reader = bufio.NewReaderSize(flushing{&c.stream, c.Writer}, conf.Buffer)
 	c.guard = dog.Guard(c.abort)
+	c.stream.guard = c.guard
 	return c
 }
 
 // Endpoint returns the server, as it was when the connection was opened.
 func (c *Conn) Endpoint() core.Endpoint { return c.endpoint }
 
-// NetConn returns the connection under the buffers; with TLS, that of TLS.
+// NetConn returns the connection under the buffers; with TLS, that of TLS. A
+// deadline that is set on it within a call ends with the call, and takes effect
+// only if it is before that of the call.
 func (c *Conn) NetConn() net.Conn { return &c.stream }
 
 // Peek implements [core.Peeker]. It reports without blocking whether the server
-// has closed or reset the connection, or sent bytes that nobody asked for. The
-// bufio.Reader's method of that name is c.Reader.Peek.
+// has closed or reset the connection, or sent bytes that nobody asked for, and
+// whether the last call has left it out of sync. It ends the deadlines that were
+// set on NetConn. The bufio.Reader's method of that name is c.Reader.Peek.
 func (c *Conn) Peek() error {
 	switch {
 	case c.stream.err != nil:
 		return c.stream.err
-	case c.outOfSync:
+	case c.outOfSync, c.stream.awaiting && !c.oneWay, c.Writer.Buffered() > 0:
 		return ErrOutOfSync
 	case c.Reader.Buffered() > 0:
 		return sock.ErrUnasked
 	}
-	return c.sock.Peek()
+	err := c.sock.Peek()
+	c.looked = err == nil
+	if c.stream.armed && err == nil {
+		c.stream.disarm()
+	}
+	return err
+}
+
+// look looks at the socket before a call sends anything, where that does not
+// wait. What a look finds, the stream remembers.
+func (c *Conn) look() error {
+	if !sock.Cheap {
+		return nil
+	}
+	err := c.sock.Peek()
+	if errors.Is(err, sock.ErrUnasked) {
+		err = fmt.Errorf("%w: %w", ErrOutOfSync, err)
+	}
+	c.stream.note(err)
+	return err
 }
 
 // Health implements [core.HealthChecker] with [Config.Ping]. Without one it returns
@@ -90,14 +117,62 @@ func (c *Conn) Close() error {
 type stream struct {
 	net.Conn
 
+	guard *sock.Guard
+
 	err      error
-	sent     int  // bytes
-	received bool // a byte at least
-	awaiting bool // nothing was received since the last was sent
+	begun    time.Time // the call
+	deadline time.Time // of the call; zero for none
+	armed    bool      // a deadline was set through the stream
+	sent     int       // bytes
+	received bool      // a byte at least
+	awaiting bool      // nothing was received since the last was sent
 }
 
-// begin forgets the last call.
-func (s *stream) begin() { s.sent, s.received, s.awaiting = 0, false, false }
+// begin begins a call.
+func (s *stream) begin(now, deadline time.Time) {
+	s.forget()
+	s.begun, s.deadline = now, deadline
+	if !deadline.IsZero() {
+		s.note(s.Conn.SetDeadline(deadline))
+	}
+}
+
+// forget forgets the last call.
+func (s *stream) forget() { s.sent, s.received, s.awaiting = 0, false, false }
+
+// end ends a call, whose deadlines end with it.
+func (s *stream) end(hit bool) {
+	if hit || s.armed || !s.deadline.IsZero() {
+		s.disarm()
+	}
+	s.deadline = time.Time{}
+}
+
+// disarm ends the deadlines. If that fails, so does the next call.
+func (s *stream) disarm() {
+	s.armed = false
+	_ = s.Conn.SetDeadline(time.Time{})
+}
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline are for functions of calls.
+func (s *stream) SetDeadline(t time.Time) error { return s.arm(s.Conn.SetDeadline, t) }
+
+func (s *stream) SetReadDeadline(t time.Time) error { return s.arm(s.Conn.SetReadDeadline, t) }
+
+func (s *stream) SetWriteDeadline(t time.Time) error { return s.arm(s.Conn.SetWriteDeadline, t) }
+
+// arm sets a deadline within that of the call.
+func (s *stream) arm(set func(time.Time) error, t time.Time) error {
+	if !s.deadline.IsZero() && (t.IsZero() || t.After(s.deadline)) {
+		t = s.deadline
+	}
+	s.armed = true
+	err := set(t)
+	if s.guard.Hit() { // the call was canceled, before or meanwhile
+		err = set(past)
+	}
+	return err
+}
 
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
@@ -131,6 +206,24 @@ func (s *stream) outcome() balance.Outcome {
 		return balance.OutcomeOK
 	}
 	return balance.OutcomeNeutral
+}
+
+// sending is what the writer writes to. Before the first bytes of a request it
+// looks at the connection, if the last look was a while ago.
+type sending struct{ conn *Conn }
+
+// lookAfter is how long a function may take to send something before the
+// connection is looked at again.
+const lookAfter = time.Millisecond
+
+func (w sending) Write(b []byte) (int, error) {
+	s := &w.conn.stream
+	if s.sent == 0 && !s.received && !s.begun.IsZero() && time.Since(s.begun) > lookAfter && s.err == nil {
+		if err := w.conn.look(); err != nil {
+			return 0, err
+		}
+	}
+	return s.Write(b)
 }
 
 // flushing is what the reader reads. It sends the requests before it may have to

@@ -34,13 +34,29 @@ type Config struct {
 
 	// Setup is called with each new connection before its first call, such as to
 	// log in. [core.DialTimeout] and Timeout bound it. Its error closes the
-	// connection and becomes the error of the dial. Nil means no setup.
+	// connection and becomes the error of the dial. Nil means no setup. A request
+	// with an answer, such as Ping's, is recommended: a server that accepts
+	// connections and refuses to serve them then fails the dial and not a call.
 	Setup func(c *Conn) error
+
+	// Reset clears what a call has left in the session of its connection: an open
+	// transaction, subscriptions, settings. It is called in the background after
+	// each call of [Do], or lease of the pool, that leaves the connection in sync,
+	// and no other call gets the connection before Reset has returned.
+	// [core.DialTimeout] and Timeout bound it. Its error closes the connection.
+	// Nil means that the next call finds the session as it was left.
+	Reset func(c *Conn) error
 
 	// Ping asks a server on one of its idle connections whether it still works,
 	// every [core.HealthCheckInterval]. An error closes the connection. Nil means
 	// that the pool only looks whether the server has closed idle connections.
 	Ping func(c *Conn) error
+
+	// OneWay means that the protocol has requests without answers: a call whose
+	// function returns nil, has sent something and received nothing since, leaves
+	// its connection in use. Otherwise the answer could arrive in the next call,
+	// so the connection is closed.
+	OneWay bool
 
 	// Buffer is the size of each of a connection's two buffers in bytes. Zero
 	// means [DefaultBuffer]; the least is 16. ReadSlice and ReadLine return lines
@@ -64,8 +80,17 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	if d.conf.Buffer == 0 {
 		d.conf.Buffer = DefaultBuffer
 	}
+	if conf.Reset != nil {
+		return resetter{d}
+	}
 	return d
 }
+
+// resetter is the dialer of connections that are reset after each lease.
+type resetter struct{ *dialer }
+
+// Reset calls [Config.Reset]. The pool calls it after each lease.
+func (d resetter) Reset(ctx context.Context, c *Conn) error { return c.Call(ctx, d.conf.Reset) }
 
 type dialer struct {
 	conf Config
@@ -86,6 +111,16 @@ func (d *dialer) Validate() error {
 // Classify is the pool's classifier unless it is given another.
 func (d *dialer) Classify(err error) balance.Outcome { return Classify(err) }
 
+// ValidateAfterIdle is the pool's unless it is given another. A look at a socket
+// takes less than a microsecond, where it does not wait: then each lease is worth
+// one.
+func (d *dialer) ValidateAfterIdle() time.Duration {
+	if sock.Cheap {
+		return 0
+	}
+	return time.Second
+}
+
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
@@ -101,6 +136,7 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 		if err := c.Call(ctx, d.conf.Setup); err != nil {
 			return nil, fmt.Errorf("netpool: setup of a connection to %s: %w", e.Addr, errors.Join(err, c.Close()))
 		}
+		c.stream.forget() // a preamble may have no answer
 	}
 	return c, nil
 }

@@ -116,6 +116,14 @@ func (g *Guard) End() bool {
 	return hit
 }
 
+// Hit reports whether the call in flight was aborted. What undid the abort since
+// must abort it again.
+func (g *Guard) Hit() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hit
+}
+
 // Abandon ends the watch of a call that will not end by itself, and reports
 // whether there was one.
 func (g *Guard) Abandon() bool {
