@@ -22,7 +22,17 @@ type Client struct{ pool *core.Pool[*netpool.Conn] }
 
 // Open returns a client of the servers that w names. It dials nothing yet.
 func Open(w core.Watcher, opts ...core.Option) (*Client, error) {
-	pool, err := core.New(w, netpool.Dial(netpool.Config{}), append([]core.Option{core.ValidateAfterIdle(0)}, opts...)...)
+	pool, err := core.New(w, netpool.Dial(netpool.Config{
+		// A server that has too many clients answers nothing.
+		Setup: func(c *netpool.Conn) error {
+			fmt.Fprint(c, "version\r\n")
+			line, err := c.ReadString('\n')
+			if err == nil && !strings.HasPrefix(line, "VERSION ") {
+				err = refusal("version", line)
+			}
+			return err
+		},
+	}), opts...)
 	return &Client{pool}, err
 }
 

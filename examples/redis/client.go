@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/protocol/netpool"
@@ -14,15 +16,37 @@ type Client struct{ pool *core.Pool[*netpool.Conn] }
 // Open returns a client of the servers that w names. It dials nothing yet. Each new
 // connection logs in if there is a password.
 func Open(w core.Watcher, password string, opts ...core.Option) (*Client, error) {
-	conf := netpool.Config{
-		Ping: func(c *netpool.Conn) error { return command(c, "PING") },
+	ping := func(c *netpool.Conn) error { return command(c, "PONG", "PING") }
+	login := func(c *netpool.Conn) error {
+		if password == "" {
+			return nil
+		}
+		return command(c, "OK", "AUTH", password)
 	}
-	if password != "" {
-		conf.Setup = func(c *netpool.Conn) error { return command(c, "AUTH", password) }
-	}
-	// ValidateAfterIdle(0): look at each connection before a call, whether the server has closed it.
-	pool, err := core.New(w, netpool.Dial(conf), append([]core.Option{core.ValidateAfterIdle(0)}, opts...)...)
+	pool, err := core.New(w, netpool.Dial(netpool.Config{
+		// PING: a server that has too many clients answers it with a refusal.
+		Setup: func(c *netpool.Conn) error { return errors.Join(login(c), ping(c)) },
+		Ping:  ping,
+		Reset: func(c *netpool.Conn) error {
+			if c.Session == nil {
+				return nil
+			}
+			c.Session = nil
+			return errors.Join(command(c, "RESET", "RESET"), login(c))
+		},
+	}), opts...)
 	return &Client{pool}, err
+}
+
+// changesSession reports whether a command leaves something in its connection that
+// the next caller must not find.
+func changesSession(command string) bool {
+	switch strings.ToUpper(command) {
+	case "MULTI", "WATCH", "SELECT", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "CLIENT", "AUTH", "HELLO", "READONLY":
+		return true
+	default:
+		return false
+	}
 }
 
 // Do sends one command and returns its reply: a string, an int64, nil, or a []any of
@@ -44,6 +68,9 @@ func (cl *Client) Pipeline(ctx context.Context, commands ...[]string) (replies [
 	err = netpool.Do(ctx, cl.pool, func(c *netpool.Conn) error {
 		replies = nil
 		for _, args := range commands {
+			if len(args) > 0 && changesSession(args[0]) {
+				c.Session = args[0]
+			}
 			write(c, args)
 		}
 		for range commands {
@@ -61,13 +88,19 @@ func (cl *Client) Pipeline(ctx context.Context, commands ...[]string) (replies [
 // Close ends the client.
 func (cl *Client) Close(ctx context.Context) error { return cl.pool.Close(ctx) }
 
-// command is for what every connection does. Its reply is not looked at, unless it
-// is a refusal.
-func command(c *netpool.Conn, args ...string) error {
+// command is for what every connection does. Any reply but the expected one is an
+// error.
+func command(c *netpool.Conn, want string, args ...string) error {
 	write(c, args)
 	reply, err := read(c)
-	if refusal, ok := reply.(Error); ok && err == nil {
-		err = fmt.Errorf("%s: %w", args[0], refusal)
+	switch refusal, refused := reply.(Error); {
+	case err != nil:
+		return err
+	case refused:
+		return fmt.Errorf("%s: %w", args[0], refusal)
+	case reply != want:
+		return noReply("%v to %s", reply, args[0])
+	default:
+		return nil
 	}
-	return err
 }

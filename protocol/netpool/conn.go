@@ -27,6 +27,11 @@ type Conn struct {
 	// written before it waits for bytes.
 	bufio.ReadWriter
 
+	// Session is what calls, [Config.Setup] and [Config.Reset] note about this
+	// connection for each other, such as whether there is something to reset. The
+	// package does not touch it.
+	Session any
+
 	endpoint core.Endpoint
 	timeout  time.Duration // of one call; not above 0 = none
 	ping     func(*Conn) error

@@ -44,14 +44,37 @@
 // unsent, and the function did not return an error before the answer to what it
 // had sent. A function that returns an error after the first of several answers
 // cannot be told from one that has read them all: let it read all, or wrap
-// ErrOutOfSync.
+// ErrOutOfSync. A function that returns nil without having read an answer has
+// succeeded, and its connection is closed, since the answer could arrive in the next
+// call; [Config.OneWay] is for protocols that have requests without answers.
+//
+// # Sessions
+//
+// What a call leaves in the session of its connection, the next call finds, whoever
+// makes it. [Config.Reset] clears it in between:
+//
+//   - Redis keeps MULTI, WATCH, SELECT, SUBSCRIBE and CLIENT settings. Send RESET
+//     (Redis 6.2; it logs out, so log in again), or DISCARD and UNWATCH where calls
+//     use nothing but transactions.
+//   - PostgreSQL keeps open transactions, SET, LISTEN, prepared statements, advisory
+//     locks and temporary tables. Send ROLLBACK and then DISCARD ALL.
+//   - memcached has no session, and needs no Reset. Its "noreply" and quiet commands
+//     need OneWay, or a command with an answer behind them in the same call.
+//
+// A reset costs a round trip, in the background. It may return nil at once where
+// [Conn.Session] says that there is nothing to reset.
 //
 // # Connections that their server has closed
 //
-// The pool looks at the socket of a connection that was idle for
-// [core.ValidateAfterIdle], by default a second, before it leases it. If the server
-// has closed it, or sent something unasked, another connection is taken. With
-// core.ValidateAfterIdle(0) that is done before every call, for less than a
-// microsecond. What remains is the server that dies during a call: [core.Attempts]
-// is for calls that may be made twice.
+// Before each lease the pool looks at the socket of the connection, for less than a
+// microsecond. If the server has closed it, or sent something unasked, another
+// connection is taken. [core.ValidateAfterIdle] can make that rarer: it is 0 by
+// default for connections of this package, and one second where looking has to wait
+// (Windows). What remains is the server that dies during a call: [core.Attempts] is
+// for calls that may be made twice.
+//
+// A server may also accept a connection and then refuse to serve it, as Redis and
+// PostgreSQL do when they have too many. Let [Config.Setup] end with a request that
+// has an answer, such as PING or SELECT 1: then the refusal fails the dial, and no
+// call.
 package netpool
