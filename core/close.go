@@ -35,7 +35,7 @@ func (p *pool) close(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
-		ctx.Err(), c.InUse, c.Dialing, c.Closing)
+		ended(ctx), c.InUse, c.Dialing, c.Closing)
 }
 
 // teardown ends everything in the order of use: the sources of change, the

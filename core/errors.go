@@ -30,7 +30,8 @@ type Error struct {
 	// Kind is ErrClosed, ErrNoEndpoint, ErrExhausted or ErrUnavailable; or the
 	// context's error if that had ended before the call looked at anything.
 	Kind error
-	// Cause is the context's error if that ended the wait, else nil.
+	// Cause is the context's error if that ended the wait, else nil. Both match the
+	// context's cause too, see [context.Cause].
 	Cause error
 	// LastDial is the last dial's error of the endpoints concerned, LastWatch
 	// that of the watcher; nil when there was none.
@@ -81,4 +82,13 @@ func (e *Error) Unwrap() []error {
 		}
 	}
 	return errs
+}
+
+// ended returns the error of ctx, which is done, and its cause if it has one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

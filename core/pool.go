@@ -150,7 +150,7 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			if e, ok := errors.AsType[*Error](err); ok {
-				e.Waited, e.Cause = p.p.now()-begun, ctx.Err()
+				e.Waited, e.Cause = p.p.now()-begun, ended(ctx)
 			}
 			return err
 		}

@@ -108,8 +108,8 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 	if v.closed {
 		return p.fail(&r, ErrClosed, nil, didNotWait)
 	}
-	if err := ctx.Err(); err != nil {
-		return p.fail(&r, err, nil, didNotWait)
+	if ctx.Err() != nil {
+		return p.fail(&r, ended(ctx), nil, didNotWait)
 	}
 	r.resolve(v)
 	// What may be had at once, without the cost of the queue.
@@ -194,7 +194,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 			case r.want != nil:
 				kind = ErrUnavailable
 			}
-			return p.fail(&r, kind, ctx.Err(), begun)
+			return p.fail(&r, kind, ended(ctx), begun)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func RunHedged[T any](ctx context.Context, r *Retrier, c Call, try func(context.
 				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: asked[len(asked)-1:]}) // ends as the first does
 			}
 		case <-outer.Done():
-			return none, outer.Err()
+			return none, ended(outer)
 		}
 	}
 }
@@ -151,4 +151,13 @@ func (h *hedged[T]) leave() {
 			return
 		}
 	}
+}
+
+// ended returns the error of ctx, which is done, and its cause if it has one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

@@ -88,7 +88,10 @@ func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err 
 
 // usable returns why no call can be made.
 func (c *Conn) usable(ctx context.Context, now time.Time) error {
-	err := ctx.Err()
+	var err error
+	if ctx.Err() != nil {
+		err = ended(ctx)
+	}
 	if d, ok := ctx.Deadline(); ok && err == nil && !d.After(now) {
 		err = context.DeadlineExceeded
 	}
@@ -135,13 +138,32 @@ func (c *Conn) examine(ctx context.Context, returned error, hit bool, deadline t
 		e.Returned = returned
 	}
 	if hit || isTimeout(c.stream.err) {
-		e.Ctx = ctx.Err()
-		if d, ok := ctx.Deadline(); ok && e.Ctx == nil && d.Equal(deadline) {
-			e.Ctx = context.DeadlineExceeded // its timer fires in a moment
-		}
+		e.Ctx = endedBy(ctx, deadline)
 	}
 	return false, e
 }
+
+// endedBy returns the error of the context that ended a call, nil if it did not.
+func endedBy(ctx context.Context, deadline time.Time) error {
+	if d, ok := ctx.Deadline(); ctx.Err() == nil && ok && d.Equal(deadline) {
+		// Its timer fires in a moment, and brings the cause. It may be late.
+		late := time.NewTimer(lateTimer)
+		defer late.Stop()
+		select {
+		case <-ctx.Done():
+		case <-late.C:
+			return context.DeadlineExceeded
+		}
+	}
+	if ctx.Err() == nil {
+		return nil
+	}
+	return ended(ctx)
+}
+
+// lateTimer is how long a call whose deadline has passed waits for its context to
+// notice.
+const lateTimer = 20 * time.Millisecond
 
 // examineSync is examine for a connection on which no reading or writing failed.
 func (c *Conn) examineSync(returned error) (own bool, err error) {

@@ -3,6 +3,7 @@ package netpool
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -28,13 +29,14 @@ type Error struct {
 	// Endpoint is the address of the server.
 	Endpoint string
 	// Err is the cause: the first error of reading or writing, [ErrOutOfSync],
-	// or that of a context which had ended before the call.
+	// or that of a context which had ended before the call, with its cause.
 	Err error
 	// Returned is what the function returned, when that is something else. The
 	// Error matches it if Err is [ErrOutOfSync]; otherwise Returned is only part
 	// of the text.
 	Returned error
-	// Ctx is the context's error if that ended the call, else nil.
+	// Ctx is the context's error if that ended the call, else nil. It matches the
+	// context's cause too, see [context.Cause].
 	Ctx error
 }
 
@@ -103,4 +105,13 @@ func Classify(err error) balance.Outcome {
 		return e.outcome()
 	}
 	return core.Classify(err)
+}
+
+// ended returns the error of ctx, which is done, and its cause if it has one.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

@@ -216,3 +216,26 @@ func TestClosingThePoolInTimeEndsACallInFlight(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Why a context ended is in the error of the call that it ended.
+func TestTheCauseOfAContextIsInTheErrorOfTheCallThatItEnded(t *testing.T) {
+	mine := errors.New("the program shuts down")
+	conn := func() *netpool.Conn {
+		return dialed(t, netpool.Config{}, prototest.Listen(t, func(net.Conn) { <-t.Context().Done() }))
+	}
+	canceled, cancel := context.WithCancelCause(t.Context())
+	timedOut, stop := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, mine)
+	defer stop()
+	for ended, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: timedOut} {
+		for range 2 { // the second call begins when the context has ended
+			err := conn().Call(ctx, func(c *netpool.Conn) error {
+				time.AfterFunc(5*time.Millisecond, func() { cancel(mine) })
+				_, err := c.ReadString('\n')
+				return err
+			})
+			if !errors.Is(err, mine) || !errors.Is(err, ended) {
+				t.Errorf("%v: got %v", ended, err)
+			}
+		}
+	}
+}
