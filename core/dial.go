@@ -226,6 +226,7 @@ func (s *subpool) landLocked(value io.Closer, took time.Duration) {
 		return
 	}
 	s.conns[k] = c
+	s.expireLocked(c.Born)
 	s.open++
 	s.handingOver++
 	for i := range c.Slots {

@@ -291,7 +291,7 @@ func (p *pool) idleLimit() int {
 // sweepInterval is the time between two sweeps.
 func (s *settings) sweepInterval() time.Duration {
 	every := time.Second
-	for _, d := range []time.Duration{s.idleTimeout, s.maxLifetime, s.healthInterval, s.leakThreshold} {
+	for _, d := range []time.Duration{s.idleTimeout, s.healthInterval, s.leakThreshold} {
 		if d > 0 {
 			every = min(every, max(d/4, 10*time.Millisecond))
 		}

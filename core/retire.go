@@ -2,6 +2,7 @@ package core
 
 import (
 	"io"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
@@ -35,6 +36,42 @@ func (s *subpool) surplus(idle []*slots.Slot, n int, leased bool) (_ []*slots.Sl
 	return idle, found
 }
 
+// expireLocked arms the timer for the connection whose lifetime ends next, if one
+// does. A timer of its own, and not the sweep, ends lifetimes: their jitter is a
+// tenth, and less than the time between two sweeps if they are a few seconds.
+func (s *subpool) expireLocked(now time.Duration) {
+	next := time.Duration(0)
+	for _, c := range s.conns {
+		if c != nil && c != taken && c.Expires > 0 && !isRetired(c) && (next == 0 || c.Expires < next) {
+			next = c.Expires
+		}
+	}
+	switch {
+	case next == 0 || s.draining:
+	case s.expiry == nil:
+		s.expiry = time.AfterFunc(next-now, s.expire)
+	default:
+		s.expiry.Reset(next - now)
+	}
+}
+
+// expire retires the connections that are at the end of their lifetime: idle ones
+// now, leased ones when their lease ends.
+func (s *subpool) expire() {
+	s.mu.Lock()
+	now := s.pool.now()
+	var idle []*slots.Slot
+	for _, c := range s.conns {
+		if c != nil && c != taken && c.Expires > 0 && now >= c.Expires && !isRetired(c) {
+			markRetired(c)
+			idle = takeLocked(idle, c)
+		}
+	}
+	s.expireLocked(now)
+	s.mu.Unlock()
+	s.retireAll(idle, nil)
+}
+
 // isRetired reports whether c is to be closed.
 func isRetired(c *slots.Conn) bool { return c.Slots[0].Gen()&slots.Retired != 0 }
 
@@ -58,8 +95,10 @@ func (s *subpool) drain() {
 		return
 	}
 	s.draining = true
-	if s.retry != nil {
-		s.retry.Stop()
+	for _, t := range []*time.Timer{s.retry, s.expiry} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	idle := s.retireAllLocked()
 	s.emptyLocked()

@@ -51,9 +51,11 @@ type subpool struct {
 	// begun before retryAt.
 	failing, retryAt time.Duration
 	retry            *time.Timer
-	lastDial         error
-	dials, failures  uint64
-	closed           uint64
+	// expiry fires when the next connection is at the end of its lifetime.
+	expiry          *time.Timer
+	lastDial        error
+	dials, failures uint64
+	closed          uint64
 	// uses are leases of connections already closed.
 	uses uint64
 }

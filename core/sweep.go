@@ -33,7 +33,7 @@ func guarded(f func() error) (err error) {
 }
 
 // sweep does what the call path leaves to it, about once a second: it closes
-// what is too old or was idle for too long, peeks at what is idle, marks what
+// what was idle for too long, peeks at what is idle, marks what
 // must be checked before it is leased and whose next lease is timed, keeps idle
 // connections alive and MinIdle filled, and finds leases that were forgotten.
 //
@@ -64,10 +64,7 @@ func (s *subpool) sweep(now time.Duration) {
 			c.Seen, c.Since = uses, now
 			c.Slots[0].Flag(slots.Timed)
 		}
-		old := c.Expires > 0 && now >= c.Expires || isRetired(c)
-		if old {
-			markRetired(c)
-		}
+		old := isRetired(c) // and given back in the very instant
 		expired := set.idleTimeout > 0 && now-c.Since >= set.idleTimeout
 		if set.share > 1 && set.maxIdle > 0 && !leased {
 			// That the last of several callers has gone is for a sweep to see.
