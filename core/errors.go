@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": %v after %v", e.Cause, e.Waited.Round(time.Microsecond))
 	}
 	fmt.Fprintf(&b, "; %s, %d endpoints, %d connections open, %d idle, %d dialing, %d calls waiting",
-		e.State, e.counts.endpoints, e.counts.open, e.counts.idle, e.counts.dialing, e.counts.waiting)
+		cmp.Or(e.State, StatePending), e.counts.endpoints, e.counts.open, e.counts.idle, e.counts.dialing, e.counts.waiting)
 	if e.LastDial != nil {
 		fmt.Fprintf(&b, "; last dial: %v", e.LastDial)
 	}

@@ -1,9 +1,12 @@
 package core
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Event is one thing that happened in a pool. No event is sent per call. See
-// [WithObserver].
+// [WithObserver]. It can be marshaled as JSON, for logs.
 type Event struct {
 	Kind EventKind
 	// Endpoint is the address concerned; empty for events of the whole pool.
@@ -12,72 +15,72 @@ type Event struct {
 	Err error
 	// Duration is how long it took (a dial) or lasted (a leaked lease so far).
 	Duration time.Duration
-	// State is the new state, for EventStateChanged.
+	// State is the new state, for EventStateChanged; empty for all others.
 	State State
 	// Stack is where a leaked lease was taken.
 	Stack string
 }
 
+// MarshalJSON has the error and the duration as text, and leaves out what the event
+// has not.
+func (e Event) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Kind                                  EventKind
+		Endpoint, Err, Duration, State, Stack string `json:",omitempty"`
+	}{Kind: e.Kind, Endpoint: e.Endpoint, Err: text(e.Err), State: string(e.State), Stack: e.Stack}
+	if e.Duration != 0 {
+		out.Duration = e.Duration.String()
+	}
+	return json.Marshal(out)
+}
+
 // EventKind names an [Event].
-type EventKind uint8
+type EventKind string
 
 const (
 	// EventEndpointAdded means that a server joined the set.
-	EventEndpointAdded EventKind = iota + 1
+	EventEndpointAdded EventKind = "endpoint added"
 	// EventEndpointRemoved means that a server left the set; its connections
 	// are drained.
-	EventEndpointRemoved
+	EventEndpointRemoved EventKind = "endpoint removed"
 	// EventEndpointRejected means that an entry of a report was dropped; Err
 	// says why.
-	EventEndpointRejected
+	EventEndpointRejected EventKind = "endpoint rejected"
 	// EventEndpointDown means that a server has no connection and cannot be
 	// dialed.
-	EventEndpointDown
+	EventEndpointDown EventKind = "endpoint down"
 	// EventEndpointUp means that a server that was down was dialed.
-	EventEndpointUp
+	EventEndpointUp EventKind = "endpoint up"
 	// EventDialed means that a connection was opened, in Duration.
-	EventDialed
+	EventDialed EventKind = "dialed"
 	// EventDialFailed means that an attempt to open one failed, after Duration,
 	// with Err.
-	EventDialFailed
+	EventDialFailed EventKind = "dial failed"
 	// EventConnClosed means that a connection was closed; Err says why, nil when
 	// it is the pool's own doing.
-	EventConnClosed
+	EventConnClosed EventKind = "connection closed"
 	// EventLeaseLeaked means that a connection is leased for longer than
 	// [LeakDetectionThreshold].
-	EventLeaseLeaked
+	EventLeaseLeaked EventKind = "lease leaked"
 	// EventStateChanged means that the pool's knowledge of its set changed;
 	// State says to what.
-	EventStateChanged
+	EventStateChanged EventKind = "state changed"
 	// EventWatchLost means that the watch ended with Err; it is begun again
 	// after a pause.
-	EventWatchLost
+	EventWatchLost EventKind = "watch lost"
 	// EventEndpointEjected means that a server's calls fail; it gets none for a
 	// while.
-	EventEndpointEjected
+	EventEndpointEjected EventKind = "endpoint ejected"
 	// EventEndpointReadmitted means that a server that was ejected is back in
 	// service.
-	EventEndpointReadmitted
+	EventEndpointReadmitted EventKind = "endpoint readmitted"
 	// EventEjectionSuppressed means that a server should have been ejected, but
 	// too many are out of service. It is sent at most once a second per server.
-	EventEjectionSuppressed
+	EventEjectionSuppressed EventKind = "ejection suppressed"
 	// EventBalancerFailed means that Build panicked or returned nil; the default
 	// balancer serves in its place until the set changes.
-	EventBalancerFailed
+	EventBalancerFailed EventKind = "balancer failed"
 )
-
-// String returns the name of the kind in lower case.
-func (k EventKind) String() string {
-	names := [...]string{
-		"unknown event", "endpoint added", "endpoint removed", "endpoint rejected", "endpoint down", "endpoint up",
-		"dialed", "dial failed", "connection closed", "lease leaked", "state changed", "watch lost",
-		"endpoint ejected", "endpoint readmitted", "ejection suppressed", "balancer failed",
-	}
-	if int(k) >= len(names) {
-		k = 0
-	}
-	return names[k]
-}
 
 // event notifies the observers.
 func (p *pool) event(ev Event) {

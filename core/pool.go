@@ -68,7 +68,7 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 	}
 	p.retrier = retry.New(retryView{p})
 	p.adjust(cfg.settings)
-	p.view.Store(&snapshot{since: p.epoch})
+	p.view.Store(&snapshot{state: StatePending, since: p.epoch})
 	p.start(w)
 	return &Pool[C]{p}, nil
 }

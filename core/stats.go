@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -8,39 +9,23 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
 
-// State is what a pool knows of its set of endpoints.
-type State uint8
+// State is what a pool knows of its set of endpoints, as text.
+type State string
 
 const (
 	// StatePending means that no set was reported yet.
-	StatePending State = iota
+	StatePending State = "pending"
 	// StateReady means that the set is known and not empty, and the watch is
 	// alive.
-	StateReady
+	StateReady State = "ready"
 	// StateEmpty means that the registry says that there is no endpoint.
-	StateEmpty
+	StateEmpty State = "empty"
 	// StateStale means that the watch is lost; the last known set is in use.
-	StateStale
+	StateStale State = "stale"
 )
 
-// String returns the name of the state in lower case.
-func (s State) String() string {
-	switch s {
-	case StatePending:
-		return "pending"
-	case StateReady:
-		return "ready"
-	case StateEmpty:
-		return "empty"
-	case StateStale:
-		return "stale"
-	default:
-		return "unknown state"
-	}
-}
-
 // Stats is the state of a pool at about one moment. Counters count since the
-// pool was made.
+// pool was made. It can be marshaled as JSON, for monitoring.
 type Stats struct {
 	// State is what is known of the set of endpoints, since Since.
 	State State
@@ -80,6 +65,37 @@ type EndpointStats struct {
 	// Latency is the average time that answers took, with a time constant of
 	// about two seconds; 0 if nothing was reported.
 	Latency time.Duration
+}
+
+// MarshalJSON has errors and durations as text, such as "1.5s", under the names of
+// the fields.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	type plain Stats
+	return json.Marshal(struct {
+		plain
+
+		LastWatch string `json:",omitempty"`
+		WaitTime  string
+	}{plain(s), text(s.LastWatch), s.WaitTime.String()})
+}
+
+// MarshalJSON is as that of [Stats].
+func (s EndpointStats) MarshalJSON() ([]byte, error) {
+	type plain EndpointStats
+	return json.Marshal(struct {
+		plain
+
+		LastDial string `json:",omitempty"`
+		Latency  string
+	}{plain(s), text(s.LastDial), s.Latency.String()})
+}
+
+// text is the text of an error, empty for nil.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // Stats returns the state of the pool. It looks at every connection, under

@@ -192,7 +192,7 @@ func (r *rig) awaitPool(what string, limit time.Duration, want ...string) time.D
 // awaitState waits until the pool knows that.
 func (r *rig) awaitState(want core.State, limit time.Duration) time.Duration {
 	r.t.Helper()
-	return eventually(r.t, "the state "+want.String(), limit, func() error {
+	return eventually(r.t, "the state "+string(want), limit, func() error {
 		if got := r.pool.Stats().State; got != want {
 			return fmt.Errorf("it is %v (%w)", got, errNotYet)
 		}

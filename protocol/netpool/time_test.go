@@ -224,6 +224,7 @@ func TestTheCauseOfAContextIsInTheErrorOfTheCallThatItEnded(t *testing.T) {
 		return dialed(t, netpool.Config{}, prototest.Listen(t, func(net.Conn) { <-t.Context().Done() }))
 	}
 	canceled, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	timedOut, stop := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, mine)
 	defer stop()
 	for ended, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: timedOut} {
