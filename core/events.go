@@ -13,7 +13,9 @@ type Event struct {
 	Endpoint string
 	// Err is the cause, where there is one.
 	Err error
-	// Duration is how long it took (a dial) or lasted (a leaked lease so far).
+	// Duration is how long it took (a dial), lasted (a leaked lease so far, the
+	// time out of service of a server that is readmitted), or will last (the time
+	// until the first probe of a server that is ejected).
 	Duration time.Duration
 	// State is the new state, for EventStateChanged; empty for all others.
 	State State
@@ -69,13 +71,14 @@ const (
 	// after a pause.
 	EventWatchLost EventKind = "watch lost"
 	// EventEndpointEjected means that a server's calls fail; it gets none for a
-	// while.
+	// while. Err says how many failed of how many, and wraps the last one's error
+	// where that is known; the first probe is after Duration.
 	EventEndpointEjected EventKind = "endpoint ejected"
 	// EventEndpointReadmitted means that a server that was ejected is back in
-	// service.
+	// service, after Duration; Err says why.
 	EventEndpointReadmitted EventKind = "endpoint readmitted"
-	// EventEjectionSuppressed means that a server should have been ejected, but
-	// too many are out of service. It is sent at most once a second per server.
+	// EventEjectionSuppressed means that a server should have been ejected, for
+	// Err, but too many are out of service. It is sent at most once a second per server.
 	EventEjectionSuppressed EventKind = "ejection suppressed"
 	// EventBalancerFailed means that Build panicked or returned nil; the default
 	// balancer serves in its place until the set changes.

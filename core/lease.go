@@ -1,6 +1,8 @@
 package core
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -89,6 +91,7 @@ func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error)
 		keep = false
 	}
 	if sl.Current(gen) {
+		s.failedWith(r.Outcome, err)
 		s.pool.report(s, r)
 	}
 	if keep {
@@ -151,6 +154,9 @@ func release(sl *slots.Slot, gen uint64) error {
 // connection, the endpoint's idle connections, which have likely met the same
 // fate, are closed too. The error is nil or [ErrStaleLease].
 func (l Lease[C]) Discard(cause error) error {
+	if cause != nil && !errors.Is(cause, context.Canceled) && l.slot != nil && l.slot.Current(l.gen) {
+		subpoolOf(l.slot).failedWith(balance.OutcomeFailure, cause)
+	}
 	return discard(l.slot, l.gen, cause)
 }
 
@@ -161,6 +167,15 @@ func discard(sl *slots.Slot, gen uint64, cause error) error {
 	}
 	subpoolOf(sl).lose(sl, cause, brokenByPeer(cause))
 	return nil
+}
+
+// failedWith remembers the error of a call that failed, for the event of an
+// ejection.
+func (s *subpool) failedWith(o balance.Outcome, err error) {
+	if o == balance.OutcomeFailure && err != nil {
+		last := err // allocated here, and not for each call
+		s.lastFailure.Store(&last)
+	}
 }
 
 // record notes who took a lease, for leak detection.

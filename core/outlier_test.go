@@ -2,7 +2,9 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +121,48 @@ func TestOutlierDetectionWorksTheSameUnderAnyBalancer(t *testing.T) {
 						}
 					}
 				})
+			})
+		})
+	}
+}
+
+// What is reported of a server that is ejected, and of one that is readmitted, says
+// why, in numbers, to each observer.
+func TestEventsOfEjectionsSayWhy(t *testing.T) {
+	for name, opts := range map[string][]core.CallOption{"Do": nil, "Attempts": {core.Attempts(2)}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1", "c:1", "d:1")
+				first, second := new(journal), new(journal)
+				p := f.pool(core.WithObserver(first.Observe), core.WithObserver(second.Observe))
+				bad := true
+				for begun := time.Now(); time.Since(begun) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+					_ = p.Do(t.Context(), func(_ context.Context, l *link) error {
+						time.Sleep(time.Millisecond)
+						if bad && l.server.addr == "a:1" {
+							return errBroken
+						}
+						return nil
+					}, opts...)
+					bad = time.Since(begun) < 3*time.Second
+				}
+				for i, j := range []*journal{first, second} {
+					ejected, back := j.of(core.EventEndpointEjected), j.of(core.EventEndpointReadmitted)
+					if len(ejected) != 1 || len(back) != 1 {
+						t.Fatalf("observer %d: %d ejections, %d readmissions", i, len(ejected), len(back))
+					}
+					ev := ejected[0]
+					if !errors.Is(ev.Err, errBroken) || !regexp.MustCompile(`^\d+ of its last \d+ calls failed, where 0\.\d+ % is usual; the last: `).MatchString(ev.Err.Error()) {
+						t.Errorf("ejected: %v", ev.Err)
+					}
+					if ev.Duration < 300*time.Millisecond || ev.Duration > 400*time.Millisecond {
+						t.Errorf("the first probe is said to come after %v", ev.Duration)
+					}
+					ev = back[0]
+					if ev.Err == nil || ev.Err.Error() != "2 probes were answered" || ev.Duration < 2*time.Second || ev.Duration > 5*time.Second {
+						t.Errorf("readmitted: %v after %v", ev.Err, ev.Duration)
+					}
+				}
 			})
 		})
 	}

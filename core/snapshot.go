@@ -197,9 +197,14 @@ func (p *pool) report(s *subpool, r balance.Report) {
 }
 
 // ejected takes note of a change in outlier detection.
-func (p *pool) ejected(addr string, c outlier.Change) {
+func (p *pool) ejected(addr string, c outlier.Change, why error, d time.Duration) {
 	kinds := [...]EventKind{outlier.Ejected: EventEndpointEjected, outlier.Readmitted: EventEndpointReadmitted, outlier.Suppressed: EventEjectionSuppressed}
-	p.event(Event{Kind: kinds[c], Endpoint: addr})
+	if s := p.view.Load().byAddr.get(addr); s != nil && c != outlier.Readmitted {
+		if last := s.lastFailure.Load(); last != nil {
+			why = fmt.Errorf("%w; the last: %w", why, *last)
+		}
+	}
+	p.event(Event{Kind: kinds[c], Endpoint: addr, Err: why, Duration: d})
 	p.queue.wakeAll() // what calls wait for may be elsewhere now
 	if c == outlier.Readmitted {
 		p.announce()

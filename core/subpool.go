@@ -24,6 +24,8 @@ type subpool struct {
 	index    atomic.Int32 // in the newest snapshot that has it
 	at       int32        // likewise, for edit alone
 	latency  latency
+	// lastFailure is with what a call last failed, or its connection was discarded.
+	lastFailure atomic.Pointer[error]
 
 	// life ends with the sub-pool and cuts its dials short.
 	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's

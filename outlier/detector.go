@@ -1,6 +1,8 @@
 package outlier
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -68,7 +70,7 @@ const (
 type Detector struct {
 	cfg      Config
 	evidence float64 // that ejects
-	notify   func(addr string, c Change)
+	notify   func(addr string, c Change, why error, d time.Duration)
 	records  []*record
 	weight   float64
 	// failing counts the endpoints in service that fail now, serving all of them.
@@ -107,8 +109,10 @@ type record struct {
 	// others is p0, float64 bits.
 	others  atomic.Uint64
 	failing atomic.Bool
-	// began is when the evidence was last none.
-	began  atomic.Int64
+	// began is when the evidence was last none, and the suspect counts are those
+	// since then.
+	began                      atomic.Int64
+	suspectCalls, suspectFails atomic.Uint64
 	addr   string
 	load   *load.Load
 	weight float64
@@ -139,8 +143,12 @@ func (n *record) failedLast() bool { return n.failed.Load() > n.answered.Load() 
 func (n *record) is() state { return state(n.state.Load()) }
 
 // New returns a detector for members. Endpoints that previous, which may be nil,
-// knew keep their records. notify is called with every change, under no lock.
-func New(cfg Config, previous *Detector, members []balance.Member, notify func(addr string, c Change)) *Detector {
+// knew keep their records. notify is called with every change, under no lock: why
+// is its cause, with numbers, and d the time until the first probe of an endpoint
+// that was ejected, or for which one that is readmitted was out of service.
+func New(
+	cfg Config, previous *Detector, members []balance.Member, notify func(addr string, c Change, why error, d time.Duration),
+) *Detector {
 	cfg = cfg.withDefaults()
 	d := &Detector{cfg: cfg, evidence: math.Log(cfg.EvidenceThreshold), notify: notify, records: make([]*record, len(members)), mu: new(sync.Mutex)}
 	if previous != nil { // which is in use, and will be for a moment
@@ -243,7 +251,11 @@ func (d *Detector) failed(n *record, now time.Duration) {
 	p0 := math.Float64frombits(n.others.Load())
 	if n.evidence.Load() == 0 {
 		n.began.Store(int64(now))
+		n.suspectCalls.Store(0)
+		n.suspectFails.Store(0)
 	}
+	n.suspectCalls.Add(1)
+	n.suspectFails.Add(1)
 	sum := add(&n.evidence, func(s float64) float64 { return s + math.Log(broken(p0)/p0) })
 	if sum > d.evidence && d.alone(n, now) {
 		d.eject(n, now)
@@ -277,6 +289,7 @@ func (d *Detector) alone(n *record, now time.Duration) bool {
 }
 
 func (d *Detector) succeeded(n *record) {
+	n.suspectCalls.Add(1)
 	d.mark(n, add(&n.recent, func(r float64) float64 {
 		if r *= 1 - recently; r < 0.01 {
 			r = 0
@@ -313,6 +326,17 @@ func add(v *atomic.Uint64, f func(float64) float64) float64 {
 	}
 }
 
+// why is the cause of an ejection.
+func (n *record) why() error {
+	return fmt.Errorf("%d of its last %d calls failed, where %.2g %% is usual",
+		n.suspectFails.Load(), n.suspectCalls.Load(), 100*math.Float64frombits(n.others.Load()))
+}
+
+var (
+	errAnswered  = fmt.Errorf("%d probes were answered", successThreshold)
+	errPanicking = errors.New("too many others are out of service")
+)
+
 // eject takes n out of service, unless too many are.
 func (d *Detector) eject(n *record, now time.Duration) {
 	d.mu.Lock()
@@ -328,7 +352,7 @@ func (d *Detector) eject(n *record, now time.Duration) {
 		}
 		d.mu.Unlock()
 		if say {
-			d.notify(n.addr, Suppressed)
+			d.notify(n.addr, Suppressed, fmt.Errorf("%w; %w", n.why(), errPanicking), 0)
 		}
 		return
 	}
@@ -342,8 +366,9 @@ func (d *Detector) eject(n *record, now time.Duration) {
 	}
 	d.backOffLocked(n, now, 0)
 	n.load.SetEjected(true)
+	probed := n.until - now
 	d.mu.Unlock()
-	d.notify(n.addr, Ejected)
+	d.notify(n.addr, Ejected, n.why(), probed)
 }
 
 // limit is the most weight that may be out of service.
@@ -380,7 +405,7 @@ func (d *Detector) probed(i int, failed bool, now time.Duration) {
 		d.mu.Unlock()
 		return
 	}
-	back := false
+	back, out := false, now-n.since
 	switch n.successes++; {
 	case failed:
 		n.state.Store(uint32(ejected))
@@ -395,7 +420,7 @@ func (d *Detector) probed(i int, failed bool, now time.Duration) {
 	}
 	d.mu.Unlock()
 	if back {
-		d.notify(n.addr, Readmitted)
+		d.notify(n.addr, Readmitted, errAnswered, out)
 	}
 }
 
@@ -449,7 +474,8 @@ func (d *Detector) Tick(now time.Duration) {
 	d.failing.Store(failing)
 	d.serving.Store(serving)
 	panicking := d.unavailableLocked() > d.limit()
-	var back, lost []*record
+	var lost []*record
+	var back []func()
 	for i, n := range d.records {
 		c, f := calls, fails
 		switch n.is() {
@@ -464,8 +490,9 @@ func (d *Detector) Tick(now time.Duration) {
 			}
 		case ejected, probing:
 			if panicking {
+				out := now - n.since
 				d.readmitLocked(n, now)
-				back = append(back, n)
+				back = append(back, func() { d.notify(n.addr, Readmitted, errPanicking, out) })
 				continue
 			}
 			if now >= n.until {
@@ -481,8 +508,8 @@ func (d *Detector) Tick(now time.Duration) {
 		n.others.Store(math.Float64bits(max(baselineFailureRate, (f+prior*baselineFailureRate)/(c+prior))))
 	}
 	d.mu.Unlock()
-	for _, n := range back {
-		d.notify(n.addr, Readmitted)
+	for _, notify := range back {
+		notify()
 	}
 	for _, n := range lost {
 		d.eject(n, now)

@@ -29,6 +29,8 @@ type fleet struct {
 	members []balance.Member
 	now     time.Duration
 	changes []string // as notified, by address
+	why     []error
+	lasted  []time.Duration
 	r       *rand.Rand
 }
 
@@ -60,7 +62,8 @@ func equal(n int) []float64 { return slices.Repeat([]float64{1}, n) }
 // rebuild makes a detector of the present members after the present one.
 func (f *fleet) rebuild() { f.Detector = outlier.New(f.cfg, f.Detector, f.members, f.notify) }
 
-func (f *fleet) notify(addr string, c outlier.Change) {
+func (f *fleet) notify(addr string, c outlier.Change, why error, d time.Duration) {
+	f.why, f.lasted = append(f.why, why), append(f.lasted, d)
 	f.changes = append(f.changes, addr+[...]string{" ejected", " readmitted", " suppressed"}[c])
 }
 
@@ -168,12 +171,15 @@ func TestServerThatFailsIsEjectedAfterThreeCalls(t *testing.T) {
 	}
 }
 
-func TestNotifyNamesTheAddressAndTheChange(t *testing.T) {
+func TestNotifyNamesTheAddressTheChangeAndTheCause(t *testing.T) {
 	f := healthyFleet(3)
 	f.run(time.Second, func(i int) bool { return i == 1 })
 	f.run(10*time.Second, none)
 	if want := []string{"1 ejected", "1 readmitted"}; !slices.Equal(f.changes, want) {
 		t.Errorf("notified of %v, want %v", f.changes, want)
+	} else if f.why[0].Error() != "3 of its last 3 calls failed, where 0.2 % is usual" || f.lasted[0] < 300*ms || f.lasted[0] > 400*ms ||
+		f.why[1].Error() != "2 probes were answered" || f.lasted[1] < 300*ms || f.lasted[1] > 2*time.Second {
+		t.Errorf("the causes are %v, after %v", f.why, f.lasted)
 	}
 	f.changes = nil
 	for _, i := range []int{1, 2} {
@@ -478,7 +484,7 @@ func TestReportsOfUnknownIndicesDoNothing(t *testing.T) {
 
 func TestDetectorMayBeUsedByManyAtOnce(t *testing.T) {
 	f := newFleet(equal(8)...)
-	f.Detector = outlier.New(f.cfg, nil, f.members, func(string, outlier.Change) {})
+	f.Detector = outlier.New(f.cfg, nil, f.members, func(string, outlier.Change, error, time.Duration) {})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
