@@ -49,6 +49,7 @@ func TestRootModuleImportsOnlyTheStandardLibraryAndItself(t *testing.T) {
 // a folder belong to its layer, except those listed themselves.
 var layers = map[string][]string{
 	"":                              nil,
+	"internal/callee":               nil,
 	"internal/load":                 nil,
 	"discovery":                     nil,
 	"discovery/format":              {"discovery"},
@@ -61,9 +62,9 @@ var layers = map[string][]string{
 	"balance/balancetest":           {"balance", "discovery", "internal/load"},
 	"outlier":                       {"balance", "discovery", "internal/load"},
 	"retry":                         nil,
-	"core":                          {"discovery", "balance", "outlier", "retry", "internal/load"},
+	"core":                          {"discovery", "balance", "outlier", "retry", "internal/callee", "internal/load"},
 	"config":                        {"core", "discovery"},
-	"protocol":                      {"core", "discovery", "balance", "retry"},
+	"protocol":                      {"core", "discovery", "balance", "retry", "internal/callee"},
 }
 
 func TestImportsPointDown(t *testing.T) {

@@ -7,8 +7,10 @@ import (
 	"net"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/internal/callee"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
@@ -16,13 +18,22 @@ import (
 // took to the balancer, and ends the lease as [Lease.End] does with the error of
 // fn. The connection is closed if fn panics. Do returns the error of fn, or that
 // of the lease. fn must not keep the connection. With [Attempts] it may be called
-// several times, one after the other.
+// several times, one after the other; the context that it gets ends when the server
+// should have answered, while the call can still be repeated: see
+// retry.Attempt.Until.
 func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opts ...CallOption) error {
-	// What is here keeps fn, and what it refers to, off the heap.
 	plan := planOf(opts)
 	if plan.hedged {
 		return errHedgedDo
 	}
+	if plan.attempts > 1 && plan.method == 0 {
+		plan.method = uint64(callee.Of(&fn))
+	}
+	return p.do(ctx, plan, opts, fn)
+}
+
+func (p *Pool[C]) do(ctx context.Context, plan plan, opts []CallOption, fn func(context.Context, C) error) error {
+	// What is here keeps fn, and what it refers to, off the heap.
 	if plan.attempts > 1 {
 		_, err := retry.Run(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
 			res, err := p.attempt(ctx, a, plan, opts, fn)
@@ -34,7 +45,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 	if err != nil {
 		return err
 	}
-	_, err = l.call(ctx, fn)
+	_, _, err = l.call(ctx, fn)
 	return err
 }
 
@@ -45,12 +56,15 @@ var errHedgedDo = errors.New("core: Do cannot be Hedged: two functions without a
 // same time.
 func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.Context, C) (T, error), opts ...CallOption) (T, error) {
 	plan := planOf(opts)
+	if plan.method == 0 && (plan.hedged || plan.attempts > 1) {
+		plan.method = uint64(callee.Of(&fn))
+	}
 	if !plan.hedged {
 		var value T
-		err := p.Do(ctx, func(ctx context.Context, c C) (err error) {
+		err := p.do(ctx, plan, opts, func(ctx context.Context, c C) (err error) {
 			value, err = fn(ctx, c)
 			return err
-		}, opts...)
+		})
 		return value, err
 	}
 	return retry.RunHedged(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
@@ -63,7 +77,7 @@ func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.C
 }
 
 // call calls fn with the connection, and ends the lease.
-func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (balance.Outcome, error) {
+func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (balance.Outcome, time.Duration, error) {
 	ended := false
 	defer func() {
 		if !ended { // fn panicked, or ended its goroutine
@@ -74,8 +88,9 @@ func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (
 	begun := s.pool.now()
 	err := fn(ctx, l.Conn())
 	ended = true
+	took := s.pool.now() - begun
 	outcome, _ := end(s, l.slot, l.gen, begun, err) // fn may have ended it
-	return outcome, err
+	return outcome, took, err
 }
 
 // attempt makes one attempt of a call that may be made several times.
@@ -97,12 +112,24 @@ func (p *Pool[C]) attempt(
 		_ = l.Release()
 		return retry.Result{Verdict: retry.VerdictNoServer}, nil
 	}
-	outcome, err := l.call(ctx, fn)
-	if outcome == balance.OutcomeFailure {
-		res.Verdict = retry.VerdictFailed
+	if until := a.Until(ctx, time.Now()); !until.IsZero() && !plan.named {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
+		defer cancel()
+	}
+	outcome, took, err := l.call(ctx, fn)
+	switch outcome {
+	case balance.OutcomeOK:
+		res.Took = took
+	case balance.OutcomeFailure:
+		res.Verdict, res.Took = retry.VerdictFailed, took
+	default:
 	}
 	return res, err
 }
+
+// errLate is why the context of an attempt ended before that of its call.
+var errLate = errors.New("core: the server has not answered in the time that one attempt may take")
 
 // Answered marks err, which may be nil, as one with which the server answered,
 // such as "no such user": it is no fault of the server's, and the connection is

@@ -22,6 +22,7 @@ const (
 	withoutEndpoint
 	attempts
 	hedged
+	withMethod
 )
 
 // WithKey sends calls with the same key to the same endpoint while it is there
@@ -56,6 +57,12 @@ func Attempts(n int) CallOption { return CallOption{kind: attempts, n: uint64(ma
 // calls write. Get ignores it.
 func Hedged() CallOption { return CallOption{kind: hedged} }
 
+// WithMethod names what Do or [Call] call, so that calls which usually take long do
+// not count as late beside others: with [Attempts] or [Hedged], what an attempt may
+// take is measured by method. The default is the function that they are given, which
+// is enough unless one function makes calls of different kinds. Get ignores it.
+func WithMethod(name string) CallOption { return CallOption{kind: withMethod, s: name} }
+
 func newRequest(opts []CallOption) request {
 	var r request
 	for _, o := range opts {
@@ -70,7 +77,7 @@ func newRequest(opts []CallOption) request {
 			r.excluded[r.n%len(r.excluded)] = o.s
 			r.n++
 			r.info.Retry = true
-		case attempts, hedged: // are for Do and Call
+		case attempts, hedged, withMethod: // are for Do and Call
 		}
 	}
 	return r
@@ -81,6 +88,7 @@ type plan struct {
 	attempts int
 	hedged   bool
 	named    bool // it is for one endpoint
+	method   uint64
 }
 
 func planOf(opts []CallOption) plan {
@@ -93,6 +101,8 @@ func planOf(opts []CallOption) plan {
 			p.hedged = true
 		case withEndpoint:
 			p.named = true
+		case withMethod:
+			p.method = balance.Hash(o.s)
 		default:
 		}
 	}
@@ -101,4 +111,6 @@ func planOf(opts []CallOption) plan {
 }
 
 // call is the plan as package retry has it.
-func (p plan) call() retry.Call { return retry.Call{Attempts: p.attempts, Repeatable: true} }
+func (p plan) call() retry.Call {
+	return retry.Call{Attempts: p.attempts, Repeatable: true, Method: p.method}
+}

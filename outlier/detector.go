@@ -113,9 +113,9 @@ type record struct {
 	// since then.
 	began                      atomic.Int64
 	suspectCalls, suspectFails atomic.Uint64
-	addr   string
-	load   *load.Load
-	weight float64
+	addr                       string
+	load                       *load.Load
+	weight                     float64
 
 	// What follows is under the detectors' lock.
 

@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,10 +19,6 @@ const (
 	halveTicks = 100
 	// minMeasured is how many calls must be measured before one is made twice.
 	minMeasured = 100
-
-	// The histogram has four buckets per octave, from a microsecond up.
-	perOctave = 4
-	buckets   = 28 * perOctave
 )
 
 // gate decides when a call that is late deserves a second one: after a time that
@@ -32,9 +27,9 @@ const (
 // "The Tail at Scale", CACM 56(2), 2013). Its zero value is closed until calls
 // were measured. It is safe for concurrent use, tick not with itself.
 type gate struct {
-	count [buckets]atomic.Uint32
-	total atomic.Int64 // calls that have brought no tokens yet
-	delay atomic.Int64 // 0: closed
+	latencies histogram
+	total     atomic.Int64 // calls that have brought no tokens yet
+	delay     atomic.Int64 // 0: closed
 
 	mu     sync.Mutex
 	tokens float64
@@ -45,27 +40,8 @@ type gate struct {
 
 // record takes the latency of a call that succeeded.
 func (g *gate) record(d time.Duration) {
-	g.count[bucket(d)].Add(1)
+	g.latencies.add(d)
 	g.total.Add(1)
-}
-
-func bucket(d time.Duration) int {
-	us := uint64(max(d, 0) / time.Microsecond)
-	if us < perOctave {
-		return int(us)
-	}
-	k := bits.Len64(us) - 1 // the octave, at least 2
-	return min((k-1)*perOctave+int(us>>(k-2)&(perOctave-1)), buckets-1)
-}
-
-// above returns the upper end of a bucket.
-func above(b int) time.Duration {
-	b++
-	if b < perOctave {
-		return time.Duration(b) * time.Microsecond
-	}
-	k := b/perOctave + 1
-	return time.Duration(perOctave+b%perOctave) << (k - 2) * time.Microsecond
 }
 
 // after returns how long a call waits before it is made a second time, or false
@@ -90,12 +66,7 @@ func (g *gate) take() bool {
 // tick lets a tenth of a second pass: inFlight is the number of calls in flight
 // now.
 func (g *gate) tick(inFlight int) {
-	var count [buckets]uint64
-	total := uint64(0)
-	for i := range count {
-		count[i] = uint64(g.count[i].Load())
-		total += count[i]
-	}
+	seen := g.latencies.read()
 	n := float64(inFlight)
 	if g.ticks++; g.ticks == 1 {
 		g.usual = n
@@ -103,23 +74,11 @@ func (g *gate) tick(inFlight int) {
 	crowded := n > surge*g.usual+1
 	g.usual += usualDecay * (n - g.usual)
 	if g.ticks%halveTicks == 0 {
-		for i := range count {
-			g.count[i].Add(-uint32(count[i] / 2))
-		}
+		g.latencies.halve(&seen)
 	}
-	if total < minMeasured || crowded {
+	if seen.total < minMeasured || crowded {
 		g.delay.Store(0)
 		return
 	}
-	g.delay.Store(int64(max(quantile(&count, total, 0.95), 2*quantile(&count, total, 0.5))))
-}
-
-func quantile(count *[buckets]uint64, total uint64, q float64) time.Duration {
-	rest := q * float64(total)
-	for i, c := range count {
-		if rest -= float64(c); rest <= 0 {
-			return above(i)
-		}
-	}
-	return above(buckets - 1)
+	g.delay.Store(int64(max(seen.quantile(0.95), 2*seen.quantile(0.5))))
 }

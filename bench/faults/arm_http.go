@@ -14,11 +14,11 @@ import (
 func httpArms() []arm {
 	return []arm{
 		{idempotent, func(addrs []string) (way, error) {
-			return openHTTP(addrs, http.MethodGet, httppool.Config{Timeout: attempt})
+			return openHTTP(addrs, http.MethodGet, httppool.Config{})
 		}},
 		{hedged, func(addrs []string) (way, error) {
 			all := httppool.WithHedged(func(*http.Request) bool { return true })
-			return openHTTP(addrs, http.MethodGet, httppool.Config{Timeout: attempt}, all)
+			return openHTTP(addrs, http.MethodGet, httppool.Config{}, all)
 		}},
 		{notIdempotent, func(addrs []string) (way, error) {
 			return openHTTP(addrs, http.MethodPost, httppool.Config{Timeout: attempt, Ping: get})

@@ -15,10 +15,10 @@ import (
 func thriftArms() []arm {
 	return []arm{
 		{idempotent, func(addrs []string) (way, error) {
-			return openThrift(addrs, thriftpool.Config{Timeout: attempt}, thriftpool.Idempotent("*"))
+			return openThrift(addrs, thriftpool.Config{}, thriftpool.Idempotent("*"))
 		}},
 		{hedged, func(addrs []string) (way, error) {
-			return openThrift(addrs, thriftpool.Config{Timeout: attempt}, thriftpool.Hedged("*"))
+			return openThrift(addrs, thriftpool.Config{}, thriftpool.Hedged("*"))
 		}},
 		{notIdempotent, func(addrs []string) (way, error) {
 			return openThrift(addrs, thriftpool.Config{Timeout: attempt, Ping: ping})

@@ -158,7 +158,7 @@ func TestFaultsOfOneServerFailNoRequest(t *testing.T) {
 				begun := time.Now()
 				ended := make(chan error, 1)
 				var healed, over time.Duration // before and after that
-				go func() { // sends what is received below
+				go func() {                    // sends what is received below
 					sleep(calm)
 					end, err := f.begin(all)
 					if err == nil {

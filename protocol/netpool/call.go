@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/internal/callee"
 )
 
 // Do leases a connection of the pool, calls fn with it as [Conn.Call] does, and
@@ -21,6 +23,10 @@ import (
 // [*core.Error] when none could be had. An error of fn's own counts as an answer:
 // see the package's documentation.
 func Do(ctx context.Context, pool *core.Pool[*Conn], fn func(c *Conn) error, opts ...core.CallOption) error {
+	if len(opts) > 0 { // calls of one function are of one kind, unless the caller says otherwise
+		code := runtime.FuncForPC(callee.Of(&fn))
+		opts = append([]core.CallOption{core.WithMethod(code.Name())}, opts...)
+	}
 	err := pool.Do(ctx, func(ctx context.Context, c *Conn) error {
 		own, err := c.call(ctx, fn)
 		if err == nil && c.stream.awaiting && !c.oneWay {

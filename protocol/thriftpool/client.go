@@ -68,7 +68,7 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 }
 
 func (c *client) plan(v invocation) retry.Call {
-	return retry.Call{Attempts: c.attempts, Repeatable: v.repeatable}
+	return retry.Call{Attempts: c.attempts, Repeatable: v.repeatable, Method: balance.Hash(v.method)}
 }
 
 // attempt makes one attempt of a call, on a server that has not failed it.
@@ -87,24 +87,28 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 		_ = lease.Release()
 		return meta, retry.Result{Verdict: retry.VerdictNoServer}, nil
 	}
-	meta, e, err := c.call(ctx, lease, conn, v)
+	meta, took, e, err := c.call(ctx, a, lease, conn, v)
+	res = retry.Result{Verdict: e.verdict, Endpoint: conn.addr, Took: took}
+	if e.silent || e.verdict == retry.VerdictDone && e.outcome != balance.OutcomeOK { // it was not answered
+		res.Took = 0
+	}
 	if err == nil {
-		return meta, retry.Result{}, nil
+		return meta, res, nil
 	}
 	if e.large && isLarge(a.Err) { // two servers closed the connection: it is the request
-		e.verdict = retry.VerdictDone
+		res.Verdict, res.Took = retry.VerdictDone, 0
 	}
 	failed := conn.explain(wireName(c.service, v.method), e, err)
 	if before != nil {
 		failed.Attempts += before.Attempts
 	}
-	return meta, retry.Result{Verdict: e.verdict, Endpoint: conn.addr}, failed
+	return meta, res, failed
 }
 
 // call makes the call on the leased connection, reports the outcome and ends
 // the lease, also when the code of the arguments, or of an option, panics.
-func (c *client) call(ctx context.Context, lease core.Lease[*Conn], conn *Conn, v invocation) (
-	meta thrift.ResponseMeta, e ending, err error,
+func (c *client) call(ctx context.Context, a retry.Attempt, lease core.Lease[*Conn], conn *Conn, v invocation) (
+	meta thrift.ResponseMeta, took time.Duration, e ending, err error,
 ) {
 	panicked := true
 	defer func() {
@@ -113,12 +117,11 @@ func (c *client) call(ctx context.Context, lease core.Lease[*Conn], conn *Conn, 
 			_ = lease.Discard(errPanic)
 		}
 	}()
-	var took time.Duration
 	if conn.ping != nil && lease.Probe() && !v.repeatable {
 		took, e, err = conn.probe(ctx)
 	}
 	if err == nil {
-		meta, took, e, err = conn.call(ctx, c.service, v.method, v.args, v.result)
+		meta, took, e, err = conn.call(ctx, a, c.service, v.method, v.args, v.result)
 	}
 	if !e.silent {
 		if c.reclassify != nil {
@@ -141,7 +144,7 @@ func (c *client) call(ctx context.Context, lease core.Lease[*Conn], conn *Conn, 
 	default:
 		_ = lease.Discard(err) // io.EOF and the like close the idle siblings
 	}
-	return meta, e, err
+	return meta, took, e, err
 }
 
 // exception returns err, or the exception of the IDL that is in result.

@@ -71,7 +71,7 @@ type serviceClient struct {
 
 // Call implements [thrift.TClient].
 func (n serviceClient) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
-	meta, _, e, err := n.conn.call(ctx, n.service, method, args, result)
+	meta, _, e, err := n.conn.call(ctx, retry.Attempt{}, n.service, method, args, result)
 	if err != nil {
 		return meta, n.conn.explain(wireName(n.service, method), e, err)
 	}
@@ -80,11 +80,11 @@ func (n serviceClient) Call(ctx context.Context, method string, args, result thr
 
 // call makes one call, judges it, and measures how long it took. err is the
 // Thrift client's, or that of the connection where that failed.
-func (c *Conn) call(ctx context.Context, service, method string, args, result thrift.TStruct) (
+func (c *Conn) call(ctx context.Context, a retry.Attempt, service, method string, args, result thrift.TStruct) (
 	meta thrift.ResponseMeta, took time.Duration, e ending, err error,
 ) {
 	start := time.Now()
-	if e, err = c.begin(ctx, start); err == nil {
+	if e, err = c.begin(ctx, start, a.Until(ctx, start)); err == nil {
 		meta, err = c.exchange(ctx, service, method, args, result)
 		hit := c.guard.End()
 		took = time.Since(start)
@@ -123,12 +123,12 @@ func (c *Conn) probe(ctx context.Context) (took time.Duration, e ending, err err
 }
 
 // begin prepares the connection, or returns why nothing can be sent on it.
-func (c *Conn) begin(ctx context.Context, start time.Time) (ending, error) {
+func (c *Conn) begin(ctx context.Context, start, until time.Time) (ending, error) {
 	stale := ending{outcome: balance.OutcomeNeutral, silent: true, verdict: retry.VerdictStale}
 	if c.broken != nil {
 		return stale, &transportError{thrift.NOT_OPEN, c.broken}
 	}
-	deadline, err := c.deadline(ctx, start)
+	deadline, err := c.deadline(ctx, start, until)
 	if err != nil {
 		e := ending{outcome: balance.OutcomeNeutral, silent: true, keep: true, ctx: err}
 		if errors.Is(err, context.Canceled) {
@@ -160,14 +160,16 @@ func (c *Conn) begin(ctx context.Context, start time.Time) (ending, error) {
 }
 
 // deadline returns when the call must end, zero for never, or the context's
-// error if it has ended already.
-func (c *Conn) deadline(ctx context.Context, start time.Time) (time.Time, error) {
+// error if it has ended already. until is the end of the attempt, if that has one.
+func (c *Conn) deadline(ctx context.Context, start, until time.Time) (time.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return time.Time{}, err
 	}
-	var deadline time.Time
+	deadline := until
 	if c.timeout > 0 {
-		deadline = start.Add(c.timeout)
+		if d := start.Add(c.timeout); deadline.IsZero() || d.Before(deadline) {
+			deadline = d
+		}
 	}
 	if d, ok := ctx.Deadline(); ok {
 		if !d.After(start) {

@@ -1,0 +1,149 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+)
+
+// load makes a thousand calls a second for d, each of which has half a second, and
+// returns how many failed.
+func load(t *testing.T, d time.Duration, call func(context.Context) error) (failed int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			if call(ctx) != nil {
+				mu.Lock()
+				failed++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}
+
+// serve is a server that answers after d, unless it hangs.
+func serve(ctx context.Context, d time.Duration, hangs bool) error {
+	if hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestServerThatStopsAnsweringCostsNoCallThatMayBeRepeated(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *core.Pool[*link], func(context.Context, *link) error) error{
+		"Do": func(ctx context.Context, p *core.Pool[*link], fn func(context.Context, *link) error) error {
+			return p.Do(ctx, fn, core.Attempts(3))
+		},
+		"Call, hedged": func(ctx context.Context, p *core.Pool[*link], fn func(context.Context, *link) error) error {
+			_, err := core.Call(ctx, p, func(ctx context.Context, l *link) (int, error) { return 0, fn(ctx, l) }, core.Attempts(3), core.Hedged())
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newFleet(t, "a:1", "b:1", "c:1").pool(core.MaxActive(100))
+				hung := ""
+				var mu sync.Mutex
+				answer := func(ctx context.Context) error {
+					return call(ctx, p, func(ctx context.Context, l *link) error {
+						mu.Lock()
+						hangs := l.server.addr == hung
+						mu.Unlock()
+						return serve(ctx, time.Millisecond, hangs)
+					})
+				}
+				for _, addr := range []string{"", "b:1", "", "c:1", ""} {
+					mu.Lock()
+					hung = addr
+					mu.Unlock()
+					if failed := load(t, 2*time.Second, answer); failed > 0 {
+						t.Errorf("%d of 2000 calls fail while %q hangs", failed, addr)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestSlowCallsBesideFastOnesHaveTheirTime(t *testing.T) {
+	takes, made := time.Duration(0), 0
+	one := func(ctx context.Context, _ *link) error { made++; return serve(ctx, takes, false) }
+	other := func(ctx context.Context, _ *link) error { made++; return serve(ctx, takes, false) }
+	for _, c := range []struct {
+		name string
+		slow func(context.Context, *link) error
+		opts []core.CallOption
+		made int
+	}{
+		{"another function", other, nil, 1},
+		{"another method of the same function", one, []core.CallOption{core.WithMethod("slow")}, 1},
+		{"nothing tells them apart", one, nil, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newFleet(t, "a:1", "b:1", "c:1").pool()
+				call := func(fn func(context.Context, *link) error, d time.Duration, opts ...core.CallOption) int {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					takes, made = d, 0
+					if err := p.Do(ctx, fn, append(opts, core.Attempts(3))...); err != nil {
+						t.Error(err)
+					}
+					return made
+				}
+				for range 200 {
+					call(one, time.Millisecond)
+				}
+				want := c.made
+				for range 5 {
+					if n := call(c.slow, 300*time.Millisecond, c.opts...); n != want {
+						t.Errorf("a call of 300ms was made %d times, want %d", n, want)
+					}
+					want = 1 // it is known now
+				}
+			})
+		})
+	}
+}
+
+func TestAttemptThatIsGivenUpSaysWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1").pool()
+		var causes []error
+		call := func(hangs bool) error {
+			return p.Do(t.Context(), func(ctx context.Context, _ *link) error {
+				err := serve(ctx, time.Millisecond, hangs)
+				if hangs {
+					causes = append(causes, context.Cause(ctx))
+				}
+				hangs = false
+				return err
+			}, core.Attempts(2))
+		}
+		for range 200 {
+			if err := call(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := call(true); err != nil || len(causes) != 1 || causes[0] == nil || errors.Is(causes[0], context.DeadlineExceeded) {
+			t.Errorf("error %v, causes %v; want one that says why the attempt ended", err, causes)
+		}
+	})
+}
