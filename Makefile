@@ -7,7 +7,7 @@ STRESS ?= 2m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-pick bench-compare stress fmt tidy check-fmt check-vet check-lint check-race check-alone check-tidy check-layers
+.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-pick bench-compare stress fmt tidy check-fmt check-vet check-32bit check-lint check-race check-alone check-tidy check-layers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -64,7 +64,7 @@ fmt: .bin/golangci-lint ## format everything: gofumpt, and imports in three grou
 tidy: ## tidy every go.mod and go.sum
 	$(call each,go mod tidy)
 
-check: check-fmt check-vet check-lint check-race check-alone check-tidy check-layers ## the gate: everything below, in this order
+check: check-fmt check-vet check-32bit check-lint check-race check-alone check-tidy check-layers ## the gate: everything below, in this order
 	@echo "==> all checks passed"
 
 check-fmt: .bin/golangci-lint ## code is formatted (else: make fmt)
@@ -74,6 +74,10 @@ check-fmt: .bin/golangci-lint ## code is formatted (else: make fmt)
 check-vet: ## go vet
 	$(call step,go vet)
 	@go vet work && GOWORK=off go -C bench vet ./...
+
+check-32bit: ## everything compiles for 32 bits too, tests included
+	$(call step,go vet for 386 and arm)
+	@GOARCH=386 go vet work && GOARCH=arm go vet work
 
 check-lint: .bin/golangci-lint ## golangci-lint in each module
 	$(call step,golangci-lint)

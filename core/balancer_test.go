@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -297,7 +299,7 @@ func TestPickInfoCarriesTheKeyOfTheCall(t *testing.T) {
 }
 
 func TestIndexOutOfRangeMeansAny(t *testing.T) {
-	for _, i := range []int{-1, -1 << 62, 3, 1 << 32, 1<<63 - 1} {
+	for _, i := range []int{-1, math.MinInt, math.MinInt / 2, 3, 1 << (bits.UintSize / 2), math.MaxInt} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, b := newRegistry(t), &scripted{pick: func(*scriptedPicker, balance.PickInfo) int { return i }}

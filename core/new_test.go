@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ type mistake struct {
 }
 
 func mistakes() []mistake {
+	const half = 1 << (bits.UintSize / 2) // of the bits of an int
 	one := func(o core.Option, want string) mistake { return mistake{[]core.Option{o}, want} }
 	return []mistake{
 		one(core.MaxActive(0), "MaxActive(0): must be at least 1"),
@@ -49,10 +51,10 @@ func mistakes() []mistake {
 		one(core.MaxConcurrentCalls(0), "MaxConcurrentCalls(0): must be at least 1"),
 		one(core.MaxConcurrentCalls(-1), "MaxConcurrentCalls(-1): must be at least 1"),
 		one(core.MaxConcurrentCalls(512), "MaxActive(64) times MaxConcurrentCalls(512): more than 16383"),
-		one(core.MaxConcurrentCalls(math.MaxInt), "MaxActive(64) times MaxConcurrentCalls(9223372036854775807): more than 16383"),
+		one(core.MaxConcurrentCalls(math.MaxInt), fmt.Sprintf("MaxActive(64) times MaxConcurrentCalls(%d): more than 16383", math.MaxInt)),
 		// A product that overflows to zero, and one to a negative number.
-		{[]core.Option{core.MaxActive(1 << 32), core.MaxConcurrentCalls(1 << 32)}, "times MaxConcurrentCalls(4294967296): more than 16383"},
-		{[]core.Option{core.MaxActive(1 << 62), core.MaxConcurrentCalls(2)}, "times MaxConcurrentCalls(2): more than 16383"},
+		{[]core.Option{core.MaxActive(half), core.MaxConcurrentCalls(half)}, fmt.Sprintf("times MaxConcurrentCalls(%d): more than 16383", half)},
+		{[]core.Option{core.MaxActive(math.MaxInt/2 + 1), core.MaxConcurrentCalls(2)}, "times MaxConcurrentCalls(2): more than 16383"},
 		one(core.WithBalancer(nil), "WithBalancer(nil): a balancer is needed"),
 		one(core.WithBalancer((*pointerBalancer)(nil)), "WithBalancer(nil): a balancer is needed"),
 		one(core.WithClassifier(nil), "WithClassifier(nil): a classifier is needed"),
