@@ -41,7 +41,8 @@
 // nanoseconds each: keyed calls that are answered as by [Rendezvous], and fleets
 // most of which are unavailable. A key is the 64-bit hash in [PickInfo]; it belongs
 // to the same endpoint in all processes that know the same endpoints and use the
-// same balancer.
+// same balancer. LeastLatency and Rendezvous place keys alike; RingHash and Maglev
+// each place them in another way.
 //
 // Parameters that make no sense are errors of core.New, by the method Validate.
 //
