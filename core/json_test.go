@@ -41,13 +41,13 @@ func TestStatsAsJSONCanBeRead(t *testing.T) {
 				t.Errorf("%s is %v, want %v", name, m[name], want)
 			}
 		}
-		for _, e := range []map[string]any{m["Endpoints"].([]any)[0].(map[string]any), fields(t, st.Endpoints[0])} { //nolint:errcheck // panics are seen
+		for _, e := range []map[string]any{m["Endpoints"].([]any)[0].(map[string]any), fields(t, st.Endpoints[0])} {
 			for name, want := range map[string]any{"Down": true, "LastDial": "core: dial a:1: connection refused", "Latency": "2ms", "DialFailures": 1.} {
 				if e[name] != want {
 					t.Errorf("%s is %v, want %v", name, e[name], want)
 				}
 			}
-			if a := e["Endpoint"].(map[string]any)["Addr"]; a != "a:1" { //nolint:errcheck // likewise
+			if a := e["Endpoint"].(map[string]any)["Addr"]; a != "a:1" {
 				t.Errorf("the address is %v", a)
 			}
 		}
