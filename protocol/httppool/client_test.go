@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
@@ -210,7 +211,7 @@ func TestABodyThatIsAtFaultBlamesNobody(t *testing.T) {
 			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1), reports(reported))
 			c := clientOf(t, pool)
 			for want, body := range map[string]io.Reader{
-				"broken": io.MultiReader(strings.NewReader("so"), failingReader{err: broken}),
+				"broken": io.MultiReader(strings.NewReader("so"), iotest.ErrReader(broken)),
 				"length": strings.NewReader("so"),
 			} {
 				if want == "length" && k.proto == 2 {
@@ -304,7 +305,7 @@ func TestARequestThatFailsOnALeasedConnectionIsJudged(t *testing.T) {
 		want balance.Outcome
 	}{
 		{"the server dies", nil, "http://echo/", balance.OutcomeFailure},
-		{"the body breaks off", io.MultiReader(strings.NewReader("x"), failingReader{err: broken}), "http://echo/", balance.OutcomeNeutral},
+		{"the body breaks off", io.MultiReader(strings.NewReader("x"), iotest.ErrReader(broken)), "http://echo/", balance.OutcomeNeutral},
 		{"the scheme is wrong", nil, "https://echo/", balance.OutcomeNeutral},
 	} {
 		reported := make(chan balance.Report, 1)

@@ -82,7 +82,9 @@
 // overloaded. Package retry has the rules, and the budget of the pool: repeated
 // requests are at most a fifth of all, plus ten per second; a connection that had
 // merely ended costs nothing of it. If all attempts fail, the caller gets the last
-// response, or the last error. Once a response has begun that is no failure, it is
+// response, or the last error. A response whose body does not end at once is kept
+// until there is a connection to another server, for a tenth of a second; without
+// one it is the caller's. Once a response has begun that is no failure, it is
 // the caller's, even if its body breaks off.
 //
 // [WithHedged] sends a request a second time before it has failed, when it is

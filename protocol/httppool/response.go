@@ -1,7 +1,6 @@
 package httppool
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -99,45 +98,4 @@ func (b *upgradedBody) Close() error {
 	err := b.ReadWriteCloser.Close()
 	_ = b.lease.Discard(nil)
 	return err
-}
-
-// maxAbsorbed is the largest body, in bytes, of a response that is set aside for
-// one from another server.
-const maxAbsorbed = 64 << 10
-
-// absorb reads the rest of the response into memory, which frees its connection,
-// and reports whether it could. If not, the caller can read the response as
-// before.
-func absorb(resp *http.Response) bool {
-	if _, ok := resp.Body.(io.Writer); ok || resp.ContentLength > maxAbsorbed {
-		return false
-	}
-	rest := resp.Body
-	data, err := io.ReadAll(io.LimitReader(rest, maxAbsorbed+1))
-	if err == nil && len(data) <= maxAbsorbed {
-		err = rest.Close()
-		resp.Body = io.NopCloser(bytes.NewReader(data))
-		return err == nil
-	}
-	resp.Body = rejoinedBody{io.MultiReader(bytes.NewReader(data), failingReader{err, rest}), rest}
-	return false
-}
-
-// rejoinedBody is a body of which a part has been read.
-type rejoinedBody struct {
-	io.Reader
-	io.Closer
-}
-
-// failingReader returns the error that the body broke off with, or reads on.
-type failingReader struct {
-	err  error
-	rest io.Reader
-}
-
-func (r failingReader) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
-	}
-	return r.rest.Read(p)
 }

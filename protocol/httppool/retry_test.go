@@ -189,33 +189,6 @@ func TestTheLastAnswerIsTheCallersWhenAllAreOverloaded(t *testing.T) {
 	}
 }
 
-func TestALargeErrorPageIsGivenToTheCaller(t *testing.T) {
-	for _, size := range []int{maxAbsorbed, maxAbsorbed + 1} {
-		for _, chunked := range []bool{false, true} {
-			s := server(t, func(w http.ResponseWriter, r *http.Request) {
-				w.WriteHeader(http.StatusBadGateway)
-				if chunked {
-					_ = http.NewResponseController(w).Flush()
-				}
-				_, _ = io.CopyN(w, zeros{}, int64(size))
-			})
-			good, _ := answering(t, "good", http.StatusOK)
-			pool := newPool(t, Config{}, []string{addrOf(s), good}, core.MaxActive(1), first(addrOf(s)))
-			code, got, err := get(t.Context(), clientOf(t, pool), "http://echo/")
-			if size <= maxAbsorbed {
-				if got != "good " || err != nil {
-					t.Errorf("%d bytes, chunked %v: %d, %d bytes, %v", size, chunked, code, len(got), err)
-				}
-			} else if code != http.StatusBadGateway || len(got) != size || err != nil {
-				t.Errorf("%d bytes, chunked %v: %d, %d bytes, %v", size, chunked, code, len(got), err)
-			}
-			if n := inUse(pool); n != 0 {
-				t.Errorf("%d leases", n)
-			}
-		}
-	}
-}
-
 // dying starts a server that, on each connection, answers a number of requests
 // and then closes it instead of answering.
 func dying(tb testing.TB, answers int) (addr string, requests *atomic.Int32) {

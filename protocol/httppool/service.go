@@ -92,17 +92,24 @@ func (f *failure) Error() string { return f.explained.Error() }
 func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallOption, a retry.Attempt) (*http.Response, retry.Result, error) {
 	lastStands := retry.Result{Verdict: retry.VerdictNoServer}
 	last, _ := errors.AsType[*failure](a.Err)
-	// The connection of the last response must be free before Get: it may use up
+	ctx := req.Context()
+	// The connection of the last response should be free before Get: it may use up
 	// the limit of the pool.
-	if last != nil && last.resp != nil && !absorb(last.resp) {
-		return nil, lastStands, nil
+	held := last != nil && last.resp != nil && !setAside(last.resp)
+	if held {
+		if s.pool.Len() < 2 {
+			return nil, lastStands, nil
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, elsewhereTime)
+		defer cancel()
 	}
 	var space [8]core.CallOption
 	opts := s.avoidance.exclude(append(space[:0], route...))
 	for _, addr := range a.Excluded {
 		opts = append(opts, core.WithoutEndpoint(addr))
 	}
-	lease, err := s.pool.Get(req.Context(), opts...)
+	lease, err := s.pool.Get(ctx, opts...)
 	if err != nil {
 		if last != nil && last.resp != nil {
 			return nil, lastStands, nil
@@ -125,6 +132,9 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 		ended = true
 		_ = lease.Release()
 		return nil, lastStands, nil
+	}
+	if held {
+		_ = last.resp.Body.Close() // nobody will read it
 	}
 	resp, verdict, f := s.exchange(req, body, lease, call.Repeatable)
 	ended = true
