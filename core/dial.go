@@ -38,17 +38,17 @@ func (s *subpool) reserveLocked() int {
 	if s.draining || s.backingOffLocked() {
 		return 0
 	}
-	calls := (max(0, int(s.demand.Load())) + set.share - 1) / set.share // connections that calls need
+	calls := (max(0, int(s.demand.Load())) + s.share - 1) / s.share // connections that calls need
 	want := calls
 	if set.minIdle > 0 {
-		want += max(0, set.minIdle-(s.Idle()+int(s.checking))/set.share)
+		want += max(0, set.minIdle-(s.Idle()+s.checking)/s.share)
 	}
 	if s.open == 0 && s.Down() { // tried again before any call depends on it
 		calls, want = max(calls, 1), max(want, 1)
 	}
 	limit := set.maxDials
 	if s.failing >= 0 {
-		limit = min(limit, int(s.overdue)+1) // a server that was down is tried with one dial, not with a burst
+		limit = min(limit, s.overdue+1) // a server that was down is tried with one dial, not with a burst
 	}
 	n := 0
 	for s.comingLocked() < want && s.dialing < limit && s.takenLocked() < set.maxActive &&
@@ -61,7 +61,7 @@ func (s *subpool) reserveLocked() int {
 }
 
 // comingLocked is how many connections are about to come.
-func (s *subpool) comingLocked() int { return s.dialing - int(s.overdue) + int(s.handingOver) }
+func (s *subpool) comingLocked() int { return s.dialing - s.overdue + s.handingOver }
 
 // takenLocked is how many positions are taken.
 func (s *subpool) takenLocked() int { return s.open + s.dialing + s.closing }
@@ -102,13 +102,17 @@ func (s *subpool) dial() {
 // dialed takes the outcome of a dial. late says that dialOverdue has noted it
 // already.
 func (s *subpool) dialed(value io.Closer, err error, took time.Duration, late bool) {
+	share := 0
+	if err == nil {
+		share = s.shareOf(value)
+	}
 	s.mu.Lock()
 	s.dialing--
 	if late {
 		s.overdue--
 	}
 	if err == nil {
-		s.landLocked(value, took)
+		s.landLocked(value, share, took)
 		return
 	}
 	s.Unreserve()
@@ -188,11 +192,29 @@ func (s *subpool) backOffOver() {
 	s.pool.queue.wakeAll()
 }
 
+// shareOf returns how many calls share a new connection: as many as the option
+// says, or fewer if the connection does.
+func (s *subpool) shareOf(value io.Closer) (n int) {
+	most := s.pool.settings().share
+	defer func() {
+		if recover() != nil {
+			n = most
+		}
+	}()
+	if c, ok := value.(interface{ MaxConcurrentCalls() int }); ok && most > 1 {
+		if n := c.MaxConcurrentCalls(); n > 0 {
+			return min(n, most)
+		}
+	}
+	return most
+}
+
 // landLocked puts a new connection into the pool, or closes it if a limit or the
 // set changed meanwhile, and unlocks.
-func (s *subpool) landLocked(value io.Closer, took time.Duration) {
+func (s *subpool) landLocked(value io.Closer, share int, took time.Duration) {
 	set := s.pool.settings()
-	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, set.share), Open: set.share}
+	s.share = share
+	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, share), Open: share}
 	c.Born = s.pool.now()
 	c.Since, c.Checked = c.Born, c.Born
 	if life := set.maxLifetime; life > 0 {

@@ -11,8 +11,14 @@ import (
 // concurrent use. A panic is recovered and becomes the dial's error, as does a
 // nil connection without an error.
 //
-// A connection may also implement [Peeker] and [HealthChecker]. A Dialer may also
-// implement any of
+// A connection may also implement [Peeker] and [HealthChecker], and have a method
+//
+//	MaxConcurrentCalls() int
+//
+// which the pool calls once, when the connection is dialed: no more calls than
+// that share the connection, as of a server that says how many it takes. More than
+// the option [MaxConcurrentCalls] allows, and less than one, mean what the option
+// says. A Dialer may also implement any of
 //
 //	Validate() error
 //	Classify(err error) balance.Outcome

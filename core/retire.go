@@ -232,7 +232,7 @@ func (s *subpool) closedOne(k int, cause error) {
 	s.closed++
 	s.pool.giveTotal()
 	n := s.reserveLocked()
-	none := s.takenLocked() == int(s.overdue)
+	none := s.takenLocked() == s.overdue
 	s.emptyLocked()
 	s.mu.Unlock()
 	s.begin(n)

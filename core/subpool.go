@@ -40,15 +40,18 @@ type subpool struct {
 	// open, dialing and closing count positions; they add up to those taken.
 	open, dialing, closing int
 	// overdue counts the dials among dialing that have not returned in time.
-	overdue int32
+	overdue int
 	// checking counts idle slots that a check has taken for a moment.
-	checking int32
+	checking int
+	// share is how many calls the newest connection carries; the next is
+	// expected to carry as many.
+	share int
 	// handingOver counts open connections that were not given away yet.
-	handingOver int32
-	draining    bool
+	handingOver int
 	// demand is the number of calls that wait for a dial here. It changes
 	// without the lock; a call that adds to it looks under the lock afterwards.
-	demand atomic.Int64
+	demand   atomic.Int64
+	draining bool
 	// failing is when the dials began to fail, -1 while they do not; none is
 	// begun before retryAt.
 	failing, retryAt time.Duration
@@ -66,7 +69,7 @@ type subpool struct {
 var taken = new(slots.Conn) //nolint:gochecknoglobals // a mark, never changed
 
 func (p *pool) newSubpool(e Endpoint) *subpool {
-	s := &subpool{pool: p, empty: make(chan struct{}), failing: -1}
+	s := &subpool{pool: p, empty: make(chan struct{}), failing: -1, share: p.settings().share}
 	s.endpoint.Store(&e)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.Init(&p.queue.awaited)
@@ -177,12 +180,12 @@ func (s *subpool) capacity() (grows, busy bool) {
 	defer s.mu.Unlock()
 	switch {
 	case s.draining, s.backingOffLocked():
-	case s.comingLocked()*set.share > int(s.demand.Load()):
+	case s.comingLocked()*s.share > int(s.demand.Load()):
 		grows = true
 	default:
-		grows = s.takenLocked() < set.maxActive && int(s.overdue) < set.maxDials
+		grows = s.takenLocked() < set.maxActive && s.overdue < set.maxDials
 	}
-	return grows, s.takenLocked() > int(s.overdue)
+	return grows, s.takenLocked() > s.overdue
 }
 
 // backingOffLocked reports whether no dial may begin after one that failed.
