@@ -2,12 +2,14 @@ package httppool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +34,8 @@ type Conn struct {
 	http2  bool
 	secure bool
 	ping   func(context.Context, http.RoundTripper) error
+	// allowed is how many requests the server allows at once; 0 = it does not say.
+	allowed int
 
 	reused atomic.Bool  // it has answered a request
 	used   atomic.Int64 // when the last response began, on the clock of staleness
@@ -39,22 +43,52 @@ type Conn struct {
 	cut    atomic.Bool  // the pool has closed it
 
 	staleness     *sock.Staleness // of all connections of the dialer
+	ctx           *connContext    // HTTP/1.1 only
 	headerTimeout headerTimeout   // HTTP/1.1 only
+	streams       *streamTimeouts // of all connections of the dialer
 }
 
 // newConn hands the connection nc to net/http, which reads from it from now on.
 func newConn(ctx context.Context, d *dialer, e core.Endpoint, so *socket, nc net.Conn) (*Conn, error) {
 	c := &Conn{
 		sock: so, nc: nc, addr: e.Addr, http2: d.conf.HTTP2, secure: d.conf.TLS != nil, ping: d.conf.Ping,
-		staleness: d.staleness,
+		staleness: d.staleness, streams: d.streams,
 	}
 	c.used.Store(int64(d.staleness.Now()))
-	if !c.http2 {
-		c.headerTimeout.init(d.conf.Timeout, d.staleness.Now, func() { so.abort(errTimeout) })
+	if c.http2 {
+		return c, c.openHTTP2(ctx, d)
 	}
+	c.ctx = newConnContext(d.watchdog)
+	c.headerTimeout.init(d.conf.Timeout, d.staleness.Now, func() { so.abort(errTimeout) })
 	var err error
 	c.cc, err = d.tr.NewClientConn(context.WithValue(ctx, handedKey{}, nc), c.scheme(), "pool:0")
 	return c, err
+}
+
+// openHTTP2 exchanges settings with the server. It ends with ctx, even if the peer
+// does not read.
+func (c *Conn) openHTTP2(ctx context.Context, d *dialer) error {
+	settings := newSettingsConn(c.nc)
+	var nc net.Conn = settings
+	if secure, ok := c.nc.(*tls.Conn); ok {
+		nc = secureSettingsConn{settings, secure}
+	}
+	unlink := context.AfterFunc(ctx, func() { c.sock.abort(context.Cause(ctx)) })
+	defer unlink()
+	// Whether it is secure is settled: for net/http it is a plain connection.
+	var err error
+	if c.cc, err = d.tr.NewClientConn(context.WithValue(ctx, handedKey{}, nc), "http", "pool:0"); err != nil {
+		if ended := ctx.Err(); ended != nil {
+			return ended // the cause of what net/http has met
+		}
+		return err
+	}
+	if err := settings.wait(ctx); err != nil {
+		_ = c.cc.Close() // never fails
+		return err
+	}
+	c.allowed = settings.streams
+	return nil
 }
 
 // handedKey is the context key of the connection that a transport gets when it
@@ -79,22 +113,30 @@ func (c *Conn) scheme() string {
 // connection, whatever the host of its URL is. Its errors are [*Error]s, whose
 // Outcome says whether the server is at fault.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
-	out, body := c.outgoing(req, req.Body, "")
+	return cancelable(req, c.exchange)
+}
+
+// exchange is RoundTrip of a request without a Cancel.
+func (c *Conn) exchange(req *http.Request) (*http.Response, error) {
+	out := c.outgoing(req, req.Body, "")
 	resp, sent, err := c.roundTrip(out)
 	if err != nil {
-		outcome, _ := c.judge(req.Context(), body, sent, err)
-		if body == nil {
+		outcome, _ := c.judge(req.Context(), out.body, sent, err)
+		if out.body == nil {
 			closeBody(req)
 		} else {
-			_ = body.failed(false) // which closes it
+			_ = out.body.failed(false) // which closes it
 		}
 		e := explain(req, c.addr, 1, outcome, err)
 		return nil, &e
 	}
-	if body != nil {
-		body.answered()
+	if out.body != nil {
+		out.body.answered()
 	}
 	resp.Request = req
+	if !c.http2 {
+		endWithBody(resp, c.endRequest)
+	}
 	return resp, nil
 }
 
@@ -110,30 +152,45 @@ func (c *Conn) stale(now time.Duration, sure bool) error {
 	return nil
 }
 
-// outgoing returns the request as it goes to the server: the caller's own unless
-// it has a body or gets another Host, since a RoundTripper must not change it.
-func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string) (*http.Request, *requestBody) {
+// outgoing is a request as it goes to one server.
+type outgoing struct {
+	ctx     context.Context //nolint:containedctx // of the caller's request
+	req     *http.Request   // a copy, since a RoundTripper must not change the caller's
+	body    *requestBody    // nil if there is none
+	timeout *headerTimeout
+	stream  *streamTimeout // HTTP/2 only, which has timeout; nil if there is no limit
+}
+
+// outgoing makes the request for this connection, with another body and, unless
+// host is empty, another Host.
+func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string) outgoing {
+	o := outgoing{ctx: req.Context(), timeout: &c.headerTimeout}
 	empty := body == nil || body == http.NoBody
-	if empty && host == "" {
-		return req, nil
+	if c.http2 {
+		o.req = new(http.Request)
+		*o.req = *req
+		if o.stream = c.streams.begin(o.req); o.stream != nil {
+			o.timeout = &o.stream.headerTimeout
+		}
+	} else {
+		o.req = req.WithContext(c.ctx) //nolint:contextcheck // it has the values and the end of that of req
 	}
-	o := &outgoing{req: *req}
 	if host != "" {
 		o.req.Host = host
 	}
-	if empty {
-		return &o.req, nil
+	if !empty {
+		o.body = &requestBody{timeout: o.timeout, body: body, want: req.ContentLength}
+		o.req.Body = o.body
+		o.req.GetBody = nil // net/http must not send the request again by itself
 	}
-	o.body.conn, o.body.body, o.body.want = c, body, req.ContentLength
-	o.req.Body = &o.body
-	o.req.GetBody = nil // net/http must not send the request again by itself
-	return &o.req, &o.body
+	return o
 }
 
 // roundTrip sends the request and waits for the response to begin. sent reports,
-// beside an error, whether a server may have processed the request.
-func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err error) {
-	if req.URL == nil || req.URL.Scheme != c.scheme() {
+// beside an error, whether a server may have processed the request. After a
+// response, endRequest must be called when its body has ended.
+func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err error) {
+	if u := out.req.URL; u == nil || u.Scheme != c.scheme() {
 		return nil, false, fmt.Errorf("httppool: the scheme of the URL must be %s, as the pool's connections are", c.scheme())
 	}
 	if !c.http2 {
@@ -141,41 +198,61 @@ func (c *Conn) roundTrip(req *http.Request) (resp *http.Response, sent bool, err
 			return nil, false, errShared
 		}
 		defer c.busy.Store(false)
-		c.headerTimeout.start()
+		c.ctx.begin(out.ctx)
 	}
-	c.trace(req)
+	c.trace(out.ctx, out.req.URL)
 	before := c.sock.written.Load()
-	resp, err = c.cc.RoundTrip(req)
-	if !c.http2 && c.headerTimeout.stop() {
-		if err == nil {
-			_ = resp.Body.Close() // the connection has been closed under it
-		}
-		return nil, true, errTimeout
+	out.timeout.start()
+	resp, err = c.cc.RoundTrip(out.req)
+	expired := out.timeout.stop()
+	if out.stream != nil && out.body == nil && !expired {
+		c.streams.end(out.stream)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+		c.endRequest()
+	case expired:
+		c.endRequest()
+		_ = resp.Body.Close() // the connection has been closed under it
+	case !c.http2 && out.ctx.Err() != nil && c.ctx.Err() != nil: // likewise, as the response came
+		c.endRequest()
+		_ = resp.Body.Close()
+		err = context.Cause(out.ctx)
+	default:
 		c.used.Store(int64(c.staleness.Now()))
 		if !c.reused.Load() {
 			c.reused.Store(true)
 		}
 		return resp, true, nil
 	}
+	if expired && out.ctx.Err() == nil {
+		return nil, true, errTimeout
+	}
 	sent = c.sock.written.Load() != before
 	if c.http2 { // other requests write too
 		err = classifyHTTP2(err)
 		sent = sent && !errors.Is(err, errGone) && !errors.Is(err, errRefused) && !errors.Is(err, errInvalid)
 	}
-	return nil, sent, c.reason(req.Context(), err)
+	return nil, sent, c.reason(out.ctx, err)
+}
+
+// endRequest ends the request on an HTTP/1.1 connection, with the body of its
+// response.
+func (c *Conn) endRequest() {
+	if !c.http2 {
+		c.ctx.end()
+	}
 }
 
 // trace calls the hooks of a request that name its connection. net/http calls the
 // others.
-func (c *Conn) trace(req *http.Request) {
-	t := httptrace.ContextClientTrace(req.Context())
+func (c *Conn) trace(ctx context.Context, u *url.URL) {
+	t := httptrace.ContextClientTrace(ctx)
 	if t == nil {
 		return
 	}
 	if t.GetConn != nil {
-		t.GetConn(req.URL.Host)
+		t.GetConn(u.Host)
 	}
 	if t.GotConn != nil {
 		idle := c.staleness.Now() - time.Duration(c.used.Load())
@@ -193,8 +270,6 @@ func (c *Conn) reason(ctx context.Context, err error) error {
 	}
 	cause := c.sock.err()
 	switch {
-	case c.http2 && isTimeout(err):
-		return fmt.Errorf("%w: %w", errTimeout, err)
 	case cause != nil && !errors.Is(err, cause):
 		return fmt.Errorf("%w: %w", err, cause)
 	default:
@@ -233,6 +308,15 @@ func (c *Conn) judge(ctx context.Context, body *requestBody, sent bool, err erro
 // ended reports whether the connection is closed, or soon will be.
 func (c *Conn) ended() bool { return c.sock.closed.Load() || c.sock.err() != nil }
 
+// MaxConcurrentCalls returns how many requests the server of an HTTP/2 connection
+// allows at once, 0 if it does not say, and 1 for HTTP/1.1. The pool asks.
+func (c *Conn) MaxConcurrentCalls() int {
+	if c.http2 {
+		return c.allowed
+	}
+	return 1
+}
+
 // Peek implements [core.Peeker]. It reports without waiting whether the server
 // has closed or reset the connection.
 func (c *Conn) Peek() error { return c.sock.look() }
@@ -251,6 +335,10 @@ func (c *Conn) Close() error {
 	c.cut.Store(true)
 	c.headerTimeout.stop()
 	_ = c.cc.Close() // never fails
+	if !c.http2 {
+		c.ctx.cancel(errGone)
+		c.ctx.end()
+	}
 	return c.sock.Close()
 }
 

@@ -36,9 +36,9 @@ type Config struct {
 	// HTTP2 makes the connections speak HTTP/2: with TLS as agreed by ALPN,
 	// without TLS by prior knowledge (h2c). A server that does not speak it cannot
 	// be dialed. Up to 100 requests share a connection, which all common servers
-	// allow; [core.MaxConcurrentCalls] changes that. Requests beyond what a server
-	// allows wait. Without HTTP2 the connections speak HTTP/1.1, and each carries
-	// one request at a time.
+	// allow; [core.MaxConcurrentCalls] changes that. Where a server allows fewer,
+	// its connections carry fewer. Without HTTP2 the connections speak HTTP/1.1, and
+	// each carries one request at a time.
 	HTTP2 bool
 
 	// TLS is for servers that speak TLS. The URLs of the requests must begin with
@@ -56,8 +56,7 @@ type Config struct {
 	// connection gets no more requests, the server counts as failed, and a request
 	// that may be repeated is sent to another server. The time that the reader of
 	// the request's body takes does not count. The response's body is not bounded:
-	// use the context. Zero means [DefaultTimeout]; negative means no bound. On
-	// HTTP/2 it is the time from the request's last byte to the response.
+	// use the context. Zero means [DefaultTimeout]; negative means no bound.
 	Timeout time.Duration
 
 	// Ping asks a server through one of its idle connections whether it still
@@ -83,7 +82,7 @@ type Config struct {
 // Config. It sets how many requests share a connection, and [ClassifyError] as
 // the pool's classifier, where the options of the pool do not.
 func Dial(conf Config) core.Dialer[*Conn] {
-	d := &dialer{conf: conf, staleness: sock.NewStaleness()}
+	d := &dialer{conf: conf, staleness: sock.NewStaleness(), watchdog: sock.NewWatchdog()}
 	switch {
 	case conf.Timeout == 0:
 		d.conf.Timeout = DefaultTimeout
@@ -97,6 +96,7 @@ func Dial(conf Config) core.Dialer[*Conn] {
 			d.conf.TLS.NextProtos = []string{"h2"}
 		}
 	}
+	d.streams = newStreamTimeouts(d.conf.Timeout, d.staleness.Now)
 	d.tr = newTransport(d.conf)
 	return d
 }
@@ -116,19 +116,10 @@ func newTransport(conf Config) *http.Transport {
 			t.HTTP2 = &h2
 		}
 	}
-	switch {
-	case !conf.HTTP2:
-		t.Protocols.SetHTTP1(true)
-	case conf.TLS != nil:
-		t.Protocols.SetHTTP2(true)
-	default:
-		t.Protocols.SetUnencryptedHTTP2(true)
-	}
-	if conf.HTTP2 {
-		t.ResponseHeaderTimeout = conf.Timeout
-		if t.HTTP2 == nil {
-			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
-		}
+	t.Protocols.SetHTTP1(!conf.HTTP2)
+	t.Protocols.SetUnencryptedHTTP2(conf.HTTP2) // TLS, if any, is below what net/http gets
+	if conf.HTTP2 && t.HTTP2 == nil {
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout}
 	}
 	return t
 }
@@ -137,6 +128,8 @@ type dialer struct {
 	conf      Config
 	tr        *http.Transport
 	staleness *sock.Staleness
+	watchdog  *sock.Watchdog
+	streams   *streamTimeouts
 }
 
 // MaxConcurrentCalls returns how many requests share a connection; the pool asks.

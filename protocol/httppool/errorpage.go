@@ -2,6 +2,7 @@ package httppool
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -59,7 +60,7 @@ func setAside(resp *http.Response) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.enough = true
-	if p.err != io.EOF || len(p.data) > maxErrorPage || p.rest.Close() != nil {
+	if !errors.Is(p.err, io.EOF) || len(p.data) > maxErrorPage || p.rest.Close() != nil {
 		return false
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(p.data))

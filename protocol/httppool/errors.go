@@ -95,7 +95,7 @@ var (
 	errLength = errors.New("httppool: the length of the body is not that of the request")
 	// errNilOption means that an option is nil.
 	errNilOption = errors.New("httppool: an option is nil")
-	// errShared means that the pool shares an HTTP/1.1 connection.
-	errShared = errors.New("httppool: an HTTP/1.1 connection carries one request at a time: " +
-		"core.MaxConcurrentCalls must be 1, or Config.HTTP2 be set")
+	// errShared means that a request was sent on an HTTP/1.1 connection during
+	// another.
+	errShared = errors.New("httppool: an HTTP/1.1 connection carries one request at a time")
 )

@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// headerTimeout bounds how long the server of an HTTP/1.1 connection may take to
-// begin its response. It does what the ResponseHeaderTimeout of net/http does and
+// headerTimeout bounds how long a server may take to begin its response. It does what the ResponseHeaderTimeout of net/http does and
 // more: that one starts only when the request has been sent. It allocates nothing
 // per request and costs less than a twentieth of a small one.
 type headerTimeout struct {

@@ -2,7 +2,6 @@ package httppool
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -24,33 +23,8 @@ func (s *service) hedge(req *http.Request, call retry.Call, route []core.CallOpt
 				return nil, res, err
 			}
 			resp.Request = req
-			if resp.Body == http.NoBody {
-				cancel()
-			} else {
-				resp.Body = &cancelingBody{resp.Body, cancel}
-			}
+			endWithBody(resp, cancel)
 			res.Discard = func() { _ = resp.Body.Close() }
 			return resp, res, err
 		})
-}
-
-// cancelingBody cancels the context of its request when it ends.
-type cancelingBody struct {
-	io.ReadCloser
-
-	cancel context.CancelFunc
-}
-
-func (b *cancelingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.cancel()
-	}
-	return n, err
-}
-
-func (b *cancelingBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel()
-	return err
 }

@@ -6,19 +6,12 @@ import (
 	"sync"
 )
 
-// outgoing is the copy of a request that goes to one server, and its body: one
-// allocation for both.
-type outgoing struct {
-	req  http.Request
-	body requestBody
-}
-
 // requestBody is the body of one attempt. net/http closes it in any case. If
 // net/http had not read from it by then and nothing was sent, the caller's body
 // can be taken back and given to another attempt.
 type requestBody struct {
-	conn *Conn
-	want int64 // the announced length; 0 or less = unknown
+	timeout *headerTimeout
+	want    int64 // the announced length; 0 or less = unknown
 
 	mu      sync.Mutex
 	body    io.ReadCloser // the caller's; nil once it was taken back
@@ -37,9 +30,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if body == nil {
 		return 0, errGone
 	}
-	b.conn.headerTimeout.pause()
+	b.timeout.pause()
 	n, err := body.Read(p)
-	b.conn.headerTimeout.resume()
+	b.timeout.resume()
 	b.mu.Lock()
 	b.got += int64(n)
 	switch {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -12,19 +14,22 @@ import (
 // bindLease makes the lease end with the body of the response; at once if it has
 // none.
 func bindLease(resp *http.Response, lease core.Lease[*Conn]) {
+	conn := lease.Conn()
 	switch rwc, ok := resp.Body.(io.ReadWriteCloser); {
 	case ok:
+		conn.endRequest()
 		resp.Body = &upgradedBody{ReadWriteCloser: rwc, lease: lease}
 	case resp.Body == http.NoBody || resp.ContentLength == 0 || resp.Request.Method == http.MethodHead:
-		release(lease, resp)
+		conn.endRequest()
+		release(lease, conn, resp)
 	default:
-		resp.Body = &responseBody{rc: resp.Body, resp: resp, lease: lease}
+		resp.Body = &responseBody{rc: resp.Body, resp: resp, lease: lease, conn: conn}
 	}
 }
 
 // release ends the lease of a response that was read to its end.
-func release(lease core.Lease[*Conn], resp *http.Response) {
-	if c := lease.Conn(); c == nil || resp.Close || c.ended() {
+func release(lease core.Lease[*Conn], conn *Conn, resp *http.Response) {
+	if resp.Close || conn.ended() {
 		_ = lease.Discard(nil)
 	} else {
 		_ = lease.Release()
@@ -32,11 +37,13 @@ func release(lease core.Lease[*Conn], resp *http.Response) {
 }
 
 // responseBody holds the lease until it was read to its end, broke off, or was
-// closed. Ending a lease again does nothing, so the order does not matter.
+// closed, whichever is first.
 type responseBody struct {
 	rc    io.ReadCloser
 	resp  *http.Response
 	lease core.Lease[*Conn]
+	conn  *Conn
+	ended atomic.Bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -44,11 +51,13 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case err == io.EOF:
-		release(b.lease, b.resp)
+		if b.end() {
+			release(b.lease, b.conn, b.resp)
+		}
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		b.abandon(nil)
 	default:
-		if b.resp.Request.Context().Err() == nil && !b.cut() {
+		if b.resp.Request.Context().Err() == nil && !b.conn.cut.Load() {
 			b.lease.Report(balance.Report{Outcome: balance.OutcomeFailure})
 		}
 		b.abandon(err)
@@ -62,20 +71,57 @@ func (b *responseBody) Close() error {
 	return err
 }
 
+// end ends the request on the connection. It reports whether the caller must end
+// the lease.
+func (b *responseBody) end() bool {
+	if b.ended.Swap(true) {
+		return false
+	}
+	b.conn.endRequest()
+	return true
+}
+
 // abandon ends the lease of a response of which more may come. That ends an
 // HTTP/1.1 connection too.
 func (b *responseBody) abandon(cause error) {
-	if c := b.lease.Conn(); c != nil && c.http2 && !c.ended() {
+	switch {
+	case !b.end():
+	case b.conn.http2 && !b.conn.ended():
 		_ = b.lease.Release()
-	} else {
+	default:
 		_ = b.lease.Discard(cause)
 	}
 }
 
-// cut reports whether the pool itself has closed the connection.
-func (b *responseBody) cut() bool {
-	c := b.lease.Conn()
-	return c != nil && c.cut.Load()
+// endWithBody calls f, once, when the body of the response ends; at once if it has
+// none or is the connection itself.
+func endWithBody(resp *http.Response, f func()) {
+	if _, ok := resp.Body.(io.Writer); ok || resp.Body == http.NoBody {
+		f()
+	} else {
+		resp.Body = &endingBody{resp.Body, sync.OnceFunc(f)}
+	}
+}
+
+// endingBody calls a function when it ends.
+type endingBody struct {
+	io.ReadCloser
+
+	end func()
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end()
+	}
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
 }
 
 // upgradedBody is the connection itself, after a 101. It is leased until it is

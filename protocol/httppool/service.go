@@ -176,15 +176,15 @@ func (s *service) exchange(
 			return nil, verdict, f
 		}
 	}
-	out, outBody := conn.outgoing(req, body, s.hostFor(req, conn))
+	out := conn.outgoing(req, body, s.hostFor(req, conn))
 	resp, sent, err := conn.roundTrip(out)
 	took := conn.staleness.Now() - start
 	if err != nil {
-		verdict, f := s.failed(req, lease, outBody, sent, took, err)
+		verdict, f := s.failed(req, lease, out.body, sent, took, err)
 		return nil, verdict, f
 	}
-	if outBody != nil {
-		outBody.answered()
+	if out.body != nil {
+		out.body.answered()
 	}
 	outcome := s.outcomeOf(resp)
 	lease.Report(balance.Report{Outcome: outcome, Latency: took, Load: s.loadOf(resp)})

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -81,10 +80,14 @@ func deadlineOf(ctx context.Context) time.Time {
 }
 
 func TestACanceledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
-	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) {
+	begun, over := make(chan struct{}), make(chan struct{})
+	all := kinds(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
-	}) {
+		begun <- struct{}{}
+		<-over // not with the connection, or there might be a response before it is cut
+	})
+	t.Cleanup(func() { close(over) }) // before those of the servers, which wait for it
+	for name, k := range all {
 		t.Run(name, func(t *testing.T) {
 			for _, body := range []string{"", "x"} {
 				reported := make(chan balance.Report, 1)
@@ -95,7 +98,7 @@ func TestACanceledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
 					_, _, err := call(ctx, clientOf(t, pool), http.MethodPut, k.scheme+"://echo/", body)
 					failed <- err
 				}()
-				until(t, "the request is under way", func() bool { return inUse(pool) == 1 })
+				<-begun
 				cancel()
 				err := <-failed
 				var e *Error
@@ -105,9 +108,7 @@ func TestACanceledRequestReturnsAtOnceAndBlamesNobody(t *testing.T) {
 				if r := <-reported; r.Outcome != balance.OutcomeCanceled {
 					t.Errorf("reported %v", r)
 				}
-				if n := inUse(pool); n != 0 {
-					t.Errorf("%d leases", n)
-				}
+				until(t, "no connection is leased", func() bool { return inUse(pool) == 0 })
 			}
 		})
 	}
@@ -225,28 +226,47 @@ func TestPingAsksIdleConnections(t *testing.T) {
 	}
 }
 
-func TestAConnectionOfHTTP1CannotBeShared(t *testing.T) {
+func TestAConnectionOfHTTP1IsNotShared(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	s := server(t, func(http.ResponseWriter, *http.Request) {
-		close(begun)
+		begun <- struct{}{}
 		<-end
 	})
-	t.Cleanup(func() { close(end) }) // before that of the server, which waits for it
 	pool := newPool(t, Config{}, []string{addrOf(s)}, core.MaxActive(1), core.MaxConcurrentCalls(2))
-	c := clientOf(t, pool, Attempts(1))
-	ctx, cancel := context.WithCancel(t.Context())
+	lease, err := pool.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	failed := make(chan error)
-	go func() { // sends what is received below
-		_, _, err := get(ctx, c, "http://echo/")
+	send := func() { // sends what is received below
+		resp, err := lease.Conn().RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, "http://echo/", nil)))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
 		failed <- err
-	}()
+	}
+	go send()
 	<-begun
-	_, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x")
-	if err == nil || !strings.Contains(err.Error(), "core.MaxConcurrentCalls must be 1") {
+	go send()
+	if err := <-failed; !errors.Is(err, errShared) {
 		t.Errorf("got %v", err)
 	}
-	cancel()
-	if err := <-failed; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+	other := make(chan error)
+	go func() { // sends what is received below
+		_, _, err := get(t.Context(), clientOf(t, pool), "http://echo/")
+		other <- err
+	}()
+	until(t, "another request waits", func() bool { return pool.Stats().Waiting == 1 })
+	end <- struct{}{}
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+	if err := lease.Release(); err != nil {
+		t.Error(err)
+	}
+	<-begun
+	close(end)
+	if err := <-other; err != nil {
+		t.Error(err)
 	}
 }

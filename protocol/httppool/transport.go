@@ -101,7 +101,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, refuse(req, errors.New("the request has no URL"))
 	}
 	if s := t.service(req.URL.Host); s != nil {
-		return s.send(req)
+		return cancelable(req, s.send)
 	}
 	if t.Fallback != nil {
 		return t.Fallback.RoundTrip(req)

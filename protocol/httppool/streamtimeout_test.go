@@ -1,0 +1,56 @@
+package httppool
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+)
+
+func TestTheTimeoutOfHTTP2CountsTheWaitForAStreamAndForRoomForTheBody(t *testing.T) {
+	begun := make(chan struct{})
+	s, conf := h2c(t, func(_ http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		<-r.Context().Done()
+	})
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1} // read when a connection comes
+	busy, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: addrOf(s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.Timeout = 100 * time.Millisecond
+	impatient, err := Dial(conf).Dial(t.Context(), core.Endpoint{Addr: prototest.Listen(t, func(nc net.Conn) {
+		speakHTTP2(nc, func(uint32) []byte { return nil })
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = busy.Close(), impatient.Close() })
+	send := func(c *Conn, body io.Reader) error {
+		resp, err := c.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodPost, "http://echo/", body)))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	}
+	failed := make(chan error)
+	go func() { failed <- send(busy, nil) }()
+	<-begun
+	busy.streams = newStreamTimeouts(conf.Timeout, busy.staleness.Now) // from now on
+	if err := send(busy, nil); !errors.Is(err, errTimeout) {
+		t.Errorf("while the server allows no stream: %v", err)
+	}
+	if err := send(impatient, strings.NewReader(strings.Repeat("x", 1<<20))); !errors.Is(err, errTimeout) {
+		t.Errorf("while the server takes no more of the body: %v", err)
+	}
+	_ = busy.Close()
+	if err := <-failed; err == nil {
+		t.Error("the first request ended well")
+	}
+}
