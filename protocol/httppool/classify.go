@@ -13,11 +13,13 @@ import (
 )
 
 // Classify says what a response means for its server. It is the default of
-// [WithClassifier]: 502 and 504 are OutcomeFailure, 503 is OutcomeOverload, and
-// everything else is OutcomeOK.
+// [WithClassifier]: 408, 502 and 504 are OutcomeFailure, 503 is OutcomeOverload,
+// and everything else is OutcomeOK. A server sends 408 when it is about to close a
+// connection on which it saw no complete request in time, such as one that was
+// opened ahead (RFC 9110, section 15.5.9).
 func Classify(resp *http.Response) balance.Outcome {
 	switch resp.StatusCode {
-	case http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return balance.OutcomeFailure
 	case http.StatusServiceUnavailable:
 		return balance.OutcomeOverload

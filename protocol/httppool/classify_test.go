@@ -20,7 +20,7 @@ func TestTheOutcomeOfAStatus(t *testing.T) {
 	for status := 100; status < 600; status++ {
 		want := balance.OutcomeOK
 		switch status {
-		case 502, 504:
+		case 408, 502, 504:
 			want = balance.OutcomeFailure
 		case 503:
 			want = balance.OutcomeOverload

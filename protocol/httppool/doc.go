@@ -73,8 +73,8 @@
 //     request was sent, or the server has refused the request or said goodbye by
 //     the means of HTTP/2;
 //   - if it is [Idempotent], and the connection broke, [Config.Timeout] has
-//     passed, or the response makes its server fail or overloaded (502, 503 and
-//     504, see [WithClassifier]).
+//     passed, or the response makes its server fail or overloaded (408, 502, 503
+//     and 504, see [WithClassifier]).
 //
 // In both cases the body of the request must be untouched or available again from
 // GetBody, which http.NewRequest sets for the usual readers. The request goes to

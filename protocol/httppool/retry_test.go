@@ -38,7 +38,9 @@ func answering(tb testing.TB, name string, status int) (addr string, requests *a
 func first(addr string) core.Option { return core.WithBalancer(prefer{addr: addr}) }
 
 func TestAnIdempotentRequestGoesToAnotherServer(t *testing.T) {
-	for _, status := range []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
+	for _, status := range []int{
+		http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	} {
 		bad, asked := answering(t, "bad", status)
 		good, _ := answering(t, "good", http.StatusOK)
 		c := clientOf(t, newPool(t, Config{}, []string{bad, good}, core.MaxActive(1), first(bad)))
@@ -261,6 +263,28 @@ func TestTheOnlyServerIsAskedAgainWhenItFails(t *testing.T) {
 	code, got, err := get(t.Context(), newClient(t, Config{}, []string{bad}), "http://echo/")
 	if code != http.StatusBadGateway || got != "bad " || err != nil || asked.Load() != DefaultAttempts {
 		t.Errorf("%d %q, %v, asked %d times", code, got, err, asked.Load())
+	}
+}
+
+// A proxy closes connections that were opened ahead with a 408. So does this server
+// with each, at the first byte.
+func TestAServerThatClosesConnectionsWithATimeoutFailsNoRequest(t *testing.T) {
+	closing := prototest.Listen(t, func(nc net.Conn) {
+		_, _ = nc.Read(make([]byte, 1))
+		_, _ = io.WriteString(nc, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	})
+	good, _ := answering(t, "good", http.StatusOK)
+	pool := newPool(t, Config{}, []string{closing, good})
+	c := clientOf(t, pool)
+	for n := range 100 {
+		method := []string{http.MethodGet, http.MethodPut}[n%2]
+		if code, got, err := call(t.Context(), c, method, "http://echo/", ""); code != http.StatusOK || got != "good " || err != nil {
+			t.Fatalf("request %d: %d %q, %v", n, code, got, err)
+		}
+	}
+	ejected := pool.Stats().Endpoints[slices.IndexFunc(pool.Stats().Endpoints, func(e core.EndpointStats) bool { return e.Endpoint.Addr == closing })]
+	if ejected.Dials > 50 {
+		t.Errorf("%d connections to a server that only closes them", ejected.Dials)
 	}
 }
 
