@@ -225,9 +225,8 @@ func (s *subpool) landLocked(value io.Closer, share int, took time.Duration) {
 	k := s.vacantLocked()
 	s.dials++
 	recovered := s.failing >= 0
-	s.failing, s.lastDial = -1, nil
-	if s.retry != nil {
-		s.retry.Stop()
+	if s.hangUps.Load() < hangUpsToPause { // else a call that goes well says so
+		s.upLocked()
 	}
 	up := !s.draining && s.SetDown(false)
 	var unwanted error

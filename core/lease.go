@@ -101,10 +101,15 @@ func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error)
 }
 
 // Report tells the balancer and outlier detection how the call went. It does not
-// end the lease and does nothing when the lease has ended.
+// end the lease and does nothing when the lease has ended. OutcomeDialFailure says
+// that the server had closed the connection, a new one, before anything was sent:
+// a server that does so repeatedly backs off as after a failed dial.
 func (l Lease[C]) Report(r balance.Report) {
 	if l.slot != nil && l.slot.Current(l.gen) {
 		s := subpoolOf(l.slot)
+		if r.Outcome == balance.OutcomeDialFailure {
+			s.hungUp(l.slot.Conn)
+		}
 		r.At = s.pool.now()
 		s.pool.report(s, r)
 	}

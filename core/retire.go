@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -166,6 +167,9 @@ func markRetired(c *slots.Conn) {
 // lose retires an owned slot whose connection broke.
 func (s *subpool) lose(sl *slots.Slot, cause error, siblings bool) {
 	markRetired(sl.Conn)
+	if !siblings && sl.Conn.Uses() == 0 && brokenByPeer(cause) { // a check has found it so
+		s.hungUp(sl.Conn)
+	}
 	var idle []*slots.Slot
 	if siblings || s.pool.settings().share > 1 {
 		s.mu.Lock()
@@ -184,6 +188,53 @@ func (s *subpool) lose(sl *slots.Slot, cause error, siblings bool) {
 	}
 	s.retire(sl, cause)
 	s.retireAll(idle, cause)
+}
+
+const (
+	// newFor is for how long a connection is new: what its server closes later,
+	// it closes because it is idle.
+	newFor = 3 * time.Second
+
+	// hangUpsToPause is how many new connections in a row a server may close,
+	// without a call that went well, before that is a failure to dial it. One may
+	// have met the end of a server that is back already.
+	hangUpsToPause = 2
+)
+
+var errHungUp = errors.New("the server closes new connections at once")
+
+// hungUp notes that the server closed a new connection before anything was sent on
+// it. A server that does so again and again cannot be dialed, as far as calls are
+// concerned: it backs off as if the dial had failed.
+func (s *subpool) hungUp(c *slots.Conn) {
+	age := s.pool.now() - c.Born
+	if age >= newFor {
+		return
+	}
+	if s.hangUps.Add(1) < hangUpsToPause {
+		return
+	}
+	s.mu.Lock()
+	s.failedLocked(errHungUp, age)
+}
+
+// answered notes a call that went well, after connections that were closed before
+// one did.
+func (s *subpool) answered() {
+	if s.hangUps.Swap(0) < hangUpsToPause {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upLocked()
+}
+
+// upLocked notes that the server can be dialed.
+func (s *subpool) upLocked() {
+	s.failing, s.lastDial = -1, nil
+	if s.retry != nil {
+		s.retry.Stop()
+	}
 }
 
 // retire takes an owned slot of a retired connection out of use; with the last

@@ -184,6 +184,9 @@ func (p *pool) report(s *subpool, r balance.Report) {
 	if i >= len(v.subs) || v.subs[i] != s {
 		return
 	}
+	if r.Outcome == balance.OutcomeOK && s.hangUps.Load() != 0 {
+		s.answered()
+	}
 	if r.Outcome == balance.OutcomeOK && r.Latency > 0 {
 		s.latency.record(r.Latency)
 	}

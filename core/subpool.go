@@ -60,7 +60,10 @@ type subpool struct {
 	expiry          *time.Timer
 	lastDial        error
 	dials, failures uint64
-	closed          uint64
+	// hangUps counts the new connections that the server has closed since the
+	// last call that went well.
+	hangUps atomic.Int32
+	closed  uint64
 	// uses are leases of connections already closed.
 	uses uint64
 }
