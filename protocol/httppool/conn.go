@@ -140,10 +140,20 @@ func (c *Conn) exchange(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// newFor is for how long a connection on which nothing was answered is new. A
+// server that closes it within this time does so because it was opened, and later
+// because it was idle.
+const newFor = 3 * time.Second
+
+// isNew reports whether the connection was opened just now and has never answered.
+func (c *Conn) isNew(now time.Duration) bool {
+	return !c.reused.Load() && now-time.Duration(c.used.Load()) < newFor
+}
+
 // stale returns an error if the connection is known to have ended, as far as that
 // can be known without waiting. Unless sure is set it does not always look.
 func (c *Conn) stale(now time.Duration, sure bool) error {
-	if sure || c.ended() || c.staleness.Suspect(time.Duration(c.used.Load()), now) {
+	if sure || !c.reused.Load() || c.ended() || c.staleness.Suspect(time.Duration(c.used.Load()), now) {
 		if err := c.sock.look(); err != nil {
 			c.staleness.Broke(now)
 			return err

@@ -165,6 +165,7 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 			return nil, fmt.Errorf("httppool: dial %s: TLS handshake: %w", e.Addr, errors.Join(err, so.Close()))
 		}
 		nc = tc
+		so.heard.Store(false) // of what is said over TLS
 	}
 	c, err := newConn(ctx, d, e, so, nc)
 	if err != nil {

@@ -252,10 +252,11 @@ func TestTheOnlyServerIsAskedAgainWhenItFails(t *testing.T) {
 	c := newClient(t, Config{}, []string{addr})
 	_, _, err := get(t.Context(), c, "http://echo/")
 	var e *Error
-	if !errors.Is(err, io.EOF) || !errors.As(err, &e) || e.Attempts != DefaultAttempts || asked.Load() != DefaultAttempts {
+	if !errors.Is(err, io.EOF) || !errors.As(err, &e) || e.Attempts != 2 || asked.Load() != 2 {
 		t.Errorf("%v, asked %d times", err, asked.Load())
 	}
-	asked.Store(0)
+	addr, asked = dying(t, 0)
+	c = newClient(t, Config{}, []string{addr})
 	if _, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) || asked.Load() != 1 {
 		t.Errorf("POST: %v, asked %d times", err, asked.Load())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
@@ -83,6 +84,10 @@ type failure struct {
 	resp *http.Response
 	// unread is the body of the request if no server has got any of it.
 	unread io.ReadCloser
+	// hungUp means that the server closed a new connection without an answer;
+	// hangUps are the servers that did so with this request.
+	hungUp  bool
+	hangUps []string
 }
 
 func (f *failure) Error() string { return f.explained.Error() }
@@ -145,7 +150,13 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 		verdict = retry.VerdictDone
 	}
 	if last != nil {
-		f.explained.Attempts = last.explained.Attempts
+		f.explained.Attempts, f.hangUps = last.explained.Attempts, last.hangUps
+	}
+	if f.hungUp {
+		if slices.Contains(f.hangUps, conn.addr) {
+			verdict = retry.VerdictDone // a third connection would be no better
+		}
+		f.hangUps = append(f.hangUps, conn.addr)
 	}
 	if verdict != retry.VerdictStale {
 		f.explained.Attempts++
@@ -163,8 +174,14 @@ func (s *service) exchange(
 	start := conn.staleness.Now()
 	// Certainty costs half a microsecond. A repeatable request can do without.
 	if err := conn.stale(start, !repeatable); err != nil {
+		f := &failure{explained: explain(req, conn.addr, 0, balance.OutcomeNeutral, err), unread: body, hungUp: conn.isNew(start)}
+		verdict := retry.VerdictStale
+		if f.hungUp {
+			verdict, f.explained.Outcome = retry.VerdictUnsent, balance.OutcomeFailure
+			lease.Report(balance.Report{Outcome: balance.OutcomeDialFailure})
+		}
 		_ = lease.Discard(err)
-		return nil, retry.VerdictStale, &failure{explained: explain(req, conn.addr, 0, balance.OutcomeNeutral, err), unread: body}
+		return nil, verdict, f
 	}
 	if !repeatable && lease.Probe() { // rather lose a ping than the request
 		if err := conn.Health(req.Context()); err != nil {
@@ -213,10 +230,16 @@ func (s *service) failed(
 	late := isTimeout(err) && !ended
 	outcome, verdict := conn.judge(req.Context(), body, sent, err)
 	broken := conn.ended() || verdict == retry.VerdictStale
-	f := &failure{explained: explain(req, conn.addr, 0, outcome, err)}
+	f := &failure{hungUp: broken && !late && verdict != retry.VerdictDone &&
+		conn.isNew(conn.staleness.Now()) && !conn.sock.heard.Load()}
 	if body != nil {
 		f.unread = body.failed(verdict == retry.VerdictStale || verdict == retry.VerdictRefused)
 	}
+	if f.hungUp && verdict == retry.VerdictStale {
+		outcome, verdict = balance.OutcomeFailure, retry.VerdictUnsent
+		lease.Report(balance.Report{Outcome: balance.OutcomeDialFailure})
+	}
+	f.explained = explain(req, conn.addr, 0, outcome, err)
 	if sent || verdict == retry.VerdictRefused || outcome == balance.OutcomeCanceled {
 		lease.Report(balance.Report{Outcome: outcome, Latency: took})
 	}

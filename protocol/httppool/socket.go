@@ -14,6 +14,7 @@ type socket struct {
 
 	probe *probe // nil if there is no cheap way to look at the connection
 
+	heard   atomic.Bool  // something was read
 	written atomic.Int64 // bytes
 	closed  atomic.Bool
 	cause   atomic.Pointer[error] // the first
@@ -23,6 +24,9 @@ func newSocket(nc net.Conn) *socket { return &socket{Conn: nc, probe: newProbe(n
 
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
+	if n > 0 && !s.heard.Load() {
+		s.heard.Store(true)
+	}
 	if err != nil {
 		s.fail(err)
 	}
