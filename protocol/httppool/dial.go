@@ -153,6 +153,18 @@ func (d *dialer) Validate() error {
 
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	c, err := d.dial(ctx, e)
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, dialTimeoutError{err.Error()}
+	default:
+		return nil, err
+	}
+}
+
+func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, err)
@@ -189,6 +201,9 @@ func (d *dialer) handshake(ctx context.Context, so *socket, e core.Endpoint) (*t
 	}
 	tc := tls.Client(so, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
+		if head, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(head.RecordHeader[:]) == "HTTP/" {
+			return nil, http.ErrSchemeMismatch
+		}
 		return nil, err
 	}
 	if p := tc.ConnectionState().NegotiatedProtocol; d.conf.HTTP2 && p != "h2" {

@@ -19,8 +19,10 @@ var ErrUnknownHost = errors.New("no pool is registered for host")
 //
 // With errors.Is it matches context.Canceled or context.DeadlineExceeded if the
 // request's context ended it, the errors of the network such as io.EOF and
-// syscall.ECONNRESET, and os.ErrDeadlineExceeded after [Config.Timeout]. With
-// errors.As it yields the [*core.Error] if no connection could be leased.
+// syscall.ECONNRESET, context.DeadlineExceeded and os.ErrDeadlineExceeded after
+// [Config.Timeout], and http.ErrSchemeMismatch if a server answers a TLS handshake
+// with HTTP. With errors.As it yields the [*core.Error] if no connection could be
+// leased.
 type Error struct {
 	// Endpoint is the address of the last server that the request was sent to;
 	// empty if no connection could be leased.
@@ -51,7 +53,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Timeout reports whether the request ran out of time.
+// Timeout reports whether the request ran out of time, or the last dial did where
+// there was no connection.
 func (e *Error) Timeout() bool { return isTimeout(e.Err) }
 
 func isTimeout(err error) bool {
@@ -90,7 +93,7 @@ var (
 	// errInvalid means that HTTP/2 does not allow the request.
 	errInvalid = errors.New("httppool: not a request for HTTP/2")
 	// errTimeout means that Config.Timeout has passed.
-	errTimeout = fmt.Errorf("httppool: the server did not answer in time: %w", os.ErrDeadlineExceeded)
+	errTimeout error = headerTimeoutError{}
 	// errLength means that a request's body is shorter or longer than announced.
 	errLength = errors.New("httppool: the length of the body is not that of the request")
 	// errNilOption means that an option is nil.
@@ -99,3 +102,20 @@ var (
 	// another.
 	errShared = errors.New("httppool: an HTTP/1.1 connection carries one request at a time")
 )
+
+// headerTimeoutError is the error of [Config.Timeout]. It matches what that of
+// net/http does.
+type headerTimeoutError struct{}
+
+func (headerTimeoutError) Error() string { return "httppool: the server did not answer in time" }
+func (headerTimeoutError) Timeout() bool { return true }
+func (headerTimeoutError) Is(target error) bool {
+	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded //nolint:errorlint // an Is must not unwrap
+}
+
+// dialTimeoutError is the error of a dial whose context ended. It hides that: the
+// context is not that of the request.
+type dialTimeoutError struct{ text string }
+
+func (e dialTimeoutError) Error() string { return e.text }
+func (e dialTimeoutError) Timeout() bool { return true }

@@ -43,7 +43,7 @@ func TestARequestGoesToAnotherServerWhenTheFirstHangs(t *testing.T) {
 		}
 		_, _, err = call(t.Context(), clientOf(t, newPool(t, Config{Timeout: limit}, []string{silent})), http.MethodPost, "http://echo/", body)
 		var e *Error
-		if !errors.As(err, &e) || !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
+		if !errors.As(err, &e) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, context.DeadlineExceeded) ||
 			!e.Timeout() || e.Outcome != balance.OutcomeFailure || e.Endpoint != silent {
 			t.Errorf("POST: %v", err)
 		}
