@@ -76,7 +76,7 @@ func hooks(ctx context.Context, note func(string)) context.Context {
 		GetConn: func(host string) { note("get " + host) },
 		GotConn: func(i httptrace.GotConnInfo) {
 			switch {
-			case i.Conn == nil || !i.WasIdle || i.IdleTime < 0:
+			case i.Conn == nil || i.WasIdle != i.Reused || i.IdleTime < 0 || !i.WasIdle && i.IdleTime != 0:
 				note("got nothing")
 			case i.Reused:
 				note("got old")
@@ -114,7 +114,7 @@ func TestTraceHooksAreCalledAndEarlyHintsComeThrough(t *testing.T) {
 					t.Fatalf("%d %q, %v", code, got, err)
 				}
 				mu.Lock()
-				if want := []string{"get echo", got, "wrote", "first byte", "<style>"}; len(all) != len(want) || !slices.Equal(all[:2], want[:2]) ||
+				if want := []string{"get echo:" + map[string]string{"http": "80", "https": "443"}[k.scheme], got, "wrote", "first byte", "<style>"}; len(all) != len(want) || !slices.Equal(all[:2], want[:2]) ||
 					!slices.Equal(slices.Sorted(slices.Values(all)), slices.Sorted(slices.Values(want))) {
 					t.Errorf("%v, want %v", all, want)
 				}

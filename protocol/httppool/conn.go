@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +36,7 @@ type Conn struct {
 	allowed int
 
 	reused atomic.Bool  // it has answered a request
-	used   atomic.Int64 // when the last response began, on the clock of staleness
+	used   atomic.Int64 // when the last response ended, on HTTP/2 began, on the clock of staleness
 	busy   atomic.Bool  // a request waits for its response; HTTP/1.1 only
 	cut    atomic.Bool  // the pool has closed it
 
@@ -119,6 +117,8 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 // exchange is RoundTrip of a request without a Cancel.
 func (c *Conn) exchange(req *http.Request) (*http.Response, error) {
 	out := c.outgoing(req, req.Body, "")
+	t := traceOf(req)
+	t.gotConn(c, t.getConn(req.URL))
 	resp, sent, err := c.roundTrip(out)
 	if err != nil {
 		outcome, _ := c.judge(req.Context(), out.body, sent, err)
@@ -210,7 +210,6 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 		defer c.busy.Store(false)
 		c.ctx.begin(out.ctx)
 	}
-	c.trace(out.ctx, out.req.URL)
 	before := c.sock.written.Load()
 	out.timeout.start()
 	resp, err = c.cc.RoundTrip(out.req)
@@ -229,7 +228,9 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 		_ = resp.Body.Close()
 		err = context.Cause(out.ctx)
 	default:
-		c.used.Store(int64(c.staleness.Now()))
+		if c.http2 {
+			c.used.Store(int64(c.staleness.Now()))
+		}
 		if !c.reused.Load() {
 			c.reused.Store(true)
 		}
@@ -251,22 +252,7 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 func (c *Conn) endRequest() {
 	if !c.http2 {
 		c.ctx.end()
-	}
-}
-
-// trace calls the hooks of a request that name its connection. net/http calls the
-// others.
-func (c *Conn) trace(ctx context.Context, u *url.URL) {
-	t := httptrace.ContextClientTrace(ctx)
-	if t == nil {
-		return
-	}
-	if t.GetConn != nil {
-		t.GetConn(u.Host)
-	}
-	if t.GotConn != nil {
-		idle := c.staleness.Now() - time.Duration(c.used.Load())
-		t.GotConn(httptrace.GotConnInfo{Conn: c.nc, Reused: c.reused.Load(), WasIdle: true, IdleTime: idle})
+		c.used.Store(int64(c.staleness.Now()))
 	}
 }
 

@@ -114,6 +114,8 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 	for _, addr := range a.Excluded {
 		opts = append(opts, core.WithoutEndpoint(addr))
 	}
+	t := traceOf(req)
+	asked := t.getConn(req.URL)
 	lease, err := s.pool.Get(ctx, opts...)
 	if err != nil {
 		if last != nil && last.resp != nil {
@@ -141,7 +143,7 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 	if held {
 		_ = last.resp.Body.Close() // nobody will read it
 	}
-	resp, verdict, f := s.exchange(req, body, lease, call.Repeatable)
+	resp, verdict, f := s.exchange(req, body, lease, call.Repeatable, t, asked)
 	ended = true
 	if f == nil {
 		return resp, retry.Result{Endpoint: conn.addr}, nil
@@ -168,7 +170,7 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 // The lease ends with exchange, or with the body of the response that it returns.
 // The failure is nil if the outcome is OutcomeOK.
 func (s *service) exchange(
-	req *http.Request, body io.ReadCloser, lease core.Lease[*Conn], repeatable bool,
+	req *http.Request, body io.ReadCloser, lease core.Lease[*Conn], repeatable bool, t trace, asked time.Time,
 ) (*http.Response, retry.Verdict, *failure) {
 	conn := lease.Conn()
 	start := conn.staleness.Now()
@@ -194,6 +196,7 @@ func (s *service) exchange(
 		}
 	}
 	out := conn.outgoing(req, body, s.hostFor(req, conn))
+	t.gotConn(conn, asked)
 	resp, sent, err := conn.roundTrip(out)
 	took := conn.staleness.Now() - start
 	if err != nil {
