@@ -188,10 +188,13 @@ func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string) outg
 	if host != "" {
 		o.req.Host = host
 	}
-	if !empty {
+	switch {
+	case empty:
+	case !c.http2 && inMemory(req, body):
+		o.req.Body, o.req.GetBody = body, nil
+	default:
 		o.body = &requestBody{timeout: o.timeout, body: body, want: req.ContentLength}
-		o.req.Body = o.body
-		o.req.GetBody = nil // net/http must not send the request again by itself
+		o.req.Body, o.req.GetBody = o.body, nil // net/http must not send the request again by itself
 	}
 	return o
 }

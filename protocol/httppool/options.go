@@ -71,6 +71,6 @@ func WithRoute(f func(*http.Request) []core.CallOption) Option {
 }
 
 // EndpointHost makes the header Host, or :authority, of a request the address of
-// the server that it is sent to, unless the request's own Host differs from that
-// of its URL. The default is the host of the URL: the name of the service.
+// the server that it is sent to, or localhost for a Unix socket, unless the
+// request's own Host differs from that of its URL. The default is the host of the URL: the name of the service.
 func EndpointHost() Option { return func(s *service) { s.endpointHost = true } }

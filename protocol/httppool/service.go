@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
@@ -275,10 +276,14 @@ func noConnection(req *http.Request, last *failure, err error) *failure {
 // hostFor returns the Host that the request gets for a connection; empty for its
 // own.
 func (s *service) hostFor(req *http.Request, conn *Conn) string {
-	if s.endpointHost && (req.Host == "" || req.Host == req.URL.Host) {
+	switch {
+	case !s.endpointHost || req.Host != "" && req.Host != req.URL.Host:
+		return ""
+	case strings.HasPrefix(conn.addr, "unix:"):
+		return "localhost" // a path is no host
+	default:
 		return conn.addr
 	}
-	return ""
 }
 
 // outcomeOf asks the classifier.

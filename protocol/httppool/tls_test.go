@@ -168,6 +168,9 @@ func TestUnixSockets(t *testing.T) {
 				t.Errorf("TLS %v: %q, %v", secured, got, err)
 			}
 		}
+		if _, got, err := get(t.Context(), clientOf(t, pool, EndpointHost()), scheme+"://echo/"); err != nil || got != "a localhost/" {
+			t.Errorf("TLS %v: %q, %v", secured, got, err)
+		}
 		if n := pool.Stats().Endpoints[0].Dials; n != 1 {
 			t.Errorf("TLS %v: %d connections", secured, n)
 		}
