@@ -202,7 +202,7 @@ func (d *dialer) handshake(ctx context.Context, so *socket, e core.Endpoint) (*t
 	tc := tls.Client(so, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		if head, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(head.RecordHeader[:]) == "HTTP/" {
-			return nil, http.ErrSchemeMismatch
+			return nil, fmt.Errorf("%w: %w", http.ErrSchemeMismatch, err)
 		}
 		return nil, err
 	}

@@ -35,7 +35,8 @@
 // sends the request on a connection leased to it. net/http speaks on the
 // connection: each [Conn] is an [http.ClientConn]. So redirects, cookies,
 // trailers, early hints, "Expect: 100-continue", transparent gzip and the hooks
-// of httptrace work as with an [http.Transport]. There are no proxies.
+// of httptrace work as with an [http.Transport], except for those of dials, which
+// belong to no request. There are no proxies.
 //
 // # Protocols
 //
@@ -79,7 +80,8 @@
 // In both cases the body of the request must be untouched or available again from
 // GetBody, which http.NewRequest sets for the usual readers. The request goes to
 // another server. If there is only one, that server gets it again, unless it is
-// overloaded. Package retry has the rules, and the budget of the pool: repeated
+// overloaded; but a server that closes new connections without an answer gets two
+// of them. Package retry has the rules, and the budget of the pool: repeated
 // requests are at most a fifth of all, plus ten per second; a connection that had
 // merely ended costs nothing of it. If all attempts fail, the caller gets the last
 // response, or the last error. A response whose body does not end at once is kept

@@ -110,7 +110,7 @@ type headerTimeoutError struct{}
 func (headerTimeoutError) Error() string { return "httppool: the server did not answer in time" }
 func (headerTimeoutError) Timeout() bool { return true }
 func (headerTimeoutError) Is(target error) bool {
-	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded //nolint:errorlint // an Is must not unwrap
+	return target == context.DeadlineExceeded || target == os.ErrDeadlineExceeded
 }
 
 // dialTimeoutError is the error of a dial whose context ended. It hides that: the
