@@ -225,8 +225,11 @@ func (s *subpool) answered() {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.upLocked()
+	n := s.reserveLocked()
+	s.mu.Unlock()
+	s.begin(n)
+	s.pool.queue.wakeAll() // those that wait for the end of the back-off
 }
 
 // upLocked notes that the server can be dialed.
