@@ -204,8 +204,11 @@ func checkKeysOfUnavailable(r *run) error {
 }
 
 func checkKeysMove(r *run) error {
-	for _, n := range []int{2, 5, 10, 50} {
-		sim, err := r.simulate(equal(n))
+	for _, eps := range [][]discovery.Endpoint{
+		equal(2), equal(5), equal(10), equal(50), weighted(repeat(4, 1, 2, 3, 4, 5)...), weighted(append(repeat(8, 1), 100)...),
+	} {
+		n := len(eps)
+		sim, err := r.simulate(eps)
 		if err != nil {
 			return err
 		}
@@ -214,7 +217,7 @@ func checkKeysMove(r *run) error {
 			return err
 		}
 		for i := 0; i < n; i += 1 + n/4 {
-			if err := sim.set(slices.Delete(equal(n), i, i+1)); err != nil {
+			if err := sim.set(slices.Delete(slices.Clone(eps), i, i+1)); err != nil {
 				return err
 			}
 			fewer, err := sim.owners()
@@ -222,7 +225,7 @@ func checkKeysMove(r *run) error {
 				return err
 			}
 			must, did := 0, 0
-			gone := equal(n)[i].Addr
+			gone := eps[i].Addr
 			for k := range all {
 				if all[k] == gone {
 					must++
@@ -232,10 +235,10 @@ func checkKeysMove(r *run) error {
 				}
 			}
 			if float64(did) > r.MaxKeyMoves*float64(must) {
-				return fmt.Errorf("one of %d members has left: it had %d of %d keys, and %d keys moved, want at most %.1f times as many",
-					n, must, keys, did, r.MaxKeyMoves)
+				return fmt.Errorf("one of %d members has left, of weight %v: it had %d of %d keys, and %d keys moved, want at most %.1f times as many",
+					n, eps[i].Weight, must, keys, did, r.MaxKeyMoves)
 			}
-			if err := sim.set(equal(n)); err != nil {
+			if err := sim.set(eps); err != nil {
 				return err
 			}
 			if err := sim.wantOwners("the member has joined again", all, ""); err != nil {
