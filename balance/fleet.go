@@ -111,6 +111,16 @@ func (f *fleet) available() int {
 	return last
 }
 
+// orAvailable returns endpoint i, or a random one that is available if i is not.
+func (f *fleet) orAvailable(i int) int {
+	if f.members[i].Unavailable() {
+		if a := f.available(); a >= 0 {
+			return a
+		}
+	}
+	return i
+}
+
 // keyed returns the endpoint that key belongs to, or -1 if there is none: the one
 // with the highest weighted random number for the key. Endpoints that are full by
 // b, which may be nil, come after all others, and unavailable ones come last. It

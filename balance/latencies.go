@@ -104,8 +104,6 @@ type latencyRecord struct {
 	// What an answer touches is together: on one cache line, or two.
 
 	load *load.Load
-	// share is the weight over the mean weight, float64 bits.
-	share atomic.Uint64
 	// ewma is the latency in ns, float64 bits; 0: never measured.
 	ewma atomic.Uint64
 	// last is the time of the last report, or a moment before it.
@@ -319,15 +317,14 @@ func (l *latencies) updateCost(n *latencyRecord, latency float64) uint64 {
 	case latency == 0, latency < float(&l.to) && latency > float(&l.from):
 		latency = mean
 	}
-	share := float(&n.share)
 	if l.slowStart > 0 {
 		ticked := l.ticked.Load()
 		served := float64(ticked-n.start.Load()) / float64(l.slowStart)
 		if served < 1 && float64(mix(n.hash^uint64(ticked)))/(1<<64) >= served {
-			share /= cold
+			latency *= cold
 		}
 	}
-	cost := max(1, uint64(min(latency/costUnit/share, maxCost)))
+	cost := max(1, uint64(min(latency/costUnit, maxCost)))
 	idle := cost << scoreShift
 	if idle < l.least.Load() { // before the cost is seen
 		l.least.Store(idle)

@@ -17,10 +17,10 @@ const (
 )
 
 // LeastInFlight returns a balancer that chooses the least busy of some random
-// endpoints: the one with the fewest calls in flight per weight. Endpoints are
-// drawn in proportion to their weights, so an idle fleet is used by weight as
-// well. Of eight endpoints or fewer, all are compared. A keyed call goes as with
-// [Rendezvous], without its bound.
+// endpoints: the one with the fewest calls in flight per weight. Endpoints have
+// turns by weight, and lose one only to an endpoint that has less to do, so shares
+// follow the weights at any load. Of eight endpoints or fewer, all are compared. A
+// keyed call goes as with [Rendezvous], without its bound.
 //
 // A few choices are nearly as good as all of them (Mitzenmacher, "The Power of
 // Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001), and do
@@ -61,8 +61,7 @@ func Choices(n int) InFlightOption {
 type least struct {
 	random
 	choices int
-	// inverse is the mean weight over the endpoint's.
-	inverse []float64
+	weights byWeight
 	// cost is that of one call, float64 bits; nil: the same everywhere.
 	cost []*atomic.Uint64
 }
@@ -70,16 +69,13 @@ type least struct {
 func newLeast(members []Member, choices int) *least {
 	p := &least{random: random{fleet: newFleet(members)}, choices: min(choices, len(members))}
 	p.init()
-	p.inverse = make([]float64, len(p.share))
-	for i, s := range p.share {
-		p.inverse[i] = 1 / (s * float64(len(p.share)))
-	}
+	p.weights.init(p.share)
 	return p
 }
 
 func (p *least) score(i int) float64 {
 	m := &p.members[i]
-	s := float64(m.InFlight())*p.inverse[i] + 1
+	s := float64(m.InFlight())*p.weights.inverse[i] + 1
 	if p.cost != nil {
 		s *= float(p.cost[i])
 	}
@@ -100,8 +96,11 @@ func (p *least) Pick(info PickInfo) int {
 // pick compares the endpoint drawn first with others; of equals the first wins.
 func (p *least) pick() int {
 	n := len(p.members)
-	if n < 2 {
+	switch {
+	case n < 2:
 		return n - 1
+	case p.cost == nil && !p.equal:
+		return p.pickByWeight()
 	}
 	best := p.drawAvailable()
 	top := p.score(best)
@@ -124,4 +123,24 @@ func (p *least) pick() int {
 		}
 	}
 	return best
+}
+
+// pickByWeight is pick for different weights and no costs.
+func (p *least) pickByWeight() int {
+	first := p.weights.next()
+	if m := &p.members[first]; m.InFlight() == 0 && !m.Unavailable() {
+		return first
+	}
+	choices := p.choices
+	if len(p.members) <= compareAll {
+		choices = len(p.members)
+	}
+	best := p.weights.choose(first, choices, func(i int) (cost, calls float64) {
+		m := &p.members[i]
+		if m.Unavailable() {
+			return unavailableCost, float64(m.InFlight())
+		}
+		return 1, float64(m.InFlight())
+	})
+	return p.orAvailable(best)
 }

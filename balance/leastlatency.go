@@ -39,7 +39,11 @@ type LeastLatencyConfig struct {
 // least average latency times calls in flight over weight. Equal scores are decided
 // at random. A keyed call goes as with [Rendezvous], without its bound.
 //
-//	score = cost x (in-flight + 1),  cost = latency / weight
+//	score = latency x (in-flight + 1) / weight
+//
+// Where weights differ, endpoints have turns by weight, and lose one only to an
+// endpoint that is better placed: of servers that answer equally fast, each gets calls
+// in proportion to its weight, under any load. A server that answers later gets fewer.
 //
 // Failed and overloaded calls count as slow answers. The average of an endpoint
 // without calls returns to that of the fleet, so that it is tried again.
@@ -72,7 +76,7 @@ const (
 	maxChoices = 1 << choiceBits
 
 	// One word compares scores and carries the winner: 28 bits of cost (latency
-	// over relative weight, in units of 64 ns: up to 17 s), 16 of calls in flight,
+	// in units of 64 ns: up to 17 s), 16 of calls in flight,
 	// 8 random bits to decide between equals, and 3 of the number of the choice.
 	costUnit   = 64
 	maxCost    = 1<<28 - 1
@@ -97,6 +101,8 @@ type leastLatency struct {
 	choices int
 	// strides are steps from one choice of a pick to the next.
 	strides []uint32
+	// weights is nil if all are equal.
+	weights *byWeight
 }
 
 // newLeastLatency returns a picker for members. Endpoints that previous, which
@@ -109,6 +115,10 @@ func newLeastLatency(cfg LeastLatencyConfig, previous *leastLatency, members []M
 	}
 	if p.choices == 0 {
 		p.choices = maxChoices
+	}
+	if !p.fleet.equal {
+		p.weights = new(byWeight)
+		p.weights.init(p.fleet.share)
 	}
 	p.init(cfg, previous, len(members))
 	start := p.ticked.Load()
@@ -127,7 +137,6 @@ func newLeastLatency(cfg LeastLatencyConfig, previous *leastLatency, members []M
 			r = newLatencyRecord(m, start, p.ticked.Load())
 			m.load.Balancer = r
 		}
-		r.share.Store(math.Float64bits(p.fleet.share[i] * float64(len(members))))
 		p.loads[i], p.records[i], p.fleet.hash[i] = m.load, r, r.hash
 		p.updateCost(r, p.latency(r))
 	}
@@ -157,6 +166,9 @@ func (p *leastLatency) Pick(info PickInfo) int {
 	if n < 2 {
 		return int(n) - 1
 	}
+	if p.weights != nil {
+		return p.pickByWeight()
+	}
 	r := rand.Uint64()
 	first := r >> 32 * n >> 32
 	if score(p.loads[first]) <= p.least.Load() {
@@ -184,6 +196,23 @@ func (p *leastLatency) Pick(info PickInfo) int {
 		return p.next(int(at))
 	}
 	return int(at)
+}
+
+// pickByWeight is Pick for different weights.
+func (p *leastLatency) pickByWeight() int {
+	first := p.weights.next()
+	if score(p.loads[first]) <= p.least.Load() {
+		return first
+	}
+	best := p.weights.choose(first, p.choices, func(i int) (cost, calls float64) {
+		l := p.loads[i]
+		cost, calls = float64(l.Cost.Load()), float64(l.InFlight())
+		if l.Unavailable() {
+			cost = unavailableCost
+		}
+		return cost, calls
+	})
+	return p.fleet.orAvailable(best)
 }
 
 // next is for a pick whose choices are all unavailable: it returns the next

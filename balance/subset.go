@@ -172,13 +172,7 @@ func (p *subset) Pick(info PickInfo) int {
 	if i < 0 || i >= len(p.at) {
 		i = rand.IntN(len(p.at)) // inner returned "any"
 	}
-	i = int(p.at[i])
-	if p.members[i].Unavailable() {
-		if a := p.available(); a >= 0 {
-			return a
-		}
-	}
-	return i
+	return p.orAvailable(int(p.at[i]))
 }
 
 // Report implements [Picker]. inner gets the reports of the endpoints that it knows.

@@ -72,7 +72,7 @@ func TestBalancersPassTheSuite(t *testing.T) {
 		},
 		{
 			"LeastLatency", leastLatency,
-			properties{Even: true, Weighted: true, MaxKeyMoves: 1, AvoidsSlow: true},
+			properties{Even: true, Weighted: true, MaxKeyMoves: 1, WeightedKeys: true, AvoidsSlow: true},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) { balancetest.Run(t, c.newBalancer, c.properties) })

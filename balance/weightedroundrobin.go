@@ -24,6 +24,11 @@ func WeightedRoundRobin() Balancer {
 
 type weighted struct {
 	fleet
+	turns
+}
+
+// turns gives endpoints turns in proportion to their shares.
+type turns struct {
 	turn atomic.Uint64
 	// end is the end of each endpoint's interval, in units of 2^-64.
 	end []uint64
@@ -36,11 +41,16 @@ type weighted struct {
 
 func newWeighted(members []Member) *weighted {
 	p := &weighted{fleet: newFleet(members)}
-	n := len(p.members)
+	p.turns.init(p.share)
+	return p
+}
+
+func (p *turns) init(share []float64) {
+	n := len(share)
 	p.turn.Store(rand.Uint64())
 	p.end = make([]uint64, n)
 	sum := 0.0
-	for i, s := range p.share {
+	for i, s := range share {
 		sum += s
 		p.end[i] = fraction(sum)
 	}
@@ -58,11 +68,13 @@ func newWeighted(members []Member) *weighted {
 			p.guide[b] = int32(i)
 		}
 	}
-	return p
 }
 
+// next returns the endpoint whose turn it is. There must be one.
+func (p *turns) next() int { return p.at(p.turn.Add(1) * golden) }
+
 // at returns the endpoint whose interval x is in.
-func (p *weighted) at(x uint64) int {
+func (p *turns) at(x uint64) int {
 	b := x >> p.shift
 	i, j := int(p.guide[b]), int(p.guide[b+1])
 	for i < j {
@@ -83,12 +95,12 @@ func (p *weighted) Pick(info PickInfo) int {
 	if len(p.members) == 0 {
 		return -1
 	}
-	i := p.at(p.turn.Add(1) * golden)
+	i := p.next()
 	for range maxDraws {
 		if !p.members[i].Unavailable() {
 			return i
 		}
-		i = p.at(p.turn.Add(1) * golden)
+		i = p.next()
 	}
 	if a := p.available(); a >= 0 {
 		return a

@@ -133,9 +133,8 @@ type record struct {
 	missed float64
 }
 
-// cost is what a call to n costs, whatever its weight; zero if the balancer
-// knows no costs.
-func (n *record) cost() float64 { return float64(n.load.Cost.Load()) * n.weight }
+// cost is what a call to n costs; zero if the balancer knows no costs.
+func (n *record) cost() float64 { return float64(n.load.Cost.Load()) }
 
 // failedLast reports whether the last call to n failed.
 func (n *record) failedLast() bool { return n.failed.Load() > n.answered.Load() }

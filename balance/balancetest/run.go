@@ -27,8 +27,9 @@ type Properties struct {
 	// Even means that members of the same weight get the same number of calls,
 	// with and without load.
 	Even bool
-	// Weighted means that busy members get calls in proportion to their weights,
-	// if their speeds have the same proportion.
+	// Weighted means that members get calls in proportion to their weights: while
+	// they are idle, and while they are busy if their speeds have the same
+	// proportion.
 	Weighted bool
 	// AvoidsSlow means that a slow member gets few calls, also after the set of
 	// members has changed.

@@ -20,7 +20,7 @@ func spreadRules() []rule {
 		},
 		{
 			name:        "Weighted",
-			description: "members get calls in proportion to their weights, when their speeds are in that proportion",
+			description: "members get calls in proportion to their weights, when they are idle and when they are busy with speeds in that proportion",
 			property:    "Weighted",
 			long:        true,
 			check:       checkWeighted,
@@ -112,6 +112,17 @@ func checkWeighted(r *run) error {
 		for i, m := range sim.members {
 			shares[i] = m.Weight()
 			total += m.Weight()
+		}
+		idle := make([]int, len(weights))
+		for range 3000 * len(weights) {
+			i, err := sim.pick(balance.PickInfo{})
+			if err != nil {
+				return err
+			}
+			idle[i]++
+		}
+		if err := wantShares(idle, shares, 0.2); err != nil {
+			return fmt.Errorf("without load: %w", err)
 		}
 		// Enough clients to keep each member busy.
 		clients := 0

@@ -30,8 +30,8 @@ type Load struct {
 	// In-flight counts every slot that is taken and not idle: leased, being
 	// dialed, being checked or closed.
 	Word atomic.Uint64
-	// Cost is the balancer's cost of one call here, for balancers that have
-	// one; it shares the word's cache line, so that looking at an endpoint
+	// Cost is the balancer's cost of one call here, whatever the weight, for
+	// balancers that have one; it shares the word's cache line, so that looking at an endpoint
 	// costs one miss.
 	Cost atomic.Uint64
 	// Balancer and Detector are the records that these keep of the endpoint
