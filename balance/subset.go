@@ -10,30 +10,33 @@ import (
 	"time"
 )
 
-const (
-	// minAperture is the least number of endpoints that a client uses, and
-	// minSubset the least number of which it uses a part: connections to fewer
-	// cost little.
-	minAperture = 12
-	minSubset   = 100
-)
+// minAperture is the least number of endpoints that a client uses: connections to
+// fewer cost little.
+const minAperture = 12
 
 // Subset returns a balancer that uses a part of a large fleet, among which inner
 // chooses, so that not every client is connected to every server. It is for many
-// clients of at least 100 endpoints; of fewer endpoints it uses all.
+// clients of many endpoints; of 12 endpoints or fewer it uses all.
 //
 // The client is number index, from 0, of so many clients. The clients must be
 // numbered without gaps and agree on their number; then all endpoints have about
 // the same load. The clients stand on a ring at equal distances, the endpoints own
 // arcs of it in proportion to their weights, and each client uses the endpoints
-// on an arc of the same length from where it stands, the first and the last in
-// proportion to the part of them on the arc. The arc holds at least 12 endpoints
-// (see [Aperture]), or one client's distance if that is more, and is a multiple of
-// the distance, so that every point of the ring has the same number of clients.
-// This is the deterministic aperture of Finagle (Ruben Oanta et al.,
-// "Deterministic Aperture: A distributed, load balancing algorithm", 2019). Very
-// different weights make the arc longer. An index out of range counts modulo
-// clients; clients below 1, and a nil inner, are errors of core.New.
+// on an arc of the same length from where it stands. The arc holds at least 12
+// endpoints (see [Aperture]), or one client's distance if that is more. Very
+// different weights make it longer. This is the deterministic aperture of Finagle
+// (Ruben Oanta et al., "Deterministic Aperture: A distributed, load balancing
+// algorithm", 2019), with one difference: there the arc is a multiple of the
+// distance, which makes clients connect to twice as many endpoints when one
+// leaves at the wrong number; here it has any length, and the use of endpoints rises
+// at its beginning and falls at its end, so that what the clients use adds up to the
+// same everywhere. inner gets that use as a weight: with one that ignores weights,
+// such as [RoundRobin], the load of endpoints differs by as much as one client's, of
+// those that use each. An index out of range counts modulo clients; clients below
+// 1, and a nil inner, are errors of core.New.
+//
+// When an endpoint comes or leaves, each client changes about one endpoint more at
+// either end of its arc.
 //
 // If all endpoints of the part are unavailable, calls go to any other. Keyed calls
 // ignore the part, since a key would belong to different endpoints in different
@@ -102,27 +105,25 @@ func Aperture(n int) SubsetOption {
 func (c subsetConfig) choose(f *fleet) []float64 {
 	n := len(f.members)
 	part := make([]float64, n)
-	width := 1.0
 	order := make([]int, n) // by hash, the same in all clients
-	if n >= minSubset {
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(f.hash[a], f.hash[b]) })
-		width = c.width(f, order)
+	for i := range order {
+		order[i] = i
 	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(f.hash[a], f.hash[b]) })
+	distance := 1 / float64(c.clients)
+	width := max(c.width(f, order), distance)
 	if width >= 1 {
 		for i := range part {
 			part[i] = 1
 		}
 		return part
 	}
-	from := float64(c.index) / float64(c.clients)
-	at := 0.0
+	use := trapezoid{ramp: min(distance, width-distance), width: width}
+	from := float64(c.index) * distance
+	at := -from // the ring begins where the client stands, and its arc may cross the end
 	for _, i := range order {
 		end := at + f.share[i]
-		// The client's arc may cross the end of the ring.
-		on := overlap(at, end, from, from+width) + overlap(at, end, from-1, from-1+width)
+		on := use.area(at, end) + use.area(at+1, end+1)
 		if on > 1e-6*f.share[i] { // less is rounding
 			part[i] = min(on/f.share[i], 1)
 		}
@@ -131,7 +132,8 @@ func (c subsetConfig) choose(f *fleet) []float64 {
 	return part
 }
 
-// width returns the length of the arc that a client uses, as a part of the ring.
+// width returns the length of an arc that holds the least number of endpoints
+// wherever it is, as a part of the ring.
 func (c subsetConfig) width(f *fleet, order []int) float64 {
 	n := len(order)
 	if c.least >= n {
@@ -145,11 +147,31 @@ func (c subsetConfig) width(f *fleet, order []int) float64 {
 		}
 		longest = max(longest, sum)
 	}
-	return math.Ceil(max(longest*float64(c.clients)-1e-6, 1)) / float64(c.clients)
+	return longest
 }
 
-// overlap returns the length that the intervals a..b and c..d share.
-func overlap(a, b, c, d float64) float64 { return max(0, min(b, d)-max(a, c)) }
+// trapezoid is how much a client uses the points of its arc: the part of a box as long
+// as the distance of two clients that lies in another box, as one slides over the
+// other. Whatever the second is, those of all clients add up to the same everywhere.
+type trapezoid struct{ ramp, width float64 }
+
+// area returns the integral from a to b.
+func (t trapezoid) area(a, b float64) float64 { return t.until(b) - t.until(a) }
+
+func (t trapezoid) until(x float64) float64 {
+	switch {
+	case x <= 0:
+		return 0
+	case x < t.ramp:
+		return x * x / (2 * t.ramp)
+	case x <= t.width-t.ramp:
+		return x - t.ramp/2
+	case x < t.width:
+		return t.width - t.ramp - (t.width-x)*(t.width-x)/(2*t.ramp)
+	default:
+		return t.width - t.ramp
+	}
+}
 
 type subset struct {
 	fleet
