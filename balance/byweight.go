@@ -1,6 +1,9 @@
 package balance
 
-import "math/rand/v2"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 const (
 	// ownTurn is how many calls fewer an endpoint counts as having on its own turn:
@@ -8,19 +11,20 @@ const (
 	// to an endpoint that would have no more to do with this call than it has
 	// without.
 	ownTurn = 1 - 1.0/16
-	// idleTolerance is how much later an idle endpoint may be expected to answer
-	// than the best one, on its own turn: by so much averages differ by chance.
-	idleTolerance = 1.0 / 4
+	// turnTolerance is how much less an endpoint may cost than another one for the
+	// turn to matter: by so much averages differ by chance.
+	turnTolerance = 1.0 / 8
 )
 
 // byWeight chooses among endpoints of different weights so that their shares of the
-// calls follow the weights at any load, as far as their latencies are the same.
+// calls follow the weights at any load, as far as they cost the same.
 //
-// The least of (calls in flight + 1) / weight does that only for a busy fleet: while
-// calls seldom meet, it is always the heaviest. Preferring idle endpoints does not do
-// it either: three calls at a time to three endpoints are one to each. So the
-// endpoints have turns by weight, as with [WeightedRoundRobin], and one loses its
-// turn only to an endpoint that would be better placed even if it had the call.
+// The least of cost x (calls in flight + 1) / weight does that only for a busy fleet:
+// while calls seldom meet, it is always the heaviest. Preferring idle endpoints does
+// not do it either: three calls at a time to three endpoints are one to each. So the
+// endpoints have turns by weight, as with [WeightedRoundRobin], and one loses its turn
+// only to an endpoint that is expected to answer sooner, and either costs less or has
+// less to do for its weight.
 type byWeight struct {
 	turns
 	// inverse is the mean weight over the endpoint's.
@@ -48,13 +52,14 @@ func inverse(share []float64) []float64 {
 func (b *byWeight) choose(first, choices int, cost func(i int) (cost, calls float64)) int {
 	n := len(b.inverse)
 	own, calls := cost(first)
-	best, top := first, own*(1-idleTolerance)
-	idle := calls == 0
-	if !idle {
-		top = own * (calls + 1 - ownTurn) * b.inverse[first]
+	answer := own * (calls*b.inverse[first] + 1)
+	load := (calls + 1 - ownTurn) * b.inverse[first]
+	best, top := first, math.Inf(1)
+	at, rounds := rand.IntN(n), n
+	if n > choices {
+		rounds = choices - 1
 	}
-	at := rand.IntN(n)
-	for range min(choices, n) {
+	for range rounds {
 		if n > choices {
 			at = b.at(rand.Uint64())
 		} else if at++; at == n {
@@ -63,11 +68,14 @@ func (b *byWeight) choose(first, choices int, cost func(i int) (cost, calls floa
 		if at == first {
 			continue
 		}
-		s, k := cost(at)
-		if idle {
-			s *= k*b.inverse[at] + 1
-		} else {
-			s *= (k + 1) * b.inverse[at]
+		c, k := cost(at)
+		soon, after := c*(k*b.inverse[at]+1), (k+1)*b.inverse[at]
+		if soon >= answer || after >= load && c >= own*(1-turnTolerance) {
+			continue
+		}
+		s := c * after
+		if calls == 0 {
+			s = soon
 		}
 		if s < top {
 			best, top = at, s

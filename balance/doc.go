@@ -18,8 +18,8 @@
 //     all callers share, for very many callers on very many cores.
 //   - [LeastInFlight]: the calls take so unequally long that an average says
 //     nothing: streams, queries, uploads.
-//   - [PeakEWMA]: one slow answer must be reason enough to go elsewhere; it is the
-//     balancer that users of Finagle and Linkerd know.
+//   - [PeakEWMA]: one slow answer must be reason enough to go elsewhere for a while;
+//     it is the balancer that users of Finagle and Linkerd know.
 //   - [Maglev]: most calls have a key (see core.WithKey) and there are more than
 //     about twenty servers: caches, sessions, shards. It takes constant time and
 //     spreads keys evenly.

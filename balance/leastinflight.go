@@ -2,6 +2,7 @@ package balance
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 )
@@ -73,18 +74,6 @@ func newLeast(members []Member, choices int) *least {
 	return p
 }
 
-func (p *least) score(i int) float64 {
-	m := &p.members[i]
-	s := float64(m.InFlight())*p.weights.inverse[i] + 1
-	if p.cost != nil {
-		s *= float(p.cost[i])
-	}
-	if m.Unavailable() {
-		s += unavailableCost
-	}
-	return s
-}
-
 // Pick implements [Picker].
 func (p *least) Pick(info PickInfo) int {
 	if info.Keyed {
@@ -93,18 +82,50 @@ func (p *least) Pick(info PickInfo) int {
 	return p.pick()
 }
 
-// pick compares the endpoint drawn first with others; of equals the first wins.
 func (p *least) pick() int {
 	n := len(p.members)
+	choices := p.choices
+	if n <= compareAll {
+		choices = n
+	}
 	switch {
 	case n < 2:
 		return n - 1
-	case p.cost == nil && !p.equal:
-		return p.pickByWeight()
+	case p.cost != nil || !p.equal:
+		return p.pickByWeight(choices)
+	default:
+		return p.pickAny(choices)
 	}
+}
+
+// pickByWeight is pick for costs or different weights.
+func (p *least) pickByWeight(choices int) int {
+	first := p.weights.nextAvailable(&p.fleet)
+	if m := &p.members[first]; p.cost == nil && m.InFlight() == 0 && !m.Unavailable() {
+		return first
+	}
+	best := p.weights.choose(first, choices, func(i int) (cost, calls float64) {
+		m := &p.members[i]
+		switch {
+		case m.Unavailable():
+			cost = unavailableCost
+		case p.cost != nil:
+			cost = float(p.cost[i])
+		default:
+			cost = 1
+		}
+		return cost, float64(m.InFlight())
+	})
+	return p.orAvailable(best)
+}
+
+// pickAny is pick for equal weights and no costs. It compares the endpoint drawn
+// first with others; of equals the first wins.
+func (p *least) pickAny(choices int) int {
+	n := len(p.members)
 	best := p.drawAvailable()
 	top := p.score(best)
-	if n <= compareAll {
+	if choices == n {
 		i := rand.IntN(n)
 		for range n {
 			if s := p.score(i); s < top {
@@ -116,7 +137,7 @@ func (p *least) pick() int {
 		}
 		return best
 	}
-	for range p.choices - 1 {
+	for range choices - 1 {
 		i := p.draw()
 		if s := p.score(i); s < top {
 			best, top = i, s
@@ -125,22 +146,11 @@ func (p *least) pick() int {
 	return best
 }
 
-// pickByWeight is pick for different weights and no costs.
-func (p *least) pickByWeight() int {
-	first := p.weights.next()
-	if m := &p.members[first]; m.InFlight() == 0 && !m.Unavailable() {
-		return first
+// score orders endpoints by calls in flight; unavailable ones come last.
+func (p *least) score(i int) int {
+	m := &p.members[i]
+	if m.Unavailable() {
+		return math.MaxInt
 	}
-	choices := p.choices
-	if len(p.members) <= compareAll {
-		choices = len(p.members)
-	}
-	best := p.weights.choose(first, choices, func(i int) (cost, calls float64) {
-		m := &p.members[i]
-		if m.Unavailable() {
-			return unavailableCost, float64(m.InFlight())
-		}
-		return 1, float64(m.InFlight())
-	})
-	return p.orAvailable(best)
+	return m.InFlight()
 }

@@ -200,7 +200,7 @@ func (p *leastLatency) Pick(info PickInfo) int {
 
 // pickByWeight is Pick for different weights.
 func (p *leastLatency) pickByWeight() int {
-	first := p.weights.next()
+	first := p.weights.nextAvailable(&p.fleet)
 	if score(p.loads[first]) <= p.least.Load() {
 		return first
 	}

@@ -73,6 +73,18 @@ func (p *turns) init(share []float64) {
 // next returns the endpoint whose turn it is. There must be one.
 func (p *turns) next() int { return p.at(p.turn.Add(1) * golden) }
 
+// nextAvailable returns the next endpoint that is available, or any if none is.
+func (p *turns) nextAvailable(f *fleet) int {
+	i := p.next()
+	for range maxDraws {
+		if !f.members[i].Unavailable() {
+			return i
+		}
+		i = p.next()
+	}
+	return f.orAvailable(i)
+}
+
 // at returns the endpoint whose interval x is in.
 func (p *turns) at(x uint64) int {
 	b := x >> p.shift
@@ -95,17 +107,7 @@ func (p *weighted) Pick(info PickInfo) int {
 	if len(p.members) == 0 {
 		return -1
 	}
-	i := p.next()
-	for range maxDraws {
-		if !p.members[i].Unavailable() {
-			return i
-		}
-		i = p.next()
-	}
-	if a := p.available(); a >= 0 {
-		return a
-	}
-	return i
+	return p.nextAvailable(&p.fleet)
 }
 
 // buckets returns the least power of two that is at least n and 2, and the shift
