@@ -22,8 +22,7 @@ type Conn interface {
 	// Deprecated: [core.Pool] asks for an io.Closer.
 	Close() error
 	// Health returns why the connection cannot be used any more, or nil. The pool
-	// calls it every 30 s while the connection is idle, and before it leases a
-	// connection that was idle for a second.
+	// calls it before each lease, and every 30 s while the connection is idle.
 	//
 	// Deprecated: Implement [core.HealthChecker] or [core.Peeker].
 	Health() error
@@ -45,11 +44,12 @@ type dialer struct {
 	timeout time.Duration
 	tries   int
 	conns   *registry
+	invalid error // of other fields
 }
 
 // Validate reports every mistake in the dialer's fields. [core.New] calls it.
 func (d *dialer) Validate() error {
-	var errs []error
+	errs := []error{d.invalid}
 	if d.factory == nil {
 		errs = append(errs, errors.New("SingleFactory is not set"))
 	}

@@ -33,7 +33,17 @@ func serve(tb testing.TB) *server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &server{addr: ln.Addr().String(), ln: ln}
+	s := &server{addr: ln.Addr().String()}
+	s.listen(ln)
+	tb.Cleanup(s.stop)
+	return s
+}
+
+// listen accepts connections until stop.
+func (s *server) listen(ln net.Listener) {
+	s.mu.Lock()
+	s.ln = ln
+	s.mu.Unlock()
 	s.all.Go(func() {
 		for {
 			nc, err := ln.Accept()
@@ -52,14 +62,12 @@ func serve(tb testing.TB) *server {
 			})
 		}
 	})
-	tb.Cleanup(s.stop)
-	return s
 }
 
 // stop closes the listener and every connection. It may be called again.
 func (s *server) stop() {
-	_ = s.ln.Close()
 	s.mu.Lock()
+	_ = s.ln.Close()
 	for _, nc := range s.conns {
 		_ = nc.Close()
 	}

@@ -2,12 +2,14 @@ package util_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/util"
 )
 
@@ -148,5 +150,115 @@ func TestFactoryReceivesTheTimeoutAndTheCount(t *testing.T) {
 			conn, name := get(t, p)
 			put(t, p, conn, name)
 		})
+	}
+}
+
+func TestGetNamesChildrenThatAreNoServers(t *testing.T) {
+	malformed := errors.New("is no host:port")
+	for _, c := range []struct {
+		skipped map[string]error
+		want    []string
+	}{
+		{map[string]error{"redis-1": malformed}, []string{`"redis-1" (is no host:port)`, "/servers"}},
+		{map[string]error{"a": malformed, "b": malformed, "c": malformed, "d": malformed, "e": malformed, "f": malformed, "g": malformed}, []string{"and 2 more"}},
+		{nil, []string{"/servers", "has no children, or does not exist"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &util.MultiPool{SingleFactory: fakes, ZkNode: "/servers"}
+			if err := p.InitFromChildren(static.NewList(), c.skipped); err != nil {
+				t.Fatal(err)
+			}
+			defer stop(t, p)
+			time.Sleep(time.Second)
+			_, _, err := p.Get()
+			if !errors.Is(err, core.ErrNoEndpoint) {
+				t.Fatalf("Get returned %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Get returned %v, which does not say %s", err, want)
+				}
+			}
+			if n := p.Stats().Rejected; n != uint64(len(c.skipped)) {
+				t.Errorf("%d are rejected of %d", n, len(c.skipped))
+			}
+		})
+	}
+}
+
+func TestGetReturnsTheErrorOfAnInitWhoseResultWasDropped(t *testing.T) {
+	p := &util.MultiPool{Servers: []string{"a:1", "redis-1"}, SingleFactory: fakes}
+	_ = p.InitFromServerList()
+	_, _, err := p.Get()
+	if err == nil || !strings.Contains(err.Error(), "redis-1") {
+		t.Errorf("Get returned %v", err)
+	}
+	p.Servers = []string{"a:1"} // it may be initialized again
+	start(t, p)
+	defer stop(t, p)
+	conn, name := get(t, p)
+	put(t, p, conn, name)
+}
+
+// A product that is negative would be over at once.
+func TestTimeoutTimesCountHasACeiling(t *testing.T) {
+	for _, c := range []struct {
+		timeout time.Duration
+		tries   int
+	}{{time.Hour, math.MaxInt}, {math.MaxInt64, 2}, {math.MaxInt64, 1}, {1 << 62, 4}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &util.MultiPool{
+				Servers: []string{"a:1"}, SingleMaxActiveCount: 1, SingleMaxIdleCount: 1, SingleFactory: fakes, ConnTimeout: c.timeout, ConnTryCount: c.tries,
+			}
+			start(t, p)
+			defer stop(t, p)
+			conn, name := get(t, p)
+			time.AfterFunc(10*time.Minute, func() { put(t, p, conn, name) })
+			conn, name = get(t, p) // waits
+			put(t, p, conn, name)
+		})
+	}
+}
+
+func TestRatesAndIntervalOfEjectionCanBeSet(t *testing.T) {
+	// failing returns how many of the first calls to a server that always fails are made
+	// in 10 s, among those to three servers.
+	failing := func(p *util.MultiPool) (n int) {
+		synctest.Test(t, func(t *testing.T) {
+			p.Servers, p.SingleFactory, p.SingleMaxIdleCount = []string{"a:1", "b:1", "c:1"}, fakes, 1
+			start(t, p)
+			defer stop(t, p)
+			for range 1000 {
+				conn, name := get(t, p)
+				if conn.server == "a:1" {
+					n++
+				}
+				if err := p.Put(conn, name, conn.server == "a:1"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		return n
+	}
+	usual := failing(&util.MultiPool{})
+	for name, c := range map[string]struct {
+		pool        *util.MultiPool
+		least, most int
+	}{
+		"it is ejected for longer": {&util.MultiPool{KickedInterval: time.Minute}, 1, usual / 2},
+		"it is ejected later":      {&util.MultiPool{FailRate: 0.99, KickedInterval: time.Minute}, 3, 20},
+		"it is never ejected":      {&util.MultiPool{FailRate: 1}, 60, 1000},
+		"none may be ejected":      {&util.MultiPool{MaxKickRate: 0.01}, 60, 1000},
+	} {
+		if n := failing(c.pool); n < c.least || n > c.most {
+			t.Errorf("%s: %d calls went to the server whose calls fail, want %d to %d; by default %d", name, n, c.least, c.most, usual)
+		}
+	}
+	for _, p := range []*util.MultiPool{{FailRate: -1}, {FailRate: 1.1}, {MaxKickRate: math.NaN()}, {KickedInterval: -1}} {
+		p.SingleFactory, p.Servers = fakes, []string{"a:1"}
+		if err := p.InitFromServerList(); err == nil || !strings.Contains(err.Error(), "Rate") && !strings.Contains(err.Error(), "KickedInterval") {
+			t.Errorf("%v, %v, %v: error %v", p.FailRate, p.MaxKickRate, p.KickedInterval, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
+	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
 const (
@@ -27,6 +29,10 @@ const (
 	//
 	// Deprecated: Use a context with a deadline for [core.Pool.Close].
 	CloseTimeout = 5 * time.Second
+
+	// maxWait bounds ConnTimeout times ConnTryCount, which may be more than a
+	// duration can hold.
+	maxWait = 24 * time.Hour
 )
 
 // ErrPoolExhausted means that every connection was leased and no more may be opened.
@@ -85,7 +91,7 @@ type MultiPool struct {
 	// Deprecated: Use a [core.Dialer].
 	SingleFactory func(server string, timeout time.Duration, tryCount int) Factory
 	// ConnTimeout is passed to SingleFactory. Get waits for ConnTimeout times
-	// ConnTryCount. Zero means [DefaultConnTimeout].
+	// ConnTryCount, at most a day. Zero means [DefaultConnTimeout].
 	//
 	// Deprecated: Use [core.DialTimeout], and a context with a deadline for
 	// [core.Pool.Get].
@@ -96,8 +102,27 @@ type MultiPool struct {
 	// back-off.
 	ConnTryCount int
 
-	mu   sync.Mutex // guards live
-	live live
+	// FailRate says how soon a server is ejected whose calls fail while those of
+	// others do not. Zero means 0.8, with which three failures in a row suffice; a
+	// smaller rate is sooner, a greater one is later, and 1 is never.
+	//
+	// Deprecated: Use EvidenceThreshold of [outlier.Config], or
+	// [core.WithoutOutlierDetection].
+	FailRate float64
+	// MaxKickRate is the largest part of the servers that may be ejected, above 0
+	// and at most 1. The last server never is. Zero means 0.5.
+	//
+	// Deprecated: Use MaxEjectionPercent of [outlier.Config].
+	MaxKickRate float64
+	// KickedInterval is how long an ejected server gets no call; then a single one
+	// probes it. Zero means 400 ms.
+	//
+	// Deprecated: Use BaseEjectionTime of [outlier.Config].
+	KickedInterval time.Duration
+
+	mu      sync.Mutex // guards what follows
+	live    live
+	initErr error // of the last Init that failed
 }
 
 // live is the state that Init makes; the zero live is that of a pool without Init.
@@ -106,6 +131,7 @@ type live struct {
 	conns   *registry
 	wait    time.Duration // of Get for a connection
 	oneShot bool          // Put closes every connection
+	zk      *children     // nil without ZooKeeper
 }
 
 // InitFromServerList makes a pool of Servers. It opens no connection. The error names
@@ -117,7 +143,7 @@ func (p *MultiPool) InitFromServerList() error {
 	for i, s := range p.Servers {
 		eps[i] = endpoint(s)
 	}
-	return p.init(static.Endpoints(eps...))
+	return p.init(static.Endpoints(eps...), nil)
 }
 
 // InitFromZkChildrenNode makes a pool of the children of ZkNode and follows their
@@ -127,19 +153,25 @@ func (p *MultiPool) InitFromServerList() error {
 //
 // Deprecated: Use [core.New] with [zk.Watcher].
 func (p *MultiPool) InitFromZkChildrenNode() error {
-	var opts []zk.Option
+	known := &children{ensemble: p.ZkServers, node: p.ZkNode, begun: time.Now()}
+	opts := []zk.Option{zk.OnSkipped(known.skip)}
 	if p.ZkSessionTimeout != 0 {
 		opts = append(opts, zk.SessionTimeout(p.ZkSessionTimeout))
 	}
-	return p.init(zk.Watcher(p.ZkServers, p.ZkNode, opts...))
+	return p.init(zk.Watcher(p.ZkServers, p.ZkNode, opts...), known)
 }
 
-func (p *MultiPool) init(w core.Watcher) error {
+func (p *MultiPool) init(w core.Watcher, known *children) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live.pool != nil {
 		return errors.New("util: the pool is initialized already")
 	}
+	p.initErr = p.initLocked(w, known)
+	return p.initErr
+}
+
+func (p *MultiPool) initLocked(w core.Watcher, known *children) error {
 	timeout, tries, most := p.ConnTimeout, p.ConnTryCount, p.SingleMaxActiveCount
 	if timeout == 0 {
 		timeout = DefaultConnTimeout
@@ -150,27 +182,65 @@ func (p *MultiPool) init(w core.Watcher) error {
 	if most == 0 {
 		most = DefaultMaxActive
 	}
-	wait := timeout * time.Duration(tries)
+	wait := maxWait
+	if tries <= 0 || timeout < maxWait/time.Duration(tries) {
+		wait = timeout * time.Duration(tries)
+	}
+	ejection, invalid := p.ejection()
 	conns := &registry{all: map[Conn][]*conn{}}
-	pool, err := core.New(w, &dialer{p.SingleFactory, timeout, tries, conns},
+	pool, err := core.New(w, &dialer{p.SingleFactory, timeout, tries, conns, invalid},
 		core.MaxActive(most),
 		core.MaxIdle(p.SingleMaxIdleCount),
 		core.IdleTimeout(p.IdleTimeOut),
 		// A dial that outlasts one Get serves the next.
 		core.DialTimeout(max(wait, 5*time.Second)),
+		// Programs Put connections without a word of how the call went, so each is
+		// checked before it is leased, as the first version did.
+		core.ValidateAfterIdle(0),
+		ejection,
 	)
 	if err != nil {
 		return fmt.Errorf("util: %w", err)
 	}
-	p.live = live{pool, conns, wait, p.SingleMaxIdleCount == 0}
+	p.live = live{pool, conns, wait, p.SingleMaxIdleCount == 0, known}
 	return nil
+}
+
+// ejection returns the option that FailRate, MaxKickRate and KickedInterval make.
+func (p *MultiPool) ejection() (core.Option, error) {
+	const usualRate, usualEvidence = 0.8, 7 // powers of ten
+	var errs []error
+	if !(p.FailRate >= 0 && p.FailRate <= 1) {
+		errs = append(errs, fmt.Errorf("FailRate %v: must be from 0 to 1", p.FailRate))
+	}
+	if !(p.MaxKickRate >= 0 && p.MaxKickRate <= 1) {
+		errs = append(errs, fmt.Errorf("MaxKickRate %v: must be from 0 to 1", p.MaxKickRate))
+	}
+	if p.KickedInterval < 0 {
+		errs = append(errs, fmt.Errorf("KickedInterval %v: must not be negative", p.KickedInterval))
+	}
+	if p.FailRate == 1 || errs != nil {
+		return core.WithoutOutlierDetection(), errors.Join(errs...)
+	}
+	c := outlier.Config{BaseEjectionTime: p.KickedInterval}
+	if p.FailRate > 0 {
+		c.EvidenceThreshold = max(2, math.Pow(10, usualEvidence*p.FailRate/usualRate))
+	}
+	if p.MaxKickRate > 0 {
+		c.MaxEjectionPercent = min(max(int(math.Round(100*p.MaxKickRate)), 1), 99)
+	}
+	return core.WithOutlierDetection(c), nil
 }
 
 // started returns what Init made, or an error before Init.
 func (p *MultiPool) started() (live, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live.pool == nil {
+	switch {
+	case p.live.pool != nil:
+	case p.initErr != nil:
+		return live{}, fmt.Errorf("util: the pool is not initialized: Init failed: %w", p.initErr)
+	default:
 		return live{}, errors.New("util: the pool is not initialized")
 	}
 	return p.live, nil
@@ -180,8 +250,10 @@ func (p *MultiPool) started() (live, error) {
 // the connection and the server's name. The caller passes both to [MultiPool.Put].
 //
 // Get waits for ConnTimeout times ConnTryCount, for a new connection or one that is
-// Put. The error is a [*core.Error] and matches [ErrPoolExhausted],
-// [core.ErrUnavailable], [core.ErrNoEndpoint] or [core.ErrClosed].
+// Put. The error wraps a [*core.Error] and matches [ErrPoolExhausted],
+// [core.ErrUnavailable], [core.ErrNoEndpoint] or [core.ErrClosed]; the last but one
+// tells what ZooKeeper has instead of servers, if anything. After an Init that failed,
+// it is the error of that.
 //
 // Deprecated: Use [core.Pool.Do] or [core.Pool.Get].
 func (p *MultiPool) Get() (Conn, string, error) { return p.get() }
@@ -214,7 +286,7 @@ func (p *MultiPool) get(opts ...core.CallOption) (Conn, string, error) {
 	defer ctx.stop()
 	lease, err := l.pool.Get(ctx, opts...)
 	if err != nil {
-		return nil, "", err
+		return nil, "", l.zk.explain(err)
 	}
 	c := lease.Conn()
 	return c.user, c.begin(lease), nil
@@ -260,8 +332,8 @@ func (l live) end(lease core.Lease[*conn], forceClose bool) error {
 	return lease.Release()
 }
 
-// Stats returns the state of the pool and of each server. Before Init it returns the
-// zero Stats.
+// Stats returns the state of the pool and of each server. Rejected includes the
+// children of ZkNode that are no servers. Before Init it returns the zero Stats.
 //
 // Deprecated: Use [core.Pool.Stats].
 func (p *MultiPool) Stats() core.Stats {
@@ -269,7 +341,9 @@ func (p *MultiPool) Stats() core.Stats {
 	if err != nil {
 		return core.Stats{}
 	}
-	return l.pool.Stats()
+	st := l.pool.Stats()
+	st.Rejected += l.zk.count()
+	return st
 }
 
 // Close closes all connections. It waits up to [CloseTimeout] for leased ones to be

@@ -160,7 +160,40 @@ func TestGetReturnsAnErrorWhileZooKeeperIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop(t, p)
-	if _, _, err := p.Get(); !errors.Is(err, core.ErrNoEndpoint) {
+	_, _, err := p.Get()
+	if !errors.Is(err, core.ErrNoEndpoint) {
 		t.Errorf("Get returned %v", err)
+	}
+	for _, name := range []string{"127.0.0.1:1", "/servers"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("Get returned %v, which does not name %s", err, name)
+		}
+	}
+}
+
+func TestGetNamesANodeThatIsMissingAndChildrenThatAreNoServers(t *testing.T) {
+	ensemble := ensemble(t)
+	node := newNode(t, ensemble)
+	register(t, ensemble, node, "redis-1")
+	register(t, ensemble, node, "10.0.0.1:80-0000000000")
+	for path, names := range map[string][]string{
+		node:                {node, `"redis-1"`, `"10.0.0.1:80-0000000000"`},
+		node + "/not-there": {node + "/not-there", "does not exist"},
+	} {
+		p := &util.MultiPool{ZkServers: ensemble, ZkNode: path, SingleFactory: newFactory, ConnTimeout: 5 * time.Second}
+		if err := p.InitFromZkChildrenNode(); err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, p)
+		_, _, err := p.Get()
+		if !errors.Is(err, core.ErrNoEndpoint) {
+			t.Errorf("Get returned %v", err)
+			continue
+		}
+		for _, name := range names {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("Get returned %v, which does not say %s", err, name)
+			}
+		}
 	}
 }
