@@ -11,9 +11,6 @@ const (
 	// to an endpoint that would have no more to do with this call than it has
 	// without.
 	ownTurn = 1 - 1.0/16
-	// turnTolerance is how much less an endpoint may cost than another one for the
-	// turn to matter: by so much averages differ by chance.
-	turnTolerance = 1.0 / 8
 )
 
 // byWeight chooses among endpoints of different weights so that their shares of the
@@ -27,11 +24,15 @@ const (
 // less to do for its weight.
 type byWeight struct {
 	turns
+	// tolerance is the factor by which costs may differ by chance: an endpoint
+	// keeps its turn if it costs up to so many times as much as another one.
+	tolerance float64
 	// inverse is the mean weight over the endpoint's.
 	inverse []float64
 }
 
-func (b *byWeight) init(share []float64) {
+func (b *byWeight) init(share []float64, tolerance float64) {
+	b.tolerance = tolerance
 	b.turns.init(share)
 	b.inverse = inverse(share)
 }
@@ -70,7 +71,7 @@ func (b *byWeight) choose(first, choices int, cost func(i int) (cost, calls floa
 		}
 		c, k := cost(at)
 		soon, after := c*(k*b.inverse[at]+1), (k+1)*b.inverse[at]
-		if soon >= answer || after >= load && c >= own*(1-turnTolerance) {
+		if soon >= answer || after >= load && c*b.tolerance >= own {
 			continue
 		}
 		s := c * after

@@ -70,7 +70,7 @@ type least struct {
 func newLeast(members []Member, choices int) *least {
 	p := &least{random: random{fleet: newFleet(members)}, choices: min(choices, len(members))}
 	p.init()
-	p.weights.init(p.share)
+	p.weights.init(p.share, peakTolerance)
 	return p
 }
 

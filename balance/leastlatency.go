@@ -118,7 +118,7 @@ func newLeastLatency(cfg LeastLatencyConfig, previous *leastLatency, members []M
 	}
 	if !p.fleet.equal {
 		p.weights = new(byWeight)
-		p.weights.init(p.fleet.share)
+		p.weights.init(p.fleet.share, tolerance)
 	}
 	p.init(cfg, previous, len(members))
 	start := p.ticked.Load()

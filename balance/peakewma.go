@@ -14,6 +14,8 @@ const (
 	// most. Less would bring calls back to a server that collects garbage, whose
 	// next pause is near; see the rows of bench/policy.
 	peakKeeps = 300
+	// peakTolerance is the factor within which averages differ by chance.
+	peakTolerance = 1.5
 )
 
 // PeakEWMA returns a balancer that chooses, of two random endpoints, the one where
