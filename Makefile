@@ -7,7 +7,7 @@ STRESS ?= 2m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-pick bench-compare stress fmt tidy check-fmt check-vet check-32bit check-lint check-race check-alone check-tidy check-layers
+.PHONY: help run test integration registries-up registries-down images check bench bench-thrift bench-http bench-faults bench-policy bench-balance bench-pick bench-compare stress fmt tidy check-fmt check-vet check-32bit check-lint check-race check-alone check-tidy check-layers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ bench-faults: ## kill, stop, silence and slow servers under load; flags in ARGS=
 
 bench-policy: ## the choice of servers in simulated time, beside an omniscient one; flags in ARGS="..."
 	GOWORK=off go -C bench run ./policy $(ARGS)
+
+bench-balance: ## shares, restarts, a canary and moved keys of every balancer, in simulated time; writes bench/balance/RESULTS.md
+	GOWORK=off go -C bench test ./balance -count=1 -run Tables -args -long -o RESULTS.md $(ARGS)
 
 bench-pick: ## the time that the choice takes, of 10 to 10,000 servers; flags in ARGS="..."
 	GOWORK=off go -C bench run ./pick $(ARGS)

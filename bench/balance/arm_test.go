@@ -1,0 +1,29 @@
+package balance_test
+
+import "github.com/minicaptain/multi_connection_pool/balance"
+
+// arm is a balancer.
+type arm struct {
+	name string
+	new  func() balance.Balancer
+	// unweighted balancers give all servers the same share.
+	unweighted bool
+}
+
+// arms returns every balancer of package balance.
+func arms() []arm {
+	leastLatency := func() balance.Balancer { return balance.LeastLatency(balance.LeastLatencyConfig{}) }
+	return []arm{
+		{name: "LeastLatency, the default", new: leastLatency},
+		{name: "RoundRobin", new: balance.RoundRobin, unweighted: true},
+		{name: "WeightedRoundRobin", new: balance.WeightedRoundRobin},
+		{name: "Random", new: balance.Random},
+		{name: "LeastInFlight", new: func() balance.Balancer { return balance.LeastInFlight() }},
+		{name: "PeakEWMA", new: func() balance.Balancer { return balance.PeakEWMA() }},
+		{name: "RingHash", new: func() balance.Balancer { return balance.RingHash() }},
+		{name: "Maglev", new: func() balance.Balancer { return balance.Maglev() }},
+		{name: "Rendezvous", new: func() balance.Balancer { return balance.Rendezvous() }},
+		{name: "ZoneAware of the default", new: func() balance.Balancer { return balance.ZoneAware("a", leastLatency()) }},
+		{name: "Subset of the default", new: func() balance.Balancer { return balance.Subset(1, 3, leastLatency()) }},
+	}
+}

@@ -1,0 +1,82 @@
+package balance_test
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minicaptain/multi_connection_pool/bench/internal/report"
+)
+
+var (
+	file = flag.String("o", "", "write the tables to this `file`")
+	long = flag.Bool("long", false, "measure for long enough to publish the tables")
+)
+
+// TestTables measures and writes the tables. What is exact in them does not depend on chance.
+func TestTables(t *testing.T) {
+	slice := 200 * time.Millisecond
+	if *long {
+		slice = 5 * time.Second
+	}
+	var text strings.Builder
+	if err := report.To(&text, *file, func(w io.Writer) error {
+		write(t, w, arms(), slice)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + text.String())
+	for _, a := range arms() {
+		if n := strings.Count(text.String(), "\n| "+a.name+" |"); n != 4 {
+			t.Errorf("%d rows begin with %s, want 4", n, a.name)
+		}
+	}
+	for _, row := range []string{
+		"| RoundRobin | 50.00 % |", "| WeightedRoundRobin | 1.00 % |", "| LeastInFlight | 1.00 % |", "| LeastLatency, the default | 1.00 % |",
+		"| LeastLatency, the default | 1.00 | 0 | 1.00 | 0 | 100 % |", "| RingHash | 1.00 | 0 | 1.00 | 0 | 100 % |", "| Rendezvous | 1.00 | 0 | 1.00 | 0 | 100 % |",
+	} {
+		if !strings.Contains(text.String(), row) {
+			t.Errorf("there is no row %s", row)
+		}
+	}
+}
+
+func TestEveryBalancerIsMeasured(t *testing.T) {
+	files, err := filepath.Glob("../../balance/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func ([A-Z]\w*)\(.*\) Balancer \{$`).FindAllSubmatch(text, -1) {
+			found := false
+			for _, a := range arms() {
+				found = found || strings.HasPrefix(a.name, string(m[1]))
+			}
+			if !found {
+				t.Errorf("balance.%s is not measured", m[1])
+			}
+		}
+	}
+}
+
+// write measures and writes the tables.
+func write(t *testing.T, out io.Writer, all []arm, slice time.Duration) {
+	t.Helper()
+	fmt.Fprint(out, "# What balancers do with calls\n\n"+
+		"Command: `make bench-balance`. Each pool is one of package core, with default options but for its balancer; connections are\n"+
+		"dialed, and time is simulated. Answers take their time give or take 30 % (lognormal).\n")
+	for _, table := range []func(*testing.T, io.Writer, []arm, time.Duration){writeShares, writeRestart, writeCanary, writeKeys, writeSubset} {
+		table(t, out, all, slice)
+	}
+}
