@@ -3,13 +3,18 @@
 //
 //	go run ./examples/memcached -servers 127.0.0.1:11211,127.0.0.1:11212 greeting hello
 //	go run ./examples/memcached -servers 127.0.0.1:11211,127.0.0.1:11212 greeting
+//
+// The second prints the value. The exit status is 1 if the call failed or there is no
+// such key, and 2 if the arguments are wrong.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
+	"io"
+	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -18,20 +23,35 @@ import (
 
 func main() {
 	servers := flag.String("servers", "127.0.0.1:11211", "addresses, separated by commas")
-	flag.Parse()
-	client, err := Open(static.Watcher(strings.Split(*servers, ",")...))
+	flag.Parse() // exits with 2
+	if n := flag.NArg(); n != 1 && n != 2 {
+		fmt.Fprintln(os.Stderr, "memcached: which key, and which value to set, if any?")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, strings.Split(*servers, ","), flag.Args(), os.Stdout)
+	stop()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+}
+
+// run sets a key to a value, or prints its value if only the key is given.
+func run(ctx context.Context, servers, args []string, out io.Writer) error {
+	client, err := Open(static.Watcher(servers...))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	switch flag.NArg() {
-	case 1:
-		fmt.Println(client.Get(ctx, flag.Arg(0)))
-	case 2:
-		fmt.Println(client.Set(ctx, flag.Arg(0), flag.Arg(1)))
-	default:
-		fmt.Println("which key, and which value to set, if any?")
+	defer func() { _ = client.Close(ctx) }()
+	if len(args) == 2 {
+		return client.Set(ctx, args[0], args[1])
 	}
-	_ = client.Close(ctx)
+	value, err := client.Get(ctx, args[0])
+	if err == nil {
+		_, err = fmt.Fprintln(out, value)
+	}
+	return err
 }

@@ -2,15 +2,18 @@
 //
 //	go run ./examples/redis -servers 127.0.0.1:6379 SET greeting hello
 //
-// resp.go is the protocol, client.go the client over [netpool].
+// It prints the reply. The exit status is 1 if the call failed or the server refused the
+// command, and 2 if the arguments are wrong. resp.go is the protocol, client.go the client
+// over [netpool].
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
+	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -19,17 +22,33 @@ import (
 
 func main() {
 	servers := flag.String("servers", "127.0.0.1:6379", "addresses, separated by commas")
-	flag.Parse()
+	flag.Parse() // exits with 2
 	if flag.NArg() == 0 {
-		log.Fatal("which command? for example: PING")
+		fmt.Fprintln(os.Stderr, "redis: which command? for example: PING")
+		os.Exit(2)
 	}
-	client, err := Open(static.Watcher(strings.Split(*servers, ",")...), os.Getenv("REDIS_PASSWORD"))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, strings.Split(*servers, ","), os.Getenv("REDIS_PASSWORD"), flag.Args(), os.Stdout)
+	stop()
 	if err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+}
+
+// run sends one command and prints its reply.
+func run(ctx context.Context, servers []string, password string, command []string, out io.Writer) error {
+	client, err := Open(static.Watcher(servers...), password)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	reply, err := client.Do(ctx, flag.Args()...)
-	fmt.Println(reply, err)
-	_ = client.Close(ctx)
+	defer func() { _ = client.Close(ctx) }()
+	reply, err := client.Do(ctx, command...)
+	if err != nil {
+		return fmt.Errorf("redis: %s: %w", command[0], err)
+	}
+	_, err = fmt.Fprintln(out, reply)
+	return err
 }
