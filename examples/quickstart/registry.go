@@ -40,9 +40,9 @@ func startRegistry(name string) (registry, error) {
 	case "etcd":
 		r.url, r.stop, err = startEtcd()
 	case "zk":
-		r.url, err = registryAt("ZOOKEEPER_SERVERS", "zk://%s/multipool/quickstart?session_timeout=%v")
+		r.url, err = registryAt("ZOOKEEPER_SERVERS", "zk://%s/multipool/"+ownName()+"?session_timeout=%v")
 	case "consul":
-		r.url, err = registryAt("CONSUL_AGENT_ADDR", "consul://%s/multipool-quickstart?ttl=%v")
+		r.url, err = registryAt("CONSUL_AGENT_ADDR", "consul://%s/multipool-"+ownName()+"?ttl=%v")
 	}
 	if err != nil {
 		return r, err
@@ -54,6 +54,10 @@ func startRegistry(name string) (registry, error) {
 	}
 	return r, nil
 }
+
+// ownName is the name of this run's servers: another run at the same time must not find
+// them.
+func ownName() string { return fmt.Sprint("quickstart-", os.Getpid()) }
 
 // registryAt makes a URL with the servers that an environment variable names.
 func registryAt(variable, url string) (string, error) {
@@ -121,7 +125,16 @@ func awaitAll(ctx context.Context, pool *core.Pool[*thriftpool.Conn], addrs []st
 			return nil
 		}
 		if !sleep(ctx, 10*time.Millisecond) {
-			return fmt.Errorf("the pool knows the servers %q, not %q (%w)", known, want, ctx.Err())
+			err := fmt.Errorf("the pool knows the servers %q, not %q (%w)", known, want, ctx.Err())
+			if others(known, want) {
+				err = fmt.Errorf("%w; other servers use this name in the registry: give this run one of its own", err)
+			}
+			return err
 		}
 	}
+}
+
+// others reports whether known has servers that are not wanted.
+func others(known, want []string) bool {
+	return slices.ContainsFunc(known, func(s string) bool { return !slices.Contains(want, s) })
 }

@@ -13,7 +13,7 @@ import (
 
 func main() {
 	pool, err := core.New(
-		static.Watcher("10.0.0.1:9090", "10.0.0.2:9090", "10.0.0.3:9090"),
+		static.Watcher("127.0.0.1:9091", "127.0.0.1:9092", "127.0.0.1:9093"),
 		thriftpool.Dial(thriftpool.Config{}),
 	)
 	if err != nil {

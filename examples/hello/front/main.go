@@ -4,6 +4,8 @@
 //
 //	go run ./examples/hello/front -http 127.0.0.1:8080 -servers 127.0.0.1:8888,127.0.0.1:8889
 //	curl http://127.0.0.1:8080/ada
+//
+// It answers 503 while there is no server, and says on standard error why.
 package main
 
 import (
@@ -16,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -39,7 +42,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		return serve(ctx, *addr, watcher, os.Stdout)
+		return serve(ctx, *addr, watcher, os.Stdout, os.Stderr)
 	})
 }
 
@@ -51,9 +54,11 @@ func watch(url, servers string) (core.Watcher, error) {
 	return registry.Mux().Open(url)
 }
 
-// serve answers requests until ctx is done. It prints "ready" and its address.
-func serve(ctx context.Context, addr string, servers core.Watcher, out io.Writer) error {
-	pool, err := core.New(servers, thriftpool.Dial(thriftpool.Config{Timeout: time.Second})) //nolint:contextcheck // closed below
+// serve answers requests until ctx is done. It prints "ready" and its address. What is wrong
+// with the servers goes to log.
+func serve(ctx context.Context, addr string, servers core.Watcher, out, log io.Writer) error {
+	pool, err := core.New(servers, thriftpool.Dial(thriftpool.Config{Timeout: time.Second}), //nolint:contextcheck // closed below
+		core.WithObserver(observer(log)))
 	if err != nil {
 		return err
 	}
@@ -66,6 +71,7 @@ func serve(ctx context.Context, addr string, servers core.Watcher, out io.Writer
 		return errors.Join(err, pool.Close(ctx))
 	}
 	fmt.Fprintln(out, "ready", ln.Addr())
+	go warn(ctx, pool, log) // ends with ctx, or before
 	ended := make(chan error, 1)
 	context.AfterFunc(ctx, func() { // serve waits for it below
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -77,6 +83,33 @@ func serve(ctx context.Context, addr string, servers core.Watcher, out io.Writer
 		return err
 	}
 	return <-ended
+}
+
+// observer writes down what is wrong with the registry and with servers, and that it is over.
+func observer(log io.Writer) func(core.Event) {
+	var lines sync.Mutex
+	return func(ev core.Event) {
+		lines.Lock()
+		defer lines.Unlock()
+		switch ev.Kind { //nolint:exhaustive // the others are no news
+		case core.EventWatchLost, core.EventEndpointRejected, core.EventEndpointDown:
+			fmt.Fprintf(log, "front: %v %s: %v\n", ev.Kind, ev.Endpoint, ev.Err)
+		case core.EventEndpointUp, core.EventEndpointAdded, core.EventEndpointRemoved:
+			fmt.Fprintf(log, "front: %v %s\n", ev.Kind, ev.Endpoint)
+		case core.EventStateChanged:
+			fmt.Fprintf(log, "front: the set of servers is %v\n", ev.State)
+		}
+	}
+}
+
+// warn says so, once, if there is no server for a while.
+func warn(ctx context.Context, pool *core.Pool[*thriftpool.Conn], log io.Writer) {
+	const patience = 2 * time.Second
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := pool.WaitReady(waiting); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(log, "front: requests get 503, there is no server: %v\n", err)
+	}
 }
 
 // handler calls the service for each request of GET /name.

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,5 +67,35 @@ func expect(t *testing.T, url string, status int) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != status {
 		t.Errorf("%s: %s, %q, %v", url, resp.Status, body, err)
+	}
+}
+
+func TestFrontSaysThatThereIsNoRegistry(t *testing.T) {
+	program := process.Build(t, "github.com/minicaptain/multi_connection_pool/examples/hello/front")
+	for _, args := range [][]string{{"-registry", "zk://127.0.0.1:1/hello_server"}, {"-servers", "127.0.0.1:1"}} {
+		cmd := exec.CommandContext(t.Context(), program, append(args, "-http", "127.0.0.1:0", "-child")...)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said := false
+		var end sync.Once
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			t.Log(lines.Text())
+			if strings.Contains(lines.Text(), "no server") {
+				said = true
+				end.Do(func() { _ = stdin.Close() })
+			}
+		}
+		if err := cmd.Wait(); err != nil || !said {
+			t.Errorf("%q: ended with %v, said that there is no server: %t", args, err, said)
+		}
 	}
 }
