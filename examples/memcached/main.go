@@ -39,7 +39,7 @@ func main() {
 
 // run sets a key to a value, or prints its value if only the key is given.
 func run(ctx context.Context, servers, args []string, out io.Writer) error {
-	client, err := Open(static.Watcher(servers...))
+	client, err := Open(static.Watcher(servers...)) //nolint:contextcheck // a pool outlives the context it is made in
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func main() {
 
 // run sends one command and prints its reply.
 func run(ctx context.Context, servers []string, password string, command []string, out io.Writer) error {
-	client, err := Open(static.Watcher(servers...), password)
+	client, err := Open(static.Watcher(servers...), password) //nolint:contextcheck // a pool outlives the context it is made in
 	if err != nil {
 		return err
 	}
