@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // pickRules are about which members a picker may return.
@@ -180,8 +181,9 @@ func checkNoSideEffects(r *run) error {
 }
 
 func checkAllocation(r *run) error {
-	for _, n := range []int{1, 3, 9, 200} {
-		sim, err := r.simulate(equal(n))
+	for _, eps := range [][]discovery.Endpoint{equal(1), equal(3), equal(9), equal(200), weighted(1, 2, 3), weighted(repeat(20, 1, 2)...)} {
+		n := len(eps)
+		sim, err := r.simulate(eps)
 		if err != nil {
 			return err
 		}
