@@ -12,8 +12,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
 	"net"
+	"os"
+	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,15 +26,23 @@ import (
 func main() {
 	servers := flag.Int("servers", 3, "servers to start")
 	callers := flag.Int("callers", 100, "calls at a time")
-	flag.Parse()
-	if err := run(*servers, *callers); err != nil {
-		log.Fatal(err)
+	flag.Parse() // exits with 2
+	if *servers < 1 || *callers < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "multiplex: -servers and -callers must be at least 1, and there are no arguments")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, *servers, *callers)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "multiplex:", err)
+		os.Exit(1)
 	}
 }
 
-// run makes ten rounds of calls to servers that take 10 ms for each.
-func run(servers, callers int) error {
-	ctx := context.Background()
+// run makes ten rounds of calls to servers that take 10 ms for each. It returns an error
+// if one of them failed.
+func run(ctx context.Context, servers, callers int) error {
 	var addrs []string
 	for range servers {
 		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -50,21 +60,26 @@ func run(servers, callers int) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close(ctx) }()
+	defer func() { _ = client.Close(context.WithoutCancel(ctx)) }()
 
 	const rounds = 10
 	begun := time.Now()
 	var all sync.WaitGroup
+	errs := make([]error, callers)
 	for i := range callers {
 		all.Go(func() {
 			for range rounds {
 				if _, err := client.Call(ctx, fmt.Sprint("caller ", i)); err != nil {
-					log.Println(err)
+					errs[i] = err
+					return
 				}
 			}
 		})
 	}
 	all.Wait()
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return fmt.Errorf("caller %d: %w", i, errs[i])
+	}
 	open := 0
 	for _, e := range client.pool.Stats().Endpoints {
 		open += e.Open

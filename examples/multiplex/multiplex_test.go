@@ -137,7 +137,7 @@ func TestAServerThatDiesFailsTheCallsUnderWayAndNoOther(t *testing.T) {
 }
 
 func TestTheProgramRuns(t *testing.T) {
-	if err := run(2, 20); err != nil {
+	if err := run(t.Context(), 2, 20); err != nil {
 		t.Error(err)
 	}
 }
