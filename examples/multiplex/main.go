@@ -56,7 +56,7 @@ func run(ctx context.Context, servers, callers int) error {
 		defer func() { _ = s.Close() }()
 		addrs = append(addrs, s.Addr())
 	}
-	client, err := Open(static.Watcher(addrs...), callers)
+	client, err := Open(static.Watcher(addrs...), callers) //nolint:contextcheck // a pool outlives the context it is made in
 	if err != nil {
 		return err
 	}
