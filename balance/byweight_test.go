@@ -102,8 +102,9 @@ func TestSharesFollowTheWeightsAtAnyLoad(t *testing.T) {
 				for pause, noise := range map[time.Duration]float64{0: 0.3, 9 * ms: 0} {
 					l := newLoop(b, c.weights...)
 					l.pause, l.noise = pause, noise
-					l.run(time.Second, callers)
-					seen := l.run(4*time.Second, callers)
+					d := 4 * time.Second / time.Duration(max(1, callers/8))
+					l.run(d/4, callers)
+					seen := l.run(d, callers)
 					total := 0.0
 					for _, w := range c.weights {
 						total += w
