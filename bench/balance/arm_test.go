@@ -8,21 +8,23 @@ type arm struct {
 	new  func() balance.Balancer
 	// unweighted balancers give all servers the same share.
 	unweighted bool
+	// exact balancers have figures that do not depend on chance.
+	exact bool
 }
 
 // arms returns every balancer of package balance.
 func arms() []arm {
 	leastLatency := func() balance.Balancer { return balance.LeastLatency(balance.LeastLatencyConfig{}) }
 	return []arm{
-		{name: "LeastLatency, the default", new: leastLatency},
-		{name: "RoundRobin", new: balance.RoundRobin, unweighted: true},
-		{name: "WeightedRoundRobin", new: balance.WeightedRoundRobin},
+		{name: "LeastLatency, the default", new: leastLatency, exact: true},
+		{name: "RoundRobin", new: balance.RoundRobin, unweighted: true, exact: true},
+		{name: "WeightedRoundRobin", new: balance.WeightedRoundRobin, exact: true},
 		{name: "Random", new: balance.Random},
-		{name: "LeastInFlight", new: func() balance.Balancer { return balance.LeastInFlight() }},
+		{name: "LeastInFlight", new: func() balance.Balancer { return balance.LeastInFlight() }, exact: true},
 		{name: "PeakEWMA", new: func() balance.Balancer { return balance.PeakEWMA() }},
-		{name: "RingHash", new: func() balance.Balancer { return balance.RingHash() }},
+		{name: "RingHash", new: func() balance.Balancer { return balance.RingHash() }, exact: true},
 		{name: "Maglev", new: func() balance.Balancer { return balance.Maglev() }},
-		{name: "Rendezvous", new: func() balance.Balancer { return balance.Rendezvous() }},
+		{name: "Rendezvous", new: func() balance.Balancer { return balance.Rendezvous() }, exact: true},
 		{name: "ZoneAware of the default", new: func() balance.Balancer { return balance.ZoneAware("a", leastLatency()) }},
 		{name: "Subset of the default", new: func() balance.Balancer { return balance.Subset(1, 3, leastLatency()) }},
 	}
