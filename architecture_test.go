@@ -56,6 +56,7 @@ var layers = map[string][]string{
 	"discovery/static":              {"discovery"},
 	"discovery/combine":             {"discovery"},
 	"discovery/discoverytest":       {"discovery"},
+	"discovery/internal/memo":       {},
 	"discovery/internal/wait":       {"discovery"},
 	"discovery/internal/plugintest": {"discovery", "discovery/discoverytest"},
 	"balance":                       {"discovery", "internal/load"},

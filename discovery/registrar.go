@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -9,6 +10,11 @@ import (
 // its context ended. An entry that is left then stays until the registry drops
 // it by itself.
 const DeregisterTimeout = time.Second
+
+// ErrConflict is matched by the error of a registration whose address another
+// program has registered later. It registers again when the other registration
+// has ended.
+var ErrConflict = errors.New("a later registration has the same address")
 
 // Registrar keeps endpoints in a registry.
 //
@@ -19,6 +25,14 @@ const DeregisterTimeout = time.Second
 // to register anew. registered is never nil when the function Register calls
 // the method, and must not be nil when another program does. An entry that an
 // earlier Register of this address left behind is taken over or replaced.
+//
+// Of several live registrations of one address, the newest has the entry, with
+// its attributes: two programs that replace each other have the server in the
+// registry at all times. The method therefore takes an existing entry over once.
+// When it finds later that another registration has the entry, it returns an
+// error that matches [ErrConflict] and leaves the entry alone, also when its
+// context ends. The next call with the same context, which is the same for all
+// calls of one registration, waits until the entry is free, and takes it then.
 //
 // When ctx is done, the method removes its entry, for which it has
 // [DeregisterTimeout], and returns nil or an error that matches the context's.

@@ -21,7 +21,8 @@ const (
 	// StateRegistered means that the registry has the endpoint.
 	StateRegistered
 	// StateLost means that the last attempt to register, or to stay registered,
-	// failed. Another one follows.
+	// failed. Another one follows. If the error matches [ErrConflict], a later
+	// registration has the address, and this one waits for its end.
 	StateLost
 	// StateDeregistered is the last state: the registration was closed, and
 	// nothing of it runs.
@@ -136,8 +137,11 @@ func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 			a.do(func() { g.enter(StateRegistered, nil) })
 		})
 	}, func(err error, pause time.Duration) {
-		g.enter(StateLost, fmt.Errorf("discovery: registering %s, trying again in %v: %w",
-			e.Addr, pause.Round(time.Millisecond), err))
+		next := fmt.Sprintf("trying again in %v", pause.Round(time.Millisecond))
+		if errors.Is(err, ErrConflict) {
+			next = "waiting until the address is free"
+		}
+		g.enter(StateLost, fmt.Errorf("discovery: registering %s, %s: %w", e.Addr, next, err))
 	}, func(end <-chan error) error { return <-end })
 	if err != nil {
 		if errors.Is(err, context.Canceled) {

@@ -171,6 +171,63 @@ func brokenRegistrars(t *testing.T) []brokenRegistrar {
 			wantErr:  "had not returned",
 		},
 		{
+			name: "takes its entry back from a newer registration",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				p.memo.Take(ctx, e.Addr) // as if each call were the first
+				return goodRegister(ctx, p, e, registered)
+			},
+			caughtBy: []string{"NewerWins", "NewerWinsChanged", "OlderWaits", "ConflictAfterOutage"},
+		},
+		{
+			name: "leaves the entry to an older registration",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				if err := p.until(ctx, func() bool { _, taken := p.entries[e.Addr]; return !taken }); err != nil {
+					return err
+				}
+				return goodRegister(ctx, p, e, registered)
+			},
+			caughtBy: []string{"NewerWins", "NewerWinsChanged", "OlderWaits"},
+			wantErr:  "not registered",
+		},
+		{
+			name: "waits without a word about the conflict",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				for {
+					if err := goodRegister(ctx, p, e, registered); !errors.Is(err, discovery.ErrConflict) {
+						return err
+					}
+				}
+			},
+			caughtBy: []string{"NewerWins", "NewerWinsChanged", "OlderWaits", "ConflictAfterOutage"},
+			wantErr:  "want lost with ErrConflict",
+		},
+		{
+			name: "removes the entry of a newer registration",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				err := goodRegister(ctx, p, e, registered)
+				if ctx.Err() != nil {
+					p.change(func() { delete(p.entries, e.Addr); p.hung = true })
+					_ = waitQuiet(t.Context()) // as long as it takes the newer to put its entry back
+					p.change(func() { p.hung = false })
+				}
+				return err
+			},
+			caughtBy: []string{"NewerWins", "NewerWinsChanged"},
+			wantErr:  "the registry holds",
+		},
+		{
+			name: "gives up after a conflict",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				err := goodRegister(ctx, p, e, registered)
+				if !errors.Is(err, discovery.ErrConflict) {
+					return err
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			caughtBy: []string{"OlderWaits"},
+		},
+		{
 			name: "leaves a goroutine",
 			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				go func() { <-t.Context().Done() }()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/memo"
 )
 
 const fakeTTL = 200 * time.Millisecond
@@ -15,6 +16,7 @@ const fakeTTL = 200 * time.Millisecond
 // fakeRegistry is a registry in memory whose entries belong to sessions.
 type fakeRegistry struct {
 	register registerFunc
+	memo     memo.Memo[fakeMemo] // of goodRegister
 
 	mu       sync.Mutex
 	entries  map[string]fakeEntry
@@ -52,10 +54,11 @@ func (p *fakeRegistry) request(ctx context.Context, f func()) error {
 		p.mu.Lock()
 		outage, hung, changed := p.outage, p.hung, p.changed
 		p.mu.Unlock()
+		rival := ctx.Value(rivalKey{}) != nil
 		switch {
-		case outage != nil:
+		case outage != nil && !rival:
 			return outage
-		case !hung:
+		case !hung || rival:
 			p.change(f)
 			return nil
 		}
@@ -90,8 +93,11 @@ func (p *fakeRegistry) until(ctx context.Context, f func() bool) error {
 		p.mu.Lock()
 		ok, outage, changed := f(), p.outage, p.changed
 		p.mu.Unlock()
-		if ok || outage != nil {
+		if outage != nil && ctx.Value(rivalKey{}) == nil {
 			return outage
+		}
+		if ok {
+			return nil
 		}
 		select {
 		case <-changed:
@@ -120,6 +126,7 @@ func (p *fakeRegistry) fixture() Fixture {
 		ExpireSessions: func(context.Context) error { p.expire(); return nil },
 		DeleteEntry:    p.deleteEntry,
 		PutOrphan:      p.putOrphan,
+		Rival:          func() (discovery.Registrar, error) { return fakeRival{fakeRegistrar{p}}, nil },
 		TTL:            fakeTTL,
 	}
 }
@@ -169,20 +176,60 @@ func (r fakeRegistrar) Register(ctx context.Context, e discovery.Endpoint, regis
 	return r.p.register(ctx, r.p, e, registered)
 }
 
+// fakeRival is a registrar that no outage affects.
+type fakeRival struct{ fakeRegistrar }
+
+type rivalKey struct{}
+
+func (r fakeRival) Register(ctx context.Context, e discovery.Endpoint, registered func()) error {
+	return r.fakeRegistrar.Register(context.WithValue(ctx, rivalKey{}, true), e, registered)
+}
+
+// fakeMemo is what goodRegister knows from the call before.
+type fakeMemo struct {
+	session  int
+	held     bool // the registration has had the entry
+	conflict bool // and has reported that another one has it
+}
+
 // goodRegister is a Register that fulfills the contract.
 func goodRegister(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
-	session := p.session()
-	var err error
-	for err == nil {
-		if err = p.put(ctx, e, session); err == nil {
-			registered()
-			err = p.until(ctx, func() bool { return p.entries[e.Addr].session != session })
+	m := p.memo.Take(ctx, e.Addr)
+	if m.session == 0 {
+		m.session = p.session()
+	}
+	for {
+		mine := false
+		err := p.request(ctx, func() {
+			there, taken := p.entries[e.Addr]
+			if mine = !taken || !m.held || there.session == m.session; mine {
+				p.entries[e.Addr] = fakeEntry{e, m.session}
+			}
+		})
+		if err == nil {
+			switch {
+			case mine:
+				m.held, m.conflict = true, false
+				registered()
+			case !m.conflict:
+				m.conflict = true
+				p.memo.Leave(ctx, e.Addr, m)
+				return discovery.ErrConflict
+			}
+			err = p.until(ctx, func() bool {
+				there, taken := p.entries[e.Addr]
+				return !taken || mine && there.session != m.session
+			})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return withdraw(ctx, p, e, m.session)
+		case err != nil:
+			m.conflict = false
+			p.memo.Leave(ctx, e.Addr, m)
+			return err
 		}
 	}
-	if ctx.Err() == nil {
-		return err
-	}
-	return withdraw(ctx, p, e, session)
 }
 
 func withdraw(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, session int) error {

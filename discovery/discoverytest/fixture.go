@@ -92,6 +92,11 @@ type Fixture struct {
 	// lease. The suite calls expire once.
 	PutOrphan func(ctx context.Context, e discovery.Endpoint) (expire func() error, err error)
 
+	// Rival returns a new registrar of the service that shares nothing with
+	// those of Registrar, neither a session nor a connection, as if it were in
+	// another program. Cut, Hang and Break do not affect it.
+	Rival func() (discovery.Registrar, error)
+
 	// TTL is the time after which the registry drops the entry of a registrar
 	// that has crashed. The suite waits for TTL and Timeout. The default is
 	// 10 s.

@@ -12,7 +12,7 @@ import (
 // registrarRules returns the rules of RunRegistrar in the order of their
 // subtests.
 func registrarRules() []rule {
-	return []rule{
+	return append([]rule{
 		{
 			name:        "Registers",
 			description: "when Register calls registered, the registry holds the endpoint",
@@ -88,7 +88,7 @@ func registrarRules() []rule {
 			description: "registrations that have ended leave no goroutine",
 			check:       checkNothingLeft,
 		},
-	}
+	}, rivalRules()...)
 }
 
 func checkRegisters(ctx context.Context, r *run) error {

@@ -16,6 +16,7 @@ type run struct {
 	logf          func(string, ...any)
 	streams       []*stream
 	registrations []*registration
+	claims        []*claim
 }
 
 // put changes the set in the registry. Some registries notify their watchers

@@ -81,6 +81,7 @@ func (c rule) run(ctx context.Context, f Fixture, logf func(string, ...any)) (er
 		cancel()
 		r.awaitStreams()
 		r.awaitRegistrations()
+		r.awaitClaims(ctx)
 		if cerr := f.Close(); cerr != nil && err == nil {
 			err = fieldError("Close", cerr)
 		}
