@@ -56,6 +56,7 @@ func TestRegistrarConforms(t *testing.T) {
 			ExpireSessions: s.expireSessions,
 			DeleteEntry:    s.deleteEntry,
 			PutOrphan:      s.putOrphan,
+			Rival:          s.rival,
 			TTL:            sessionTimeout,
 		}
 	})
@@ -208,6 +209,12 @@ func (s *service) close() error {
 
 func (s *service) registrar() (discovery.Registrar, error) {
 	return zk.Registrar([]string{s.proxy.Addr()}, s.path, s.options()...), nil
+}
+
+// rival returns a registrar that has a session of its own, since its session
+// timeout is another one, and does not use the proxy.
+func (s *service) rival() (discovery.Registrar, error) {
+	return zk.Registrar(s.list[:1], s.path, zk.WithFormat(s.format), zk.SessionTimeout(sessionTimeout+time.Second)), nil
 }
 
 func (s *service) entries(context.Context) ([]discovery.Endpoint, error) {

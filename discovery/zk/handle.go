@@ -30,6 +30,10 @@ type handle struct {
 	watched  map[string]bool // children with a watch on their data, set or about to be
 	setting  int             // calls under way that set watches
 	released bool
+	// order is that of a registration among those of this process, later ones
+	// have greater numbers. It is zero for a watch.
+	order int64
+	tried bool // the node of a registration may exist, and belong to the session
 }
 
 // changes says what a handle must look at.
@@ -53,6 +57,63 @@ func (s *session) newHandle(path string, data bool) *handle {
 	s.handles[path][h] = struct{}{}
 	h.restartLocked()
 	return h
+}
+
+// claim makes the handle one of a registration. *order is its place among the
+// registrations of this process, and is set by the first call.
+func (h *handle) claim(order *int64) {
+	if *order == 0 {
+		*order = sessions.registrations.Add(1)
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.order = *order
+	h.wakeOthersLocked()
+}
+
+// wakeOthersLocked makes the other registrations of the node look at it again.
+func (h *handle) wakeOthersLocked() {
+	for o := range h.s.handles[h.path] {
+		if o != h && o.order != 0 {
+			o.nodeChangedLocked()
+		}
+	}
+}
+
+// newerLocked returns a later registration of the same node in this session, or
+// nil. They share the session, and so the node does not tell them apart.
+func (h *handle) newerLocked() *handle {
+	for o := range h.s.handles[h.path] {
+		if o.order > h.order {
+			return o
+		}
+	}
+	return nil
+}
+
+func (h *handle) hasNewer() bool {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	return h.newerLocked() != nil
+}
+
+// mayExist notes that the node of the registration may exist from now on.
+func (h *handle) mayExist() {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	h.tried = true
+}
+
+// mustRemove reports whether the registration has to remove the node at its end.
+// If there is a newer one in the session, that one has to.
+func (h *handle) mustRemove() bool {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if newer := h.newerLocked(); newer != nil {
+		newer.tried = newer.tried || h.tried
+		return false
+	}
+	return h.tried
 }
 
 func (h *handle) wakeLocked() {
@@ -235,6 +296,9 @@ func (h *handle) release() {
 	s.mu.Lock()
 	h.released = true
 	delete(s.handles[h.path], h)
+	if h.order != 0 {
+		h.wakeOthersLocked()
+	}
 	if len(s.handles[h.path]) == 0 {
 		delete(s.handles, h.path)
 	}

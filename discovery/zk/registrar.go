@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ import (
 	client "github.com/go-zookeeper/zk"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/memo"
 )
 
 // removalTimeout bounds the removal of an entry. The rest of
@@ -29,13 +31,26 @@ const abandonAfter = time.Minute
 //
 // A node of the same address that another session has is replaced in one step,
 // so that watchers do not see it missing. A node that somebody deletes while it
-// is registered is put back. If another session has put its own node there,
-// Register returns an error. Data that others write into the node stays.
+// is registered is put back. If a later session puts its own node there, Register
+// returns an error that matches [discovery.ErrConflict], and the next Register
+// waits until that node is gone. Data that others write into the node stays.
 func Registrar(servers []string, path string, opts ...Option) discovery.Registrar {
-	return &registrar{newConfig(servers, path, opts)}
+	return &registrar{config: newConfig(servers, path, opts)}
 }
 
-type registrar struct{ *config }
+type registrar struct {
+	*config
+
+	memo memo.Memo[past]
+}
+
+// past is what a registration knows from the Register before.
+type past struct {
+	order    int64   // of the registrations of this process
+	sessions []int64 // the last ones in which it has written its node
+	held     bool    // it has had the node
+	conflict bool    // it has reported that another registration has the node
+}
 
 // Validate reports every mistake in the arguments and options.
 func (r *registrar) Validate() error {
@@ -75,9 +90,12 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 		return fmt.Errorf("zk: %w", err)
 	}
 	defer h.release()
-	g := &registration{handle: h, data: data, acl: r.acl.entries(), registered: registered}
+	g := &registration{handle: h, data: data, acl: r.acl.entries(), registered: registered, past: r.memo.Take(ctx, node)}
+	g.claim(&g.past.order)
 	err = discovery.Retry(ctx, g.hold)
 	if ctx.Err() == nil {
+		g.conflict = errors.Is(err, discovery.ErrConflict)
+		r.memo.Leave(ctx, node, g.past)
 		g.abandon()
 		return fmt.Errorf("zk: registering %s: %w", node, err)
 	}
@@ -90,30 +108,35 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 // registration is one ephemeral node at path.
 type registration struct {
 	*handle
+	past
+
 	data []byte
 	acl  []client.ACL
 
 	registered func()
 
 	writes sync.WaitGroup // calls that may create the node
-	tried  bool           // the node may exist
 	owner  int64          // the session in which it was last registered
 }
 
 // hold makes sure that the registry has the node, and again after each change,
 // until the connection is lost or a call fails. The registration outlives it:
-// after a short loss of the connection, the node is still there.
+// after a short loss of the connection, the node is still there. A registration
+// that has reported a conflict waits for the node to be free.
 func (g *registration) hold(ctx context.Context, healthy func()) error {
 	if err := g.awaitConnection(ctx); err != nil {
 		return err
 	}
 	for {
 		if c := g.takeChanges(); c != (changes{}) {
-			if err := g.ensure(ctx); err != nil {
+			switch err := g.ensure(ctx); {
+			case err == nil:
+				g.held, g.conflict = true, false
+				g.registered()
+			case !g.conflict || !errors.Is(err, discovery.ErrConflict):
 				g.putBack(c)
 				return classify(err)
 			}
-			g.registered()
 		}
 		healthy()
 		if err := g.awaitChange(ctx); err != nil {
@@ -123,9 +146,14 @@ func (g *registration) hold(ctx context.Context, healthy func()) error {
 }
 
 // ensure creates the node, or makes sure that it exists and belongs to the
-// session, and sets a watch on it.
+// session, and sets a watch on it. It returns an error that matches
+// [discovery.ErrConflict] if a later registration has the node; then the handle
+// sees a change when that ends.
 func (g *registration) ensure(ctx context.Context) error {
 	for range 10 { // each time because of a change in between
+		if g.hasNewer() {
+			return fmt.Errorf("%w, in this program", discovery.ErrConflict)
+		}
 		switch err := g.create(ctx); {
 		case err == nil, errors.Is(err, client.ErrNodeExists):
 		case errors.Is(err, client.ErrNoNode):
@@ -150,11 +178,11 @@ func (g *registration) ensure(ctx context.Context) error {
 		case now.owner == session && (g.owner == session || bytes.Equal(now.data, g.data)):
 			g.owner = session
 			return nil // later data of others stays
-		case g.owner == session:
-			return fmt.Errorf("session 0x%x has registered the same address", now.owner)
 		case now.owner == session:
 			err = g.set(ctx, now.version)
-		default: // the node of a session that is dead or about to expire
+		case g.held && now.owner != 0 && !slices.Contains(g.sessions, now.owner):
+			return fmt.Errorf("%w: session 0x%x has %s", discovery.ErrConflict, now.owner, g.path)
+		default: // the node of an older session, or of none
 			err = g.replace(ctx, now.version)
 		}
 		if err != nil && !errors.Is(err, client.ErrNoNode) && !errors.Is(err, client.ErrBadVersion) && !errors.Is(err, client.ErrNodeExists) {
@@ -166,7 +194,11 @@ func (g *registration) ensure(ctx context.Context) error {
 
 // write makes a call that may create the node.
 func (g *registration) write(ctx context.Context, f func(*client.Conn) error) error {
-	g.tried = true
+	g.mayExist()
+	if id := g.s.conn.SessionID(); id != 0 && !slices.Contains(g.sessions, id) {
+		const most = 8
+		g.sessions = append(g.sessions[max(0, len(g.sessions)-most+1):], id)
+	}
 	g.writes.Add(1)
 	_, err := call(ctx, g.handle, func(c *client.Conn) (struct{}, error) {
 		defer g.writes.Done()
@@ -246,7 +278,7 @@ func (g *registration) get(ctx context.Context) (node, error) {
 
 // remove removes the node, when the context of Register has ended.
 func (g *registration) remove() error {
-	if !g.tried {
+	if !g.mustRemove() {
 		return nil
 	}
 	removed := make(chan struct{})
@@ -266,7 +298,7 @@ func (g *registration) remove() error {
 // next Register may use it. If there is none, and the session has other users,
 // nothing else would remove the node.
 func (g *registration) abandon() {
-	if !g.tried {
+	if !g.mustRemove() {
 		return
 	}
 	s, path := g.s, g.path

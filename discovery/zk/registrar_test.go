@@ -411,3 +411,56 @@ func TestRegistrarIsBackAfterALongOutage(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 }
+
+// own returns a registrar with a session of its own, as in another process.
+func own(list []string, root string, i int) discovery.Registrar {
+	return zk.Registrar(list, root, zk.SessionTimeout(time.Duration(20+i)*time.Second))
+}
+
+func TestNodeChangesHandsOnceWhenANewerProcessStartsAndOnceWhenItEnds(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	root := newRoot(t, conn)
+	node := root + "/" + self.Addr
+	all := make([]*discovery.Registration, 3)
+	for i := range all {
+		all[i] = register(t, own(list, root, i), self)
+	}
+	conflict := func(g *discovery.Registration) bool {
+		state, err := g.State()
+		return state == discovery.StateLost && errors.Is(err, discovery.ErrConflict)
+	}
+	poll(t, "the older ones to report a conflict", func() bool { return conflict(all[0]) && conflict(all[1]) })
+	newest := owner(t, conn, node)
+	_, stat, _, err := conn.ExistsW(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // longer than a pause between two attempts
+		time.Sleep(10 * time.Millisecond)
+		if now := owner(t, conn, node); now != newest {
+			t.Fatalf("it went from session 0x%x to 0x%x", newest, now)
+		}
+	}
+	if err := all[2].Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	poll(t, "it to be back", func() bool { return owner(t, conn, node) != 0 })
+	t.Logf("it was back after %v", time.Since(start))
+	poll(t, "one of the others to have it", func() bool {
+		first, _ := all[0].State()
+		second, _ := all[1].State()
+		return (first == discovery.StateRegistered) != (second == discovery.StateRegistered)
+	})
+	_, later, err := conn.Exists(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if later.Version != 0 || later.Czxid <= stat.Czxid {
+		t.Errorf("it was made at %d and then at %d, version %d", stat.Czxid, later.Czxid, later.Version)
+	}
+	if conflict(all[0]) == conflict(all[1]) {
+		t.Error("not exactly one of the others waits")
+	}
+}

@@ -49,8 +49,9 @@ func (c *config) sessionKey() (sessionKey, error) {
 //
 //nolint:gochecknoglobals // one session per ensemble and user in the whole process is the purpose
 var sessions = struct {
-	mu  sync.Mutex
-	all map[sessionKey]*session
+	mu            sync.Mutex
+	all           map[sessionKey]*session
+	registrations atomic.Int64 // of this process until now
 }{all: make(map[sessionKey]*session)}
 
 // session is a session with an ensemble, or several in succession: the client
