@@ -123,7 +123,7 @@ func reachable(addr string) error {
 		return nil //nolint:nilerr // Validate reports that, and "unix:/path" has no host
 	}
 	host, _, _ = strings.Cut(host, "%")
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
+	if ip, err := netip.ParseAddr(host); host == "*" || err == nil && ip.Unmap().IsUnspecified() {
 		return fmt.Errorf("discovery: endpoint %q: %s stands for every address of the server, and clients cannot dial it; "+
 			"register an address at which they reach the server", addr, host)
 	}

@@ -298,6 +298,7 @@ func TestRegisterReturnsAnErrorAtOnceForWhatCanNeverWork(t *testing.T) {
 			[]string{self.Addr, "cannot hold a weight", "change the endpoint"},
 		},
 		{"every address", never, discovery.Endpoint{Addr: "0.0.0.0:9090"}, []string{"0.0.0.0 stands for", "register an address at which they reach"}},
+		{"every address as a star", never, discovery.Endpoint{Addr: "*:9090"}, []string{"* stands for"}},
 		{"every address of IPv6", never, discovery.Endpoint{Addr: "[::]:9090"}, []string{":: stands for"}},
 		{"written out", never, discovery.Endpoint{Addr: "[0:0:0:0:0:0:0:0]:9090"}, []string{"stands for"}},
 		{"as IPv4 in IPv6", never, discovery.Endpoint{Addr: "[::ffff:0.0.0.0]:9090"}, []string{"stands for"}},

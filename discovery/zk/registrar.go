@@ -2,6 +2,7 @@ package zk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,10 +62,27 @@ func (r *registrar) Validate() error {
 	return r.validate(err)
 }
 
-// ValidateEndpoint reports what the format cannot hold.
+// maxData bounds the data of a node. A server takes 1 MiB by default
+// (jute.maxbuffer), the rest of the request included, and closes the connection
+// on which more comes.
+const maxData = 1<<20 - 16<<10
+
+// ValidateEndpoint reports what the format or ZooKeeper cannot hold.
 func (r *registrar) ValidateEndpoint(e discovery.Endpoint) error {
-	_, _, err := r.encode(e)
-	return err
+	name, data, err := r.encode(e)
+	switch {
+	case err != nil:
+		return err
+	case len(data) > maxData:
+		return fmt.Errorf("zk: the node would have %d bytes, only up to %d (%w)", len(data), maxData, errors.ErrUnsupported)
+	case r.format.Decode == nil:
+		return nil
+	}
+	if eps, err := r.format.Decode(name, data); err != nil || len(eps) == 0 {
+		return fmt.Errorf("zk: what the format writes is no server to its readers (%w): %w", errors.ErrUnsupported,
+			cmp.Or(err, errors.New("it gives none")))
+	}
+	return nil
 }
 
 func (r *registrar) encode(e discovery.Endpoint) (name string, data []byte, err error) {
