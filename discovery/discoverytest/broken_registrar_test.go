@@ -228,6 +228,14 @@ func brokenRegistrars(t *testing.T) []brokenRegistrar {
 			caughtBy: []string{"OlderWaits"},
 		},
 		{
+			name: "takes itself for registered",
+			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
+				return putOnce(ctx, p, e, p.session(), registered)
+			},
+			caughtBy: []string{"ReportsLoss"},
+			wantErr:  "is still registered",
+		},
+		{
 			name: "leaves a goroutine",
 			register: func(ctx context.Context, p *fakeRegistry, e discovery.Endpoint, registered func()) error {
 				go func() { <-t.Context().Done() }()

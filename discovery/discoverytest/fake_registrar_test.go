@@ -87,11 +87,13 @@ func (p *fakeRegistry) remove(ctx context.Context, addr string, session int) err
 	})
 }
 
-// until waits until f returns true, there is an outage or ctx is done.
+// until waits until f returns true, there is an outage, the registry has not
+// answered for fakeTTL, or ctx is done.
 func (p *fakeRegistry) until(ctx context.Context, f func() bool) error {
+	var lapse <-chan time.Time
 	for {
 		p.mu.Lock()
-		ok, outage, changed := f(), p.outage, p.changed
+		ok, outage, hung, changed := f(), p.outage, p.hung, p.changed
 		p.mu.Unlock()
 		if outage != nil && ctx.Value(rivalKey{}) == nil {
 			return outage
@@ -99,8 +101,18 @@ func (p *fakeRegistry) until(ctx context.Context, f func() bool) error {
 		if ok {
 			return nil
 		}
+		switch {
+		case !hung:
+			lapse = nil
+		case lapse == nil:
+			t := time.NewTimer(fakeTTL)
+			defer t.Stop()
+			lapse = t.C
+		}
 		select {
 		case <-changed:
+		case <-lapse:
+			return errLost
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -127,6 +139,7 @@ func (p *fakeRegistry) fixture() Fixture {
 		DeleteEntry:    p.deleteEntry,
 		PutOrphan:      p.putOrphan,
 		Rival:          func() (discovery.Registrar, error) { return fakeRival{fakeRegistrar{p}}, nil },
+		LostWithin:     fakeTTL,
 		TTL:            fakeTTL,
 	}
 }

@@ -96,6 +96,10 @@ type Fixture struct {
 	// those of Registrar, neither a session nor a connection, as if it were in
 	// another program. Cut, Hang and Break do not affect it.
 	Rival func() (discovery.Registrar, error)
+	// LostWithin is the time within which a registration by [discovery.Register]
+	// reports that the registry does not hear from it any more. It is TTL unless
+	// the registry knows of a loss in another way.
+	LostWithin time.Duration
 
 	// TTL is the time after which the registry drops the entry of a registrar
 	// that has crashed. The suite waits for TTL and Timeout. The default is

@@ -88,7 +88,7 @@ func registrarRules() []rule {
 			description: "registrations that have ended leave no goroutine",
 			check:       checkNothingLeft,
 		},
-	}, rivalRules()...)
+	}, stateRules()...)
 }
 
 func checkRegisters(ctx context.Context, r *run) error {

@@ -10,8 +10,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// rivalRules returns the rules about several live registrations of one address.
-func rivalRules() []rule {
+// stateRules returns the rules about what a registration by discovery.Register
+// reports: of others of the same address, and of the registry.
+func stateRules() []rule {
 	return []rule{
 		{
 			name:        "NewerWins",
@@ -32,6 +33,11 @@ func rivalRules() []rule {
 			name:        "ConflictAfterOutage",
 			description: "a registration that returns from an outage leaves the entry to one that was made meanwhile, and reports a conflict",
 			check:       checkConflictAfterOutage,
+		},
+		{
+			name:        "ReportsLoss",
+			description: "a registration reports within the TTL that the registry does not hear from it any more, and then that it is back",
+			check:       checkReportsLoss,
 		},
 	}
 }
@@ -281,4 +287,38 @@ func (r *run) holdsDuring(ctx context.Context, want []discovery.Endpoint, f func
 		case <-tick.C:
 		}
 	}
+}
+
+func checkReportsLoss(ctx context.Context, r *run) error {
+	if r.LostWithin == 0 {
+		return missing("LostWithin")
+	}
+	c, err := r.claim(ctx, r.registrar, ep(0))
+	if err != nil {
+		return err
+	}
+	for name, f := range map[string]fault{"Cut": r.cut, "Hang": r.hang} {
+		restore, err := f(ctx)
+		if err != nil {
+			return err
+		}
+		lost := poll(ctx, r.LostWithin+returnTimeout, func() bool { s, _ := c.State(); return s == discovery.StateLost })
+		if err := restore(); err != nil {
+			return err
+		}
+		if !lost {
+			return fmt.Errorf("%v after %s, the registration is still registered", r.LostWithin+returnTimeout, name)
+		}
+		// The pause between two attempts grows with the outage.
+		back, cancel := context.WithTimeout(ctx, 2*(r.TTL+r.Timeout))
+		err = c.Wait(back)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("after the end of %s: %w", name, err)
+		}
+		if err := r.holds(ctx, ep(0)); err != nil {
+			return err
+		}
+	}
+	return c.close(ctx)
 }
