@@ -57,6 +57,7 @@ func TestRegistrarConforms(t *testing.T) {
 			DeleteEntry:    s.deleteEntry,
 			PutOrphan:      s.putOrphan,
 			Rival:          s.rival,
+			LostWithin:     sessionTimeout,
 			TTL:            sessionTimeout,
 		}
 	})

@@ -3,7 +3,6 @@ package zk
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"reflect"
@@ -82,6 +81,19 @@ func (s Session) Expire(server string, down bool) error {
 	}
 	password := string(reflect.ValueOf(s.s.conn).Elem().FieldByName("passwd").Bytes())
 	s.s.mu.Unlock()
+	id := s.ID()
+	for {
+		err := expire(server, id, password)
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		// The client was sooner to resume the session, so the server has dropped
+		// this connection.
+	}
+}
+
+// expire resumes a session and closes it. It succeeds if that has expired.
+func expire(server string, id int64, password string) error {
 	c, err := net.DialTimeout("tcp", server, time.Second)
 	if err != nil {
 		return err
@@ -90,13 +102,12 @@ func (s Session) Expire(server string, down bool) error {
 	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return err
 	}
-	for _, p := range [][]byte{
-		packet(int32(0), int64(0), int32(10_000), s.ID(), password),
-		packet(int32(1), int32(opClose)),
-	} {
-		if _, err := c.Write(p); err != nil {
-			return err
-		}
+	// Both at once, before the client is back.
+	resume, end := packet(int32(0), int64(0), int32(10_000), id, password), packet(int32(1), int32(opClose))
+	if _, err := c.Write(append(resume, end...)); err != nil {
+		return err
+	}
+	for range 2 {
 		var size [4]byte
 		if _, err := io.ReadFull(c, size[:]); err != nil {
 			return err
@@ -106,7 +117,7 @@ func (s Session) Expire(server string, down bool) error {
 			return err
 		}
 		if len(answer) > 20 && binary.BigEndian.Uint64(answer[8:]) == 0 {
-			return fmt.Errorf("session 0x%x had expired already", s.ID())
+			return nil // it has expired
 		}
 	}
 	return nil

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/memo"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
 // removalTimeout bounds the removal of an entry. The rest of
@@ -110,7 +112,7 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 	defer h.release()
 	g := &registration{handle: h, data: data, acl: r.acl.entries(), registered: registered, past: r.memo.Take(ctx, node)}
 	g.claim(&g.past.order)
-	err = discovery.Retry(ctx, g.hold)
+	err = wait.First(ctx, g.awaitExpiry, func(ctx context.Context) error { return discovery.Retry(ctx, g.hold) })
 	if ctx.Err() == nil {
 		g.conflict = errors.Is(err, discovery.ErrConflict)
 		r.memo.Leave(ctx, node, g.past)
@@ -133,6 +135,7 @@ type registration struct {
 
 	registered func()
 
+	holds  atomic.Bool    // the session has the node, as far as is known
 	writes sync.WaitGroup // calls that may create the node
 	owner  int64          // the session in which it was last registered
 }
@@ -150,6 +153,7 @@ func (g *registration) hold(ctx context.Context, healthy func()) error {
 			switch err := g.ensure(ctx); {
 			case err == nil:
 				g.held, g.conflict = true, false
+				g.holds.Store(true)
 				g.registered()
 			case !g.conflict || !errors.Is(err, discovery.ErrConflict):
 				g.putBack(c)
@@ -159,6 +163,25 @@ func (g *registration) hold(ctx context.Context, healthy func()) error {
 		healthy()
 		if err := g.awaitChange(ctx); err != nil {
 			return err
+		}
+	}
+}
+
+// awaitExpiry returns an error when the ensemble has not answered for so long,
+// while the session has the node, that it has dropped the session.
+func (g *registration) awaitExpiry(ctx context.Context) error {
+	next := g.s.key.sessionTimeout / 8
+	for {
+		if err := wait.For(ctx, next); err != nil {
+			return err
+		}
+		// If the session gets the node later, it expires no sooner than that.
+		next = g.s.key.sessionTimeout / 8
+		if !g.holds.Load() {
+			continue
+		}
+		if next = g.s.remaining(); next <= 0 {
+			return fmt.Errorf("the session has expired, for no server has answered for %v: %s", g.s.key.sessionTimeout, g.s.hosts.describeFailures())
 		}
 	}
 }

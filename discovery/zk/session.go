@@ -63,6 +63,8 @@ type session struct {
 	conn    *client.Conn
 	ended   <-chan client.Event // closed when the client has ended
 	watches atomic.Bool
+	begun   time.Time
+	expires atomic.Int64   // when the session expires unless the ensemble answers again, in ns after begun
 	calls   sync.WaitGroup // goroutines of handles and of the session itself
 
 	ctx        context.Context //nolint:containedctx // for dialing; ends when the session is closed
@@ -104,6 +106,7 @@ func acquire(c *config, path string, data bool) (*handle, error) {
 func newSession(k sessionKey) (*session, error) {
 	s := &session{
 		key:           k,
+		begun:         time.Now(),
 		hosts:         newHosts(strings.Split(k.servers, ",")),
 		closing:       make(chan struct{}),
 		dialerDone:    make(chan struct{}),
@@ -171,6 +174,7 @@ func (s *session) dialNext() (net.Conn, error) {
 		return nil, err
 	}
 	w := newWire(c, raw, deadline, s.key.sessionTimeout/3, func(err error) { s.hosts.failed(h, err) }, &s.watches)
+	w.onAnswer = func(timeout time.Duration) { s.expires.Store(int64(time.Since(s.begun) + timeout)) }
 	s.mu.Lock()
 	s.wire = w
 	s.mu.Unlock()
@@ -286,6 +290,12 @@ func (s *session) status() status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return status{s.connected && s.authenticated, s.refused, s.changed}
+}
+
+// remaining returns the time until the ensemble drops the session and its nodes
+// unless it answers before.
+func (s *session) remaining() time.Duration {
+	return time.Duration(s.expires.Load()) - time.Since(s.begun)
 }
 
 // inUse reports whether a handle uses the path.

@@ -50,15 +50,17 @@ type wire struct {
 	r                 *bufio.Reader
 	handshakeDeadline time.Time
 	writeTimeout      time.Duration
-	onFailure         func(error)  // called if the connection ends before the handshake
-	watches           *atomic.Bool // whether the client has set any in this session
+	onFailure         func(error)                 // called if the connection ends before the handshake
+	onAnswer          func(timeout time.Duration) // called with each answer, and the session timeout that the ensemble has granted
+	watches           *atomic.Bool                // whether the client has set any in this session
 
 	// Only the reader uses these:
 	handshakeDone bool
-	ready         []byte // what Read returns next
-	remaining     int    // bytes of the frame that follow
-	setsWatch     bool   // the frame answers a call that sets a watch
-	answering     bool   // answers are no longer held back
+	timeout       time.Duration // of the session
+	ready         []byte        // what Read returns next
+	remaining     int           // bytes of the frame that follow
+	setsWatch     bool          // the frame answers a call that sets a watch
+	answering     bool          // answers are no longer held back
 
 	mu         sync.Mutex
 	wrote      bool
@@ -73,6 +75,7 @@ func newWire(c, raw net.Conn, handshakeDeadline time.Time, writeTimeout time.Dur
 	return &wire{
 		Conn: c, raw: raw, r: bufio.NewReaderSize(c, 64<<10),
 		handshakeDeadline: handshakeDeadline, writeTimeout: writeTimeout, onFailure: onFailure, watches: watches,
+		onAnswer:   func(time.Duration) {},
 		watchesSet: make(chan struct{}), setting: make(map[int32]bool), removing: make(map[int32][]byte),
 	}
 }
@@ -190,10 +193,17 @@ func (w *wire) readFrame() error {
 		return err
 	}
 	w.ready, w.remaining = head, int(size)-12
-	if !w.handshakeDone {
+	if !w.handshakeDone { // protocol, session timeout, session
+		w.timeout = time.Duration(binary.BigEndian.Uint32(head[8:])) * time.Millisecond
+		if w.timeout > 0 { // else the session has expired
+			w.onAnswer(w.timeout)
+		}
 		return nil
 	}
 	number, transaction := int32(binary.BigEndian.Uint32(head[4:])), int64(binary.BigEndian.Uint64(head[8:]))
+	if number != -1 { // an event does not show that the ensemble hears the client
+		w.onAnswer(w.timeout)
+	}
 	var event []byte
 	event, w.setsWatch = w.takeCall(number)
 	switch {
