@@ -3,6 +3,7 @@ package zk_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func TestEachEndpointIsAnErrorOfRegisterOrReadBackAsItIs(t *testing.T) {
 			_ = g.Close(ctx)
 			cancel()
 			key, data, err := f.Encode("/services/echo", e)
-			if err != nil || len(data) > 1<<20 || strings.Contains("0.0.0.0 [::] *", e.Addr[:strings.LastIndexByte(e.Addr, ':')]) {
+			if err != nil || len(data) > 1<<20 || slices.Contains([]string{"0.0.0.0:9090", "[::]:9090", "*:9090"}, e.Addr) {
 				t.Errorf("%s: %.80v is tried for ever, although it is never there (error %v)", name, e, err)
 				continue
 			}
