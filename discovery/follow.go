@@ -31,6 +31,10 @@ type Follower struct {
 	// the endpoint is not valid, or an earlier entry has the same address. While
 	// an entry stays where it is, a later report may have it rejected again.
 	Rejected func(e Endpoint, err error)
+	// Retrying is called with each failure that does not end the watch, see
+	// [ReportFailure]. If it is nil, a Follow within a Watch passes them on to the
+	// outer one.
+	Retrying func(err error)
 	// Lost is called when the watch has ended before ctx, with the pause after
 	// which Follow begins it again. The last set stays in use.
 	Lost func(err error, pause time.Duration)
@@ -69,6 +73,11 @@ func Follow(ctx context.Context, w Watcher, f Follower) {
 		lost:     true,
 	}
 	_ = rerun(ctx, "the watcher", func(ctx context.Context, a *attempt) error {
+		if r.Retrying != nil {
+			ctx = withRetrying(ctx, func(err error) {
+				a.do(func() { r.callback(func() { r.Retrying(err) }) })
+			})
+		}
 		return w.Watch(ctx, func(set []Endpoint) {
 			own := authoritative(w)
 			a.do(func() { r.receive(set, own) })

@@ -133,6 +133,9 @@ func reachable(addr string) error {
 func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 	defer close(g.ended)
 	err := rerun(ctx, "the registrar", func(ctx context.Context, a *attempt) error {
+		// The value does not change what ctx.Done returns, by which registrars know
+		// the registration.
+		ctx = withRetrying(ctx, func(err error) { a.do(func() { g.explain(e, err) }) })
 		return r.Register(ctx, e, func() {
 			a.do(func() { g.enter(StateRegistered, nil) })
 		})
@@ -153,6 +156,15 @@ func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 	g.enter(StateDeregistered, err)
 }
 
+// explain notes why the registry does not have the endpoint yet.
+func (g *Registration) explain(e Endpoint, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == StateRegistering {
+		g.err = fmt.Errorf("discovery: registering %s: %w", e.Addr, err)
+	}
+}
+
 func (g *Registration) enter(s State, err error) {
 	g.mu.Lock()
 	same := g.state == s && err == nil
@@ -167,9 +179,9 @@ func (g *Registration) enter(s State, err error) {
 	}
 }
 
-// State returns where the registration stands. The error is why it was lost, or
-// why the entry may still be in the registry although the registration is
-// closed.
+// State returns where the registration stands. The error is why it was lost, why
+// the registry does not have the endpoint yet, or why the entry may still be in the
+// registry although the registration is closed.
 func (g *Registration) State() (State, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -195,6 +207,7 @@ func (g *Registration) Wait(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			_, err := g.State()
 			return errors.Join(fmt.Errorf("discovery: not registered: %w", ctx.Err()), err)
 		}
 	}

@@ -17,6 +17,24 @@ const (
 	retryMax = time.Second
 )
 
+// retrying is the key of the function that a context has for ReportFailure.
+type retrying struct{}
+
+// withRetrying returns a context under which ReportFailure calls f.
+func withRetrying(ctx context.Context, f func(error)) context.Context {
+	return context.WithValue(ctx, retrying{}, f)
+}
+
+// ReportFailure passes err on to whom waits for a set or a registration, while the
+// Watch or Register with this context goes on: see [Follower.Retrying] and
+// [Registration.Wait]. [Retry] does so with each failure of a try. A plugin does
+// where a try itself outlasts failures.
+func ReportFailure(ctx context.Context, err error) {
+	if f, ok := ctx.Value(retrying{}).(func(error)); ok {
+		f(err)
+	}
+}
+
 // Retry calls try, again after a random pause of up to a second whenever it
 // fails, until ctx is done; then it returns the error of ctx. A plugin's Watch
 // and Register consist of it: short failures of a registry stay inside, and
@@ -24,7 +42,8 @@ const (
 //
 // try calls healthy when the registry has done what it was asked for. Once
 // [RetryWindow] has passed without that, Retry returns the last error. It
-// returns an error made by [Permanent] at once.
+// returns an error made by [Permanent] at once, and passes the others on by
+// [ReportFailure].
 func Retry(ctx context.Context, try func(ctx context.Context, healthy func()) error) error {
 	bound, failingSince := retryMin, time.Now()
 	for ctx.Err() == nil {
@@ -43,6 +62,7 @@ func Retry(ctx context.Context, try func(ctx context.Context, healthy func()) er
 		if errors.As(err, new(*permanent)) || now.Sub(failingSince) >= RetryWindow {
 			return err
 		}
+		ReportFailure(ctx, err)
 		if succeeded && now.Sub(begun) >= retryMax { // what breaks at once each time has not recovered
 			bound = retryMin
 		}

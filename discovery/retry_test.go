@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,6 +104,53 @@ func TestDeregisterTriesUntilItSucceedsOrItsTimeIsOver(t *testing.T) {
 		err = discovery.Deregister(ctx, func(context.Context) error { return errDown })
 		if d := time.Since(begun); !errors.Is(err, errDown) || d != discovery.DeregisterTimeout {
 			t.Errorf("returned %v after %v, want %v after %v", err, d, errDown, discovery.DeregisterTimeout)
+		}
+	})
+}
+
+func TestFailuresThatRetryGoesOnAfterAreReportedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		retries := watchFunc(func(ctx context.Context, _ func([]discovery.Endpoint)) error {
+			return discovery.Retry(ctx, func(context.Context, func()) error { return errors.New("refused") })
+		})
+		// Also through a watcher that follows another.
+		nested := watchFunc(func(ctx context.Context, _ func([]discovery.Endpoint)) error {
+			discovery.Follow(ctx, retries, discovery.Follower{})
+			return ctx.Err()
+		})
+		for _, w := range []discovery.Watcher{retries, nested} {
+			var seen []error
+			begun := time.Now()
+			ctx, cancel := context.WithCancel(t.Context())
+			discovery.Follow(ctx, w, discovery.Follower{
+				Retrying: func(err error) {
+					seen = append(seen, err)
+					cancel()
+				},
+				Lost: func(err error, _ time.Duration) { t.Errorf("lost: %v", err) },
+			})
+			if len(seen) != 1 || seen[0].Error() != "refused" || time.Since(begun) > 0 {
+				t.Errorf("%v after %v", seen, time.Since(begun))
+			}
+		}
+	})
+}
+
+func TestARegistrationSaysWhyItIsNotRegisteredYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := register(t, func(ctx context.Context, _ discovery.Endpoint, _ func()) error {
+			return discovery.Retry(ctx, func(context.Context, func()) error { return errors.New("refused") })
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := g.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("Wait returned %v", err)
+		}
+		if state, err := g.State(); state != discovery.StateRegistering || err == nil {
+			t.Errorf("it is %v, error %v", state, err)
+		}
+		if err := g.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

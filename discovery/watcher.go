@@ -27,7 +27,12 @@ import "context"
 //
 // which Follow calls from within each report: true says that the set being
 // reported is the program's own decision, not the news of a registry that may
-// be wrong. Such a set counts at once, without [Follower.RemovalGrace].
+// be wrong. Such a set counts at once, without [Follower.RemovalGrace], and
+//
+//	String() string
+//
+// which names the place that it watches, without secrets, in the errors of a
+// pool that has no endpoint.
 type Watcher interface {
 	Watch(ctx context.Context, report func([]Endpoint)) error
 }

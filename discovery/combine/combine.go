@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -131,6 +132,17 @@ func (o *origin) Authoritative() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.reporting > 0 && o.own == o.reporting
+}
+
+// places names what the watchers watch that can say so, joined by between.
+func places(between string, ws ...discovery.Watcher) string {
+	var all []string
+	for _, w := range ws {
+		if s, ok := w.(interface{ String() string }); ok && s.String() != "" {
+			all = append(all, s.String())
+		}
+	}
+	return strings.Join(all, between)
 }
 
 // validate validates those of the watchers that can be.

@@ -357,3 +357,25 @@ func TestValidateReportsTheMistakesOfTheWatchers(t *testing.T) {
 		t.Error("a bad watcher was set")
 	}
 }
+
+type place struct {
+	discovery.Watcher
+
+	name string
+}
+
+func (p place) String() string { return p.name }
+
+func TestPlacesOfTheWatchersAreNamed(t *testing.T) {
+	a, b, none := place{name: "zk /a"}, place{name: "etcd /b/"}, static.Watcher("a:1")
+	for want, w := range map[string]discovery.Watcher{
+		"zk /a and etcd /b/":     combine.Union(a, none, b),
+		"zk /a or else etcd /b/": combine.Failover(a, b, 0),
+		"zk /a":                  combine.Filter(combine.Remember(a, "file", 0, nil), nil),
+		"":                       combine.Filter(none, nil),
+	} {
+		if got := w.(interface{ String() string }).String(); got != want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
+	}
+}

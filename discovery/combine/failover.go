@@ -25,6 +25,9 @@ func Failover(primary, secondary discovery.Watcher, after time.Duration) discove
 	return &failover{primary: primary, secondary: secondary, after: after}
 }
 
+// String names the places of both watchers.
+func (f *failover) String() string { return places(" or else ", f.primary, f.secondary) }
+
 func (f *failover) Validate() error {
 	var err error
 	if f.after < 0 {

@@ -19,6 +19,9 @@ func Filter(w discovery.Watcher, keep func(discovery.Endpoint) bool) discovery.W
 	return filter{w, keep}
 }
 
+// String names the place of w.
+func (f filter) String() string { return places("", f.w) }
+
 func (f filter) Validate() error {
 	var err error
 	if f.keep == nil {

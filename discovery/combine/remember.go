@@ -46,6 +46,9 @@ func Remember(w discovery.Watcher, file string, after time.Duration, failed func
 	return &memory{w: w, file: file, after: after, failed: failed, seed: maphash.MakeSeed()}
 }
 
+// String names the place of w.
+func (m *memory) String() string { return places("", m.w) }
+
 func (m *memory) Validate() error {
 	var errs []error
 	if m.file == "" {

@@ -25,6 +25,9 @@ type union struct {
 // the sets of all watchers do.
 func Union(ws ...discovery.Watcher) discovery.Watcher { return &union{ws: slices.Clone(ws)} }
 
+// String names the places of all watchers.
+func (u *union) String() string { return places(" and ", u.ws...) }
+
 func (u *union) Validate() error {
 	if len(u.ws) == 0 {
 		return errors.New("combine: a union without watchers")

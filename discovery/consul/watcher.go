@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -31,6 +32,11 @@ type watcher struct{ *config }
 
 // Validate reports every mistake in the arguments and options.
 func (w *watcher) Validate() error { return w.validate() }
+
+// String returns the service and the agents.
+func (w *watcher) String() string {
+	return "consul " + w.service + " at " + strings.Join(w.agents, ",")
+}
 
 // Watch implements [discovery.Watcher].
 func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {

@@ -38,6 +38,9 @@ func (w *watcher) Validate() error {
 	return w.validate(err)
 }
 
+// String returns the prefix and the servers.
+func (w *watcher) String() string { return "etcd " + w.prefix + " at " + strings.Join(w.servers, ",") }
+
 // Watch implements [discovery.Watcher].
 func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
 	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {

@@ -2,6 +2,7 @@ package zk
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -197,15 +198,19 @@ func (h *handle) awaitConnection(ctx context.Context) error {
 	late := time.NewTimer(discovery.RetryWindow)
 	defer late.Stop()
 	for {
-		st := h.s.status()
+		failed := h.s.hosts.nextFailure()
+		st, failure := h.s.status(), h.s.hosts.failure()
 		switch {
 		case st.refused != nil:
 			return discovery.Permanent(st.refused)
 		case st.connected:
 			return ctx.Err()
+		case failure != nil:
+			discovery.ReportFailure(ctx, fmt.Errorf("zk: %s: no ensemble yet: %w", h.path, failure))
 		}
 		select {
 		case <-st.changed:
+		case <-failed:
 		case <-late.C:
 			return h.s.giveUp()
 		case <-ctx.Done():

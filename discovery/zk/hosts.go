@@ -54,6 +54,7 @@ type hosts struct {
 	addrs      map[string][]string // of each server
 	lookupErrs map[string]error    // of the last lookup of each server
 	failures   map[string]error    // the last one of each server
+	failedNow  chan struct{}       // closed and replaced by each failure
 }
 
 func newHosts(servers []string) *hosts {
@@ -63,6 +64,7 @@ func newHosts(servers []string) *hosts {
 		addrs:      make(map[string][]string),
 		lookupErrs: make(map[string]error),
 		failures:   make(map[string]error),
+		failedNow:  make(chan struct{}),
 	}
 }
 
@@ -191,12 +193,36 @@ func (h *hosts) failed(t host, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures[t.server] = err
+	close(h.failedNow)
+	h.failedNow = make(chan struct{})
+}
+
+// nextFailure returns a channel that is closed by the next failure.
+func (h *hosts) nextFailure() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failedNow
+}
+
+// failure returns the last failure of each server, nil if none has failed since
+// the last connection.
+func (h *hosts) failure() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.failures) == 0 {
+		return nil
+	}
+	return errors.New(h.describeLocked())
 }
 
 // describeFailures returns the last failure of each server as text.
 func (h *hosts) describeFailures() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.describeLocked()
+}
+
+func (h *hosts) describeLocked() string {
 	if len(h.failures) == 0 {
 		return "no server has answered yet: " + strings.Join(h.servers, ", ")
 	}

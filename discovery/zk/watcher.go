@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
@@ -44,6 +45,11 @@ func (w *watcher) Validate() error {
 		err = errors.New("the format cannot be read")
 	}
 	return w.validate(err)
+}
+
+// String returns the path and the servers.
+func (w *watcher) String() string {
+	return "zk " + w.fullPath() + " at " + strings.Join(w.servers, ",")
 }
 
 // Watch implements [discovery.Watcher].

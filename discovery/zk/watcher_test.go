@@ -1,8 +1,10 @@
 package zk_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -231,5 +233,40 @@ func TestListThatIsCutOffAnywhereIsNeverReported(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+func TestCauseOfAnOutageAtTheStartIsReportedAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), discovery.RetryWindow/2)
+	defer cancel()
+	var cause error
+	w := zk.Watcher([]string{addr}, "/services/echo")
+	discovery.Follow(ctx, w, discovery.Follower{Retrying: func(err error) {
+		cause = err
+		cancel()
+	}})
+	if cause == nil || !strings.Contains(cause.Error(), "/services/echo") || !strings.Contains(cause.Error(), addr+": ") || !strings.Contains(cause.Error(), "refused") {
+		t.Errorf("the cause is %v", cause)
+	}
+	if got, want := w.(interface{ String() string }).String(), "zk /services/echo at "+addr; got != want {
+		t.Errorf("the place is %q, want %q", got, want)
+	}
+
+	g, err := discovery.Register(zk.Registrar([]string{addr}, "/services/echo"), self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the cause", func() bool { _, err := g.State(); return err != nil })
+	if state, err := g.State(); state != discovery.StateRegistering || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("the registration is %v, error %v", state, err)
+	}
+	if err := g.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
