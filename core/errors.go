@@ -43,12 +43,16 @@ type Error struct {
 	State State
 	// Waited is how long the call had waited for a connection.
 	Waited time.Duration
+	// place is what the watcher watches, and since how long State has lasted, where
+	// there is no endpoint. Both may be zero.
+	place string
+	since time.Duration
 	// counts are of endpoints, their connections, and the calls that were
 	// waiting, this one included.
 	counts struct{ endpoints, open, idle, dialing, waiting int }
 }
 
-// Error says the kind, the cause, how many endpoints, connections and waiting
+// Error says the kind, the cause, which place has been empty or unknown for how long, how many endpoints, connections and waiting
 // calls there were, and the last errors.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -59,8 +63,15 @@ func (e *Error) Error() string {
 	if e.Cause != nil {
 		fmt.Fprintf(&b, ": %v after %v", e.Cause, e.Waited.Round(time.Microsecond))
 	}
+	state := string(cmp.Or(e.State, StatePending))
+	if e.since > 0 {
+		state += " for " + e.since.Round(time.Millisecond).String()
+	}
+	if e.place != "" {
+		state += ": " + e.place
+	}
 	fmt.Fprintf(&b, "; %s, %d endpoints, %d connections open, %d idle, %d dialing, %d calls waiting",
-		cmp.Or(e.State, StatePending), e.counts.endpoints, e.counts.open, e.counts.idle, e.counts.dialing, e.counts.waiting)
+		state, e.counts.endpoints, e.counts.open, e.counts.idle, e.counts.dialing, e.counts.waiting)
 	if e.LastDial != nil {
 		fmt.Fprintf(&b, "; last dial: %v", e.LastDial)
 	}

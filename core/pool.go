@@ -69,6 +69,9 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 	p.retrier = retry.New(retryView{p})
 	p.adjust(cfg.settings)
 	p.view.Store(&snapshot{state: StatePending, since: p.epoch})
+	if s, ok := w.(interface{ String() string }); ok {
+		p.place = s.String()
+	}
 	p.start(w)
 	return &Pool[C]{p}, nil
 }
@@ -202,6 +205,7 @@ type pool struct {
 	latency                 latency // of all endpoints
 	rejected, waits, waited atomic.Int64
 	lastWatch               atomic.Pointer[error]
+	place                   string // that is watched; empty if unknown
 
 	mu      sync.Mutex
 	leaving map[*subpool]struct{} // drained, and not empty yet
@@ -234,7 +238,7 @@ func (p *pool) start(w Watcher) {
 	p.tasks.Add(1)
 	p.loops.Go(func() {
 		discovery.Follow(ctx, w, discovery.Follower{
-			RemovalGrace: p.cfg.removalGrace, Changed: p.apply, Rejected: p.reject, Lost: p.watchLost,
+			RemovalGrace: p.cfg.removalGrace, Changed: p.apply, Rejected: p.reject, Retrying: p.watchFailing, Lost: p.watchLost,
 		})
 	})
 	p.loops.Go(func() { p.janitor(ctx) })

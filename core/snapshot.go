@@ -142,6 +142,13 @@ func (p *pool) watchLost(err error, _ time.Duration) {
 	}
 }
 
+// watchFailing notes why the first set is not known yet.
+func (p *pool) watchFailing(err error) {
+	if p.view.Load().state == StatePending {
+		p.lastWatch.Store(&err)
+	}
+}
+
 // reject notes a bad entry of a report.
 func (p *pool) reject(e Endpoint, err error) {
 	p.rejected.Add(1)

@@ -30,7 +30,8 @@ type Stats struct {
 	// State is what is known of the set of endpoints, since Since.
 	State State
 	Since time.Time
-	// LastWatch is why the watch was lost; nil while it lives.
+	// LastWatch is why the watch was lost, or why no set is known yet; nil while the
+	// watch lives.
 	LastWatch error
 	// Rejected counts entries of the registry that were dropped.
 	Rejected uint64
@@ -149,6 +150,9 @@ func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.
 	}
 	n := &e.counts
 	n.endpoints, n.open, n.idle, n.dialing, n.waiting = len(v.subs), c.Open, c.Idle, c.Dialing, p.queue.len()
+	if len(v.subs) == 0 {
+		e.place, e.since = p.place, time.Since(v.since)
+	}
 	if begun != didNotWait {
 		e.Waited = p.now() - begun
 	}
