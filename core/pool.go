@@ -42,7 +42,7 @@ type Watcher = discovery.Watcher
 type Pool[C io.Closer] struct{ p *pool }
 
 // New makes a pool of the servers that w names, with connections from d. It
-// does no I/O: servers and connections come later, and [Pool.WaitReady] waits
+// connects to nothing: servers and connections come later, and [Pool.WaitReady] waits
 // for them. The error names every mistake in the parameters. The pool must be
 // closed.
 func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) {

@@ -16,7 +16,6 @@ func UserPassword(user string, password Secret) Secret {
 // [URL.Credentials].
 func (p *Params) Credentials(v *Secret, usage string) {
 	p.Secret(v, "credentials", usage)
-	p.check("credentials", func() error { return v.Validate() })
 }
 
 // Credentials returns the credentials of a registry whose users have a name and

@@ -20,8 +20,9 @@ import (
 type Opener func(p *Params) Backend
 
 // Backend is a registry that a URL names. A [Mux] sets its parameters and then
-// calls one of its methods once. A method does no I/O. It returns an error if the
-// URL has a part that the registry does not know, or lacks one that it needs.
+// calls one of its methods once. A method reads the files of secrets and
+// certificates and does no other I/O. It returns an error if the URL has a part
+// that the registry does not know, or lacks one that it needs.
 //
 // A Backend that can register endpoints also implements
 //
@@ -46,8 +47,9 @@ func (m *Mux) Handle(scheme string, o Opener) {
 	m.openers[strings.ToLower(scheme)] = o
 }
 
-// Open returns a watcher of the place that the URL names. It does no I/O. Its
-// error names every mistake in the parameters and what is expected, and for an
+// Open returns a watcher of the place that the URL names. It connects to
+// nothing, and reads the files of secrets and certificates only to see that they are
+// there. Its error names every mistake in the parameters and what is expected, and for an
 // unknown parameter or scheme those that are known.
 func (m *Mux) Open(url string) (Watcher, error) {
 	u, b, err := m.backend(url)

@@ -87,8 +87,8 @@ func (p *Params) check(name string, f func() error) {
 }
 
 // Validate reports every variable that has a value which no URL could have
-// given it. A plugin calls it when its options have set the variables. It does
-// no I/O.
+// given it, and every secret and certificate that cannot be read now. A plugin
+// calls it when its options have set the variables. It connects to nothing.
 func (p *Params) Validate() error {
 	errs := make([]error, len(p.checks))
 	for i, check := range p.checks {
@@ -180,6 +180,10 @@ func (p *Params) Secret(v *Secret, name, doc string) {
 		*v = NewSecret(values[0])
 		return nil
 	}})
+	p.check(name, func() error {
+		_, err := v.Value()
+		return err
+	})
 }
 
 // bind sets the variables from the query of u. Its error names every mistake.

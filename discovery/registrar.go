@@ -51,7 +51,8 @@ var ErrConflict = errors.New("a later registration has the same address")
 //	ValidateEndpoint(e Endpoint) error
 //
 // which reports what the registry's format has no place for. The function
-// Register calls both first; neither does I/O.
+// Register calls both first; neither connects to
+// anything.
 type Registrar interface {
 	Register(ctx context.Context, e Endpoint, registered func()) error
 }

@@ -40,7 +40,13 @@ func (p *Params) TLS(v *TLS) {
 	p.String(&v.Cert, "tls_cert", "", "file (PEM) of the client's own certificate")
 	p.String(&v.Key, "tls_key", "", "file (PEM) of the key of tls_cert")
 	p.String(&v.ServerName, "tls_server_name", "", "name in the servers' certificates, if it is not the listed one")
-	p.check("tls", func() error { return v.Validate() })
+	p.check("tls", func() error {
+		err := v.Validate()
+		if err == nil {
+			_, err = v.Load()
+		}
+		return err
+	})
 }
 
 // Validate reports fields that contradict each other. It reads no file.

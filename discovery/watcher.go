@@ -20,8 +20,9 @@ import "context"
 //
 //	Validate() error
 //
-// which core.New calls once, without I/O, so that a mistake in its parameters
-// is reported by New instead of by the first Watch, and
+// which core.New calls once, and which connects to nothing, so that a mistake in
+// its parameters, such as a secret's file that is not there, is reported by New
+// instead of by the first Watch, and
 //
 //	Authoritative() bool
 //

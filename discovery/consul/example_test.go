@@ -13,7 +13,7 @@ func ExampleWatcher() {
 	w := consul.Watcher([]string{"127.0.0.1:8500"}, "echo",
 		consul.WithTag("v1"), consul.WithCredentials(discovery.NewSecret("file:/run/secrets/consul")))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
-	// Output: <nil>
+	// Output: consul: credentials: discovery: a secret refers to a file that cannot be read: open /run/secrets/consul: no such file or directory
 }
 
 // A server is registered for as long as it wants calls.

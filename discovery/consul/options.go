@@ -135,7 +135,8 @@ func (c *config) place(agents []string, service string) {
 	c.service = service
 }
 
-// validate reports every mistake, errs included. It does no I/O.
+// validate reports every mistake, errs included. It connects to
+// nothing.
 func (c *config) validate(errs ...error) error {
 	errs = append(errs, c.err, c.params.Validate())
 	switch {

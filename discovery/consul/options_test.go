@@ -19,6 +19,10 @@ func mux() *discovery.Mux {
 
 func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, Opener) }
 
+func TestSecretOrCertificateThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
+	plugintest.CheckMissingFiles(t, Opener)
+}
+
 func TestURLNamesAgentsAndService(t *testing.T) {
 	for url, want := range map[string][]string{
 		"consul://127.0.0.1:8501/echo":         {"127.0.0.1:8501"},
@@ -39,9 +43,10 @@ func TestURLNamesAgentsAndService(t *testing.T) {
 }
 
 func TestEachParameterIsRead(t *testing.T) {
+	ca, cert, key := plugintest.Certificates(t)
 	t.Setenv("TOKEN", "t")
-	const common = "consul://h/x?tag=a&tag=b&namespace=n&credentials=env:TOKEN&timeout=3s&wait=2m&ttl=7s&deregister_after=5m&passing=true" +
-		"&tls=true&tls_ca=a&tls_cert=b&tls_key=c&tls_server_name=d"
+	common := "consul://h/x?tag=a&tag=b&namespace=n&credentials=env:TOKEN&timeout=3s&wait=2m&ttl=7s&deregister_after=5m&passing=true" +
+		"&tls=true&tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key + "&tls_server_name=d"
 	w, err := mux().Open(common + "&datacenter=east")
 	if err != nil {
 		t.Fatal(err)
@@ -58,22 +63,23 @@ func TestEachParameterIsRead(t *testing.T) {
 		token, err := c.credentials.Value()
 		if !slices.Equal(c.tags, []string{"a", "b"}) || c.namespace != "n" || token != "t" || err != nil ||
 			c.timeout != 3*time.Second || c.wait != 2*time.Minute || c.ttl != 7*time.Second || c.deregisterAfter != 5*time.Minute ||
-			c.tls != (discovery.TLS{Enabled: true, CA: "a", Cert: "b", Key: "c", ServerName: "d"}) {
+			c.tls != (discovery.TLS{Enabled: true, CA: ca, Cert: cert, Key: key, ServerName: "d"}) {
 			t.Errorf("got %+v, token %q (%v)", c, token, err)
 		}
 	}
 }
 
 func TestEachOptionIsRead(t *testing.T) {
+	ca, _, _ := plugintest.Certificates(t)
 	var skipped string
 	c := newConfig([]string{"h"}, "x", []Option{
 		WithTag("a"), WithTag("b"), WithDatacenter("d"), WithNamespace("n"), Passing(), WithCredentials(discovery.NewSecret("t")),
-		WithTLS(discovery.TLS{CA: "ca.pem"}), Timeout(time.Second), Wait(2 * time.Second), TTL(3 * time.Second), DeregisterAfter(time.Hour),
+		WithTLS(discovery.TLS{CA: ca}), Timeout(time.Second), Wait(2 * time.Second), TTL(3 * time.Second), DeregisterAfter(time.Hour),
 		OnSkipped(func(key string, _ error) { skipped = key }),
 	})
 	c.onSkipped("k", nil)
 	if !slices.Equal(c.tags, []string{"a", "b"}) || c.datacenter != "d" || c.namespace != "n" || !c.passing || !c.credentials.IsSet() ||
-		c.tls != (discovery.TLS{Enabled: true, CA: "ca.pem"}) || c.timeout != time.Second || c.wait != 2*time.Second ||
+		c.tls != (discovery.TLS{Enabled: true, CA: ca}) || c.timeout != time.Second || c.wait != 2*time.Second ||
 		c.ttl != 3*time.Second || c.deregisterAfter != time.Hour || skipped != "k" || c.agents[0] != "h:8500" {
 		t.Errorf("got %+v", c)
 	}

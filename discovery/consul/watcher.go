@@ -19,7 +19,7 @@ import (
 // usually one, on the same machine. When a request fails, Watch asks the next
 // agent in the list.
 //
-// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// Watcher connects to nothing. The watcher's Validate reports every mistake in the
 // arguments and options. Its Watch survives a failure of Consul that lasts less
 // than about 10 s. Watch returns an error when a failure lasts longer, and at
 // once when Consul refuses the credentials. The watcher is safe for concurrent

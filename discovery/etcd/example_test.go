@@ -15,7 +15,7 @@ func ExampleWatcher() {
 		etcd.WithFormat(format.Kratos("grpc")),
 		etcd.WithCredentials(discovery.UserPassword("reader", discovery.NewSecret("env:ETCD_PASSWORD"))))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
-	// Output: <nil>
+	// Output: etcd: credentials: discovery: a secret refers to the environment variable "ETCD_PASSWORD", which is not set
 }
 
 // A server is registered for as long as it wants calls.

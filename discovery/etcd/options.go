@@ -96,7 +96,8 @@ func (c *config) place(servers []string, prefix string) {
 	c.prefix = prefix
 }
 
-// validate reports every mistake, errs included. It does no I/O.
+// validate reports every mistake, errs included. It connects to
+// nothing.
 func (c *config) validate(errs ...error) error {
 	errs = append(errs, c.err, c.params.Validate())
 	if c.prefix == "" {

@@ -34,6 +34,10 @@ func opened(t *testing.T, url string) (w, r *config) {
 
 func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, Opener) }
 
+func TestSecretOrCertificateThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
+	plugintest.CheckMissingFiles(t, Opener)
+}
+
 func TestURLNamesServersAndPrefix(t *testing.T) {
 	for url, want := range map[string]struct {
 		servers []string
@@ -55,14 +59,15 @@ func TestURLNamesServersAndPrefix(t *testing.T) {
 }
 
 func TestEachParameterIsRead(t *testing.T) {
+	ca, cert, key := plugintest.Certificates(t)
 	t.Setenv("CREDENTIALS", "u:p")
 	w, r := opened(t, "etcd://h/x?format=kratos:http&credentials=env:CREDENTIALS&timeout=3s&ttl=7s"+
-		"&tls=true&tls_ca=a&tls_cert=b&tls_key=c&tls_server_name=d")
+		"&tls=true&tls_ca="+ca+"&tls_cert="+cert+"&tls_key="+key+"&tls_server_name=d")
 	for _, c := range []*config{w, r} {
 		user, password, err := c.credentials.SplitUserPassword()
 		if c.format.Name != "kratos:http" || user != "u" || password != "p" || err != nil ||
 			c.timeout != 3*time.Second || c.ttl != 7*time.Second ||
-			c.tls != (discovery.TLS{Enabled: true, CA: "a", Cert: "b", Key: "c", ServerName: "d"}) {
+			c.tls != (discovery.TLS{Enabled: true, CA: ca, Cert: cert, Key: key, ServerName: "d"}) {
 			t.Errorf("got %+v, user %q, password %q (%v)", c, user, password, err)
 		}
 	}
@@ -78,13 +83,14 @@ func TestEachParameterIsRead(t *testing.T) {
 }
 
 func TestEachOptionIsRead(t *testing.T) {
+	ca, _, _ := plugintest.Certificates(t)
 	var skipped string
 	c := newConfig([]string{"h"}, "/x", []Option{
-		WithFormat(format.PlainKey()), WithCredentials(discovery.NewSecret("u:p")), WithTLS(discovery.TLS{CA: "ca.pem"}),
+		WithFormat(format.PlainKey()), WithCredentials(discovery.NewSecret("u:p")), WithTLS(discovery.TLS{CA: ca}),
 		Timeout(time.Second), TTL(time.Minute), OnSkipped(func(key string, _ error) { skipped = key }),
 	})
 	c.onSkipped("k", nil)
-	if c.format.Name != format.PlainKey().Name || !c.credentials.IsSet() || c.tls != (discovery.TLS{Enabled: true, CA: "ca.pem"}) ||
+	if c.format.Name != format.PlainKey().Name || !c.credentials.IsSet() || c.tls != (discovery.TLS{Enabled: true, CA: ca}) ||
 		c.timeout != time.Second || c.ttl != time.Minute || skipped != "k" || c.prefix != "/x/" || c.servers[0] != "h:2379" {
 		t.Errorf("got %+v", c)
 	}

@@ -18,7 +18,7 @@ import (
 // cluster, each "host", "host:port" or "unix:/path"; the default port is 2379.
 // One of them is enough.
 //
-// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// Watcher connects to nothing. The watcher's Validate reports every mistake in the
 // arguments and options. Its Watch survives a failure of etcd that lasts less
 // than about 10 s. Watch returns an error when a failure lasts longer, and at
 // once when etcd refuses the credentials. The watcher is safe for concurrent

@@ -147,7 +147,8 @@ func (c *config) fullPath() string {
 	return strings.TrimSuffix(c.chroot, "/") + strings.TrimSuffix(c.path, "/")
 }
 
-// validate reports every mistake, errs included. It does no I/O.
+// validate reports every mistake, errs included. It connects to
+// nothing.
 func (c *config) validate(errs ...error) error {
 	errs = append(errs, c.err, c.params.Validate())
 	if err := validatePath(c.path); err != nil {
@@ -161,6 +162,10 @@ func (c *config) validate(errs ...error) error {
 	}
 	if (c.acl == ACLCreator || c.acl == ACLCreatorAllRead) && !c.credentials.IsSet() {
 		errs = append(errs, fmt.Errorf("acl %q needs credentials, whose user is the creator", c.acl))
+	}
+	if _, err := c.credentials.Value(); err == nil {
+		_, _, err = c.credentials.SplitUserPassword()
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("zk: %w", err)

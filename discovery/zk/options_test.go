@@ -97,10 +97,7 @@ func TestMistakesEndWatchAndRegisterAtOnce(t *testing.T) {
 		t.Error("a watcher whose format cannot be read")
 	}
 	missing := zk.Watcher([]string{"127.0.0.1:1"}, "/a", zk.WithCredentials(discovery.UserPassword("u", discovery.NewSecret("file:/no/such/file"))))
-	without, err := mux().Open("zk://127.0.0.1:1/a?tls=true&tls_ca=/no/such/file")
-	if err != nil {
-		t.Fatal(err)
-	}
+	without := zk.Watcher([]string{"127.0.0.1:1"}, "/a", zk.WithTLS(discovery.TLS{CA: "/no/such/file"}))
 	for _, w := range []discovery.Watcher{missing, without} {
 		start := time.Now()
 		if err := w.Watch(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "/no/such/file") || time.Since(start) > time.Second {
@@ -110,14 +107,19 @@ func TestMistakesEndWatchAndRegisterAtOnce(t *testing.T) {
 }
 
 func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
+	ca, _, _ := plugintest.Certificates(t)
+	t.Setenv("ZK_PASSWORD", "secret")
+	t.Setenv("ZK_AUTH", "user:secret")
+	t.Setenv("ZK_HALF", "user")
 	for _, c := range []struct {
 		url  string
 		want []string
 	}{
 		{url: "zk://10.0.0.1:2181,10.0.0.2/services/echo"},
 		{url: "zk://[::1]:2181,[::2]/services/echo?format=serverset:http"},
-		{url: "zk://u:env%3AZK_PASSWORD@h/a?acl=creator&session_timeout=5s&chroot=/tenant&tls=true&tls_ca=/ca.pem&tls_server_name=zk"},
+		{url: "zk://u:env%3AZK_PASSWORD@h/a?acl=creator&session_timeout=5s&chroot=/tenant&tls=true&tls_ca=" + ca + "&tls_server_name=zk"},
 		{url: "zk://h/a?credentials=env:ZK_AUTH&acl=creator-all-read"},
+		{url: "zk://h/a?credentials=env:ZK_HALF", want: []string{"not user:password"}},
 		{url: "zk:///a", want: []string{"no server"}},
 		{url: "zk://h", want: []string{"path"}},
 		{url: "zk://h/", want: []string{"root"}},
@@ -149,6 +151,10 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 }
 
 func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, zk.Opener) }
+
+func TestSecretOrCertificateThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
+	plugintest.CheckMissingFiles(t, zk.Opener)
+}
 
 // What each parameter does is seen at a real ensemble.
 func TestParametersOfURLsAreUsed(t *testing.T) {

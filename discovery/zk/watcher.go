@@ -25,7 +25,7 @@ const listInterval = 5 * time.Microsecond
 // with several addresses stands for that many servers. It is looked up again
 // for each new connection.
 //
-// Watcher does no I/O. The watcher's Validate reports every mistake in the
+// Watcher connects to nothing. The watcher's Validate reports every mistake in the
 // arguments and options. Its Watch survives a failure of ZooKeeper that lasts
 // less than about 10 s. Watch returns an error when a failure lasts longer, and
 // at once when ZooKeeper refuses the credentials or denies access to the node or

@@ -15,6 +15,29 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
+// CheckMissingFiles checks that a secret or a certificate that is not there is an
+// error when a watcher or registrar is opened. opener is the plugin's.
+func CheckMissingFiles(t *testing.T, opener discovery.Opener) {
+	t.Helper()
+	var mux discovery.Mux
+	mux.Handle("plugin", opener)
+	for _, c := range []struct{ query, want string }{
+		{"credentials=file:/no/such/file", "/no/such/file"},
+		{"credentials=env:NO_SUCH_VARIABLE", "NO_SUCH_VARIABLE"},
+		{"tls=true&tls_ca=/no/such/file", "/no/such/file"},
+		{"tls=true&tls_cert=/no/such/file&tls_key=/no/such/file", "/no/such/file"},
+	} {
+		url := "plugin://127.0.0.1:1/echo?" + c.query
+		_, werr := mux.Open(url)
+		_, rerr := mux.OpenRegistrar(url)
+		for _, err := range []error{werr, rerr} {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: error %v, want one that names %s", url, err, c.want)
+			}
+		}
+	}
+}
+
 // CheckOptions checks the table "Options and URL parameters" in doc.go of the
 // plugin in the current folder against its options and its parameters: the
 // table has each of them, the parameters in order and with their defaults, and
