@@ -88,11 +88,10 @@ type ACL string
 const (
 	// ACLOpen lets everybody do everything.
 	ACLOpen ACL = "open"
-	// ACLCreator lets the user of [WithCredentials] do everything, and nobody
-	// else anything.
+	// ACLCreator lets the user of [WithCredentials], or of the certificate of
+	// [WithTLS], do everything, and nobody else anything.
 	ACLCreator ACL = "creator"
-	// ACLCreatorAllRead lets the user of [WithCredentials] do everything, and
-	// everybody read.
+	// ACLCreatorAllRead lets that user do everything, and everybody read.
 	ACLCreatorAllRead ACL = "creator-all-read"
 )
 
@@ -160,8 +159,8 @@ func (c *config) validate(errs ...error) error {
 	if c.fullPath() == "" {
 		errs = append(errs, errors.New("the path is the root, where ZooKeeper keeps its own nodes"))
 	}
-	if (c.acl == ACLCreator || c.acl == ACLCreatorAllRead) && !c.credentials.IsSet() {
-		errs = append(errs, fmt.Errorf("acl %q needs credentials, whose user is the creator", c.acl))
+	if (c.acl == ACLCreator || c.acl == ACLCreatorAllRead) && !c.credentials.IsSet() && !c.hasCertificate() {
+		errs = append(errs, fmt.Errorf("acl %q needs credentials or a TLS certificate, whose user is the creator", c.acl))
 	}
 	if _, err := c.credentials.Value(); err == nil {
 		_, _, err = c.credentials.SplitUserPassword()
@@ -171,6 +170,15 @@ func (c *config) validate(errs ...error) error {
 		return fmt.Errorf("zk: %w", err)
 	}
 	return nil
+}
+
+// hasCertificate reports whether the client has a certificate, by which the
+// ensemble may know its user.
+func (c *config) hasCertificate() bool {
+	if t := c.tls.Config; t != nil {
+		return len(t.Certificates) > 0 || t.GetClientCertificate != nil
+	}
+	return c.tls.Cert != ""
 }
 
 // validatePath applies ZooKeeper's rules, and accepts a slash at the end.

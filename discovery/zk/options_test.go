@@ -107,7 +107,7 @@ func TestMistakesEndWatchAndRegisterAtOnce(t *testing.T) {
 }
 
 func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
-	ca, _, _ := plugintest.Certificates(t)
+	ca, cert, key := plugintest.Certificates(t)
 	t.Setenv("ZK_PASSWORD", "secret")
 	t.Setenv("ZK_AUTH", "user:secret")
 	t.Setenv("ZK_HALF", "user")
@@ -120,6 +120,7 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 		{url: "zk://u:env%3AZK_PASSWORD@h/a?acl=creator&session_timeout=5s&chroot=/tenant&tls=true&tls_ca=" + ca + "&tls_server_name=zk"},
 		{url: "zk://h/a?credentials=env:ZK_AUTH&acl=creator-all-read"},
 		{url: "zk://h/a?credentials=env:ZK_HALF", want: []string{"not user:password"}},
+		{url: "zk://h/a?acl=creator&tls=true&tls_cert=" + cert + "&tls_key=" + key},
 		{url: "zk:///a", want: []string{"no server"}},
 		{url: "zk://h", want: []string{"path"}},
 		{url: "zk://h/", want: []string{"root"}},

@@ -197,7 +197,7 @@ func (s *session) connect(ctx context.Context, h host) (c, raw net.Conn, err err
 	secure := tls.Client(raw, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, nil, err
+		return nil, nil, tlsError(err)
 	}
 	return secure, raw, nil
 }

@@ -2,13 +2,17 @@ package zk
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	client "github.com/go-zookeeper/zk"
@@ -20,6 +24,10 @@ const (
 	// maxHandshake bounds the size of the first packet. It exposes a server of
 	// another protocol, whose first bytes the client would take for a size.
 	maxHandshake = 4 << 10
+	// maxSetWatches bounds the requests that set watches again. The client's own
+	// bound is 128 KiB, and a server with a smaller jute.maxbuffer closes the
+	// connection on which such a request comes.
+	maxSetWatches = 4 << 10
 )
 
 // Operations and kinds of watches in the protocol.
@@ -67,7 +75,7 @@ type wire struct {
 	resumes    bool             // the client resumes a session
 	watchesSet chan struct{}    // closed when the client has set its watches again
 	setting    map[int32]bool   // calls that set a watch, by their number
-	removing   map[int32][]byte // by the number of a removal: the event that replaces its reply
+	removing   map[int32][]byte // by the number of an own request: the event that replaces its reply, or nothing
 	removals   int32
 }
 
@@ -103,7 +111,72 @@ func (w *wire) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	w.noteLocked(b)
+	if len(b) > maxSetWatches && binary.BigEndian.Uint32(b[8:]) == opSetWatches {
+		if parts, ok := w.splitLocked(b); ok {
+			if _, err := w.Conn.Write(parts); err != nil {
+				return 0, err
+			}
+			return len(b), nil
+		}
+	}
 	return w.Conn.Write(b)
+}
+
+// splitLocked makes several requests of one that sets watches. The last one has
+// the number of the client's, and the answers to the others are dropped.
+func (w *wire) splitLocked(b []byte) (parts []byte, ok bool) {
+	const fixed = 20 // size, number, operation, last transaction
+	var paths [3][]string
+	size := fixed
+	flush := func(number []byte) {
+		from := len(parts)
+		parts = append(append(parts, 0, 0, 0, 0), number...)
+		parts = append(parts, b[8:fixed]...)
+		for i, some := range paths {
+			parts = binary.BigEndian.AppendUint32(parts, uint32(len(some)))
+			for _, path := range some {
+				parts = append(binary.BigEndian.AppendUint32(parts, uint32(len(path))), path...)
+			}
+			paths[i] = nil
+		}
+		binary.BigEndian.PutUint32(parts[from:], uint32(len(parts)-from-4))
+		size = fixed
+	}
+	rest := b[fixed:]
+	next := func() (n int) {
+		if len(rest) < 4 {
+			return -1
+		}
+		n = int(int32(binary.BigEndian.Uint32(rest)))
+		rest = rest[4:]
+		return n
+	}
+	for kind := range paths { // of data, of existence, of children
+		for count := next(); count > 0; count-- {
+			n := next()
+			if n < 0 || n > len(rest) {
+				return nil, false // not what the client sends today
+			}
+			if size+n > maxSetWatches && size > fixed {
+				number := w.ownNumberLocked()
+				w.removing[number] = []byte{}
+				flush(binary.BigEndian.AppendUint32(nil, uint32(number)))
+			}
+			paths[kind] = append(paths[kind], string(rest[:n]))
+			size += 4 + n
+			rest = rest[n:]
+		}
+	}
+	flush(b[4:8])
+	return parts, len(rest) == 0
+}
+
+// ownNumberLocked returns a number for a request that is not the client's. The
+// client's own numbers are not negative. The numbers from -9 to -1 have a meaning
+// in the protocol.
+func (w *wire) ownNumberLocked() int32 {
+	w.removals = (w.removals + 1) & (1<<30 - 1)
+	return -10 - w.removals
 }
 
 // noteLocked notes what a packet of the client asks for.
@@ -150,10 +223,24 @@ func handshakeError(err error) error {
 	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
 		return errors.New("it accepted the connection and did not answer")
 	}
-	if errors.Is(err, io.EOF) {
-		return errors.New("it closed the connection without an answer")
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("it closed the connection without an answer: it has no quorum, or serves reads only, or the port is for TLS")
 	}
 	return err
+}
+
+// tlsError names the likely reason why a TLS handshake failed.
+func tlsError(err error) error {
+	switch {
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return fmt.Errorf("it does not speak TLS: %w", err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("it closed the connection in the TLS handshake, as a port without TLS does: %w", err)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("it did not answer the TLS handshake: %w", err)
+	default:
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
 }
 
 func (w *wire) read(b []byte) (int, error) {
@@ -186,6 +273,9 @@ func (w *wire) readFrame() error {
 		return err
 	}
 	size := binary.BigEndian.Uint32(head)
+	if !w.handshakeDone && (head[0] == 0x15 || head[0] == 0x16) && head[1] == 3 { // an alert or a handshake, version 3.x
+		return errors.New("it speaks TLS: switch TLS on")
+	}
 	if size < 16 || size > maxPacket || !w.handshakeDone && size > maxHandshake {
 		return fmt.Errorf("it sent a packet of %d bytes, which is not ZooKeeper", size)
 	}
@@ -254,10 +344,7 @@ func (w *wire) remove(all []removal) {
 	defer w.mu.Unlock()
 	var b []byte
 	for _, r := range all {
-		// The client's own numbers are not negative. The numbers from -9 to -1
-		// have a meaning in the protocol.
-		w.removals = (w.removals + 1) & (1<<30 - 1)
-		number := -10 - w.removals
+		number := w.ownNumberLocked()
 		event := client.EventNodeDataChanged
 		if r.kind == watchChildren {
 			event = client.EventNodeChildrenChanged

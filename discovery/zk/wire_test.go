@@ -2,6 +2,7 @@ package zk
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -13,13 +14,16 @@ import (
 	"time"
 
 	client "github.com/go-zookeeper/zk"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
 // failsWith connects to what is no ZooKeeper server and returns the failure that
 // hosts describes.
-func failsWith(t *testing.T, addr string) string {
+func failsWith(t *testing.T, addr string, opts ...Option) string {
 	t.Helper()
-	c := newConfig([]string{addr}, "/a", []Option{SessionTimeout(time.Second)})
+	c := newConfig([]string{addr}, "/a", append(opts, SessionTimeout(time.Second)))
 	h, err := acquire(c, "/a", false)
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +219,30 @@ func TestSessionWithoutAServerEndsAtOnce(t *testing.T) {
 			default:
 				t.Errorf("%s: the client has not ended", name)
 			}
+		}
+	}
+}
+
+func TestAPortThatSpeaksTheOtherWayIsNamed(t *testing.T) {
+	ca, cert, key := plugintest.Certificates(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := listen(t, func(c net.Conn) {
+		_ = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}).HandshakeContext(t.Context())
+		_ = c.Close()
+	})
+	if got := failsWith(t, secure); !strings.Contains(got, "TLS") {
+		t.Errorf("plain to TLS: %s", got)
+	}
+	for name, serve := range map[string]func(c net.Conn){
+		"does not speak TLS":  func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) },
+		"a port without TLS":  func(c net.Conn) { _, _ = io.ReadFull(c, make([]byte, 4)); _ = c.Close() }, // as ZooKeeper
+		"did not answer the ": func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+	} {
+		if got := failsWith(t, listen(t, serve), WithTLS(discovery.TLS{CA: ca})); !strings.Contains(got, name) {
+			t.Errorf("TLS to plain: %s, want %q", got, name)
 		}
 	}
 }
