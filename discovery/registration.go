@@ -147,7 +147,7 @@ func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 		g.enter(StateLost, fmt.Errorf("discovery: registering %s, %s: %w", e.Addr, next, err))
 	}, func(end <-chan error) error { return <-end })
 	if err != nil {
-		if errors.Is(err, context.Canceled) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, ErrConflict) { // the entry is another registration's
 			err = nil
 		} else {
 			err = fmt.Errorf("discovery: deregistering %s: %w", e.Addr, err)

@@ -334,3 +334,19 @@ func TestEveryAddressThatCanBeReachedIsRegistered(t *testing.T) {
 		})
 	}
 }
+
+// TestConflictAtTheCloseIsNoErrorOfIt has a registrar find at its end that
+// another registration has the entry.
+func TestConflictAtTheCloseIsNoErrorOfIt(t *testing.T) {
+	g := register(t, func(ctx context.Context, _ discovery.Endpoint, registered func()) error {
+		registered()
+		<-ctx.Done()
+		return fmt.Errorf("at the end: %w", discovery.ErrConflict)
+	})
+	if err := g.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Close(t.Context()); err != nil {
+		t.Errorf("Close returned %v", err)
+	}
+}
