@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -13,29 +12,36 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // client has the connections to the servers of an etcd cluster. All watchers and
-// registrars with the same clientKey share it. It uses only the connections of
-// etcd's own client, because that client retries for ever without reporting it,
-// and resumes a watch at a revision that a wiped server may never reach.
+// registrars with the same clientKey share it. It is not etcd's own client,
+// because that one retries for ever without reporting it, resumes a watch at a
+// revision that a wiped server may never reach, and keeps the certificates that
+// it began with.
 type client struct {
 	clientKey
-	conn  *clientv3.Client
+	conn  *grpc.ClientConn
 	kv    pb.KVClient
 	watch pb.WatchClient
 	lease pb.LeaseClient
 	auth  pb.AuthClient
 	token atomic.Pointer[string] // nil until the user has logged in
 	users int                    // watchers and registrars; guarded by clients
+
+	ctx     context.Context //nolint:containedctx // the client's lifetime
+	cancel  context.CancelFunc
+	running sync.WaitGroup // goroutines of streams and logins
+
+	mu     sync.Mutex // guards the fields below, and all fields of streams and watches that can change
+	stream *stream    // which new watches share; nil if there is none
+	login  *login     // under way; nil if there is none
 }
 
 // clientKey is what two watchers or registrars have in common if they share a
@@ -83,87 +89,145 @@ func acquire(c *config) (*client, error) {
 // release ends one use of the client. The last one closes it.
 func (c *client) release() {
 	clients.Lock()
-	defer clients.Unlock()
-	if c.users--; c.users == 0 {
+	c.users--
+	last := c.users == 0
+	if last {
 		delete(clients.open, c.clientKey)
+	}
+	clients.Unlock()
+	if last {
+		c.cancel()
+		c.running.Wait()
 		_ = c.conn.Close() // nothing is lost if it fails
 	}
 }
 
 func newClient(key clientKey, servers []string) (*client, error) {
-	config, err := key.tls.Load()
-	if err != nil {
-		return nil, err
-	}
 	c := &client{clientKey: key}
-	options := []grpc.DialOption{
-		grpc.WithPerRPCCredentials(c),
-		grpc.WithNoProxy(), // the environment's proxy is for the web, not for a registry
-		// gRPC's own back-off grows to two minutes; this one stays below a second.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.25, MaxDelay: 800 * time.Millisecond},
-			MinConnectTimeout: key.timeout,
-		}),
-		// Lists grow beyond gRPC's default of 4 MiB.
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
-	}
-	if config != nil && config.ServerName != "" { // gRPC would use the address, whatever config says
-		options = append(options, grpc.WithAuthority(config.ServerName))
-	}
-	// Without a user, it connects when it is first used.
-	c.conn, err = clientv3.New(clientv3.Config{
-		Endpoints: servers,
-		TLS:       config,
-		Logger:    zap.NewNop(),
-		// gRPC allows no shorter time until a silent server counts as dead.
-		DialKeepAliveTime:    10 * time.Second,
-		DialKeepAliveTimeout: key.timeout,
-		MaxUnaryRetries:      1, // discovery.Retry retries
-		DialOptions:          options,
-	})
+	conn, err := dial(key, servers, c)
 	if err != nil {
 		return nil, err
 	}
-	conn := c.conn.ActiveConnection()
-	c.kv, c.watch, c.lease, c.auth = pb.NewKVClient(conn), pb.NewWatchClient(conn), pb.NewLeaseClient(conn), pb.NewAuthClient(conn)
+	c.ctx, c.cancel = context.WithCancel(context.Background()) // release ends it
+	c.conn, c.kv, c.watch, c.lease, c.auth = conn, pb.NewKVClient(conn), pb.NewWatchClient(conn), pb.NewLeaseClient(conn), pb.NewAuthClient(conn)
 	return c, nil
 }
 
-// call makes one request, bounded by the timeout. It logs in first if the user
-// has no token or the token has expired.
+// errLearner is the answer of a member that only learns what the others have.
+// Only etcd's administrators make requests to it.
+var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
+
+// maxLearners is the number of servers in a row that may refuse a request
+// because they are learners.
+const maxLearners = 10
+
+// call makes one request, bounded by the client's timeout.
 func (c *client) call(ctx context.Context, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	return c.callWithin(ctx, c.timeout, request)
+}
+
+// callWithin makes one request, which may take so long. It logs in first if the
+// user has no token or the token has expired, and passes over learners.
+func (c *client) callWithin(ctx context.Context, timeout time.Duration, request func(context.Context) error) error {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if c.user != "" && c.token.Load() == nil {
-		if err := c.login(ctx); err != nil {
-			return classify(err)
-		}
+	err := c.try(ctx, request)
+	if err == nil {
+		return nil
 	}
-	err := rpctypes.Error(request(ctx))
-	if c.user != "" && needsLogin(err) {
-		if err = c.login(ctx); err == nil {
-			err = rpctypes.Error(request(ctx))
-		}
-	}
-	// The server may notice the deadline before ctx does.
-	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded) {
-		return fmt.Errorf("no answer within %v: %w", c.timeout, err)
+	// The server may notice the deadline before ctx does, and may answer by a
+	// reset instead of the code that says so.
+	late := time.Since(begun) >= timeout-timeout/10
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded || late && status.Code(err) == codes.Canceled {
+		return fmt.Errorf("no answer within %v: %w", timeout, err)
 	}
 	return classify(err)
 }
 
-func (c *client) login(ctx context.Context) error {
-	answer, err := c.auth.Authenticate(ctx, &pb.AuthenticateRequest{Name: c.user, Password: c.password})
-	if err = rpctypes.Error(err); err != nil && !errors.Is(err, rpctypes.ErrAuthNotEnabled) {
-		return fmt.Errorf("logging in as %q: %w", c.user, err)
+func (c *client) try(ctx context.Context, request func(context.Context) error) error {
+	renewed := false
+	for learners := 0; ; {
+		token := c.token.Load()
+		if c.user != "" && token == nil {
+			if err := c.renewToken(ctx, nil); err != nil {
+				return err
+			}
+			token, renewed = c.token.Load(), true
+		}
+		err := rpctypes.Error(request(ctx))
+		switch {
+		case errors.Is(err, errLearner) && learners < maxLearners:
+			learners++
+		case c.user != "" && !renewed && needsLogin(err):
+			renewed = true
+			if err := c.renewToken(ctx, token); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
 	}
-	token := answer.GetToken()
-	c.token.Store(&token)
-	return nil
 }
 
-// GetRequestMetadata implements credentials.PerRPCCredentials.
-func (c *client) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+// login is a login under way.
+type login struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// renewToken replaces the token old, unless that has been done. It waits no
+// longer than ctx, but the login goes on: etcd takes long for one on purpose,
+// and a request that is in a hurry would begin it again and again.
+func (c *client) renewToken(ctx context.Context, old *string) error {
+	c.mu.Lock()
+	if c.token.Load() != old {
+		c.mu.Unlock()
+		return nil
+	}
+	l := c.login
+	if l == nil {
+		l = &login{done: make(chan struct{})}
+		c.login = l
+		c.running.Go(func() { c.logIn(l) }) //nolint:contextcheck // release ends it and waits
+	}
+	c.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.err
+	case <-ctx.Done():
+		return fmt.Errorf("logging in as %q: %w", c.user, ctx.Err())
+	}
+}
+
+func (c *client) logIn(l *login) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
+	defer cancel()
+	var answer *pb.AuthenticateResponse
+	err := errLearner
+	for learners := 0; errors.Is(err, errLearner) && learners <= maxLearners; learners++ {
+		answer, err = c.auth.Authenticate(ctx, &pb.AuthenticateRequest{Name: c.user, Password: c.password})
+		err = rpctypes.Error(err)
+	}
+	if err == nil || errors.Is(err, rpctypes.ErrAuthNotEnabled) {
+		token := answer.GetToken()
+		c.token.Store(&token)
+	} else {
+		l.err = fmt.Errorf("logging in as %q: %w", c.user, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.login = nil
+	close(l.done)
+}
+
+// GetRequestMetadata implements credentials.PerRPCCredentials. A login goes
+// without a token: etcd 3.4 refuses it for the token that it is to replace.
+func (c *client) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	call, _ := credentials.RequestInfoFromContext(ctx)
+	if call.Method == pb.Auth_Authenticate_FullMethodName {
+		return nil, nil
+	}
 	if token := c.token.Load(); token != nil && *token != "" {
 		return map[string]string{rpctypes.TokenFieldNameGRPC: *token}, nil
 	}
@@ -181,10 +245,13 @@ func needsLogin(err error) bool {
 
 // classify marks the errors that retrying cannot help against.
 func classify(err error) error {
-	for _, p := range []error{rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty} {
+	for _, p := range []error{rpctypes.ErrAuthFailed, rpctypes.ErrPermissionDenied, rpctypes.ErrUserEmpty, rpctypes.ErrRequestTooLarge} {
 		if errors.Is(err, p) {
 			return discovery.Permanent(err)
 		}
+	}
+	if status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max") { // gRPC's own limit, which has no error of etcd's
+		return discovery.Permanent(err)
 	}
 	return err
 }

@@ -88,10 +88,18 @@ func auth(t *testing.T, c *cluster) (root *clientv3.Client) {
 		}
 	}
 	must(db.AuthEnable(ctx))
+	return asRoot(t, c)
+}
+
+// asRoot returns a client with a new token of root's.
+func asRoot(t *testing.T, c *cluster) *clientv3.Client {
+	t.Helper()
 	root, err := clientv3.New(clientv3.Config{
 		Endpoints: c.addrs(), Username: "root", Password: "secret", Logger: zap.NewNop(), DialTimeout: timeout,
 	})
-	must(nil, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = root.Close() })
 	return root
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 // timeout bounds what a test waits for.
@@ -154,6 +156,23 @@ func remove(t *testing.T, db *clientv3.Client, key string) {
 	t.Helper()
 	if _, err := db.Delete(t.Context(), key); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// awaitState waits until the registration is in the state, and returns the
+// error.
+func awaitState(t *testing.T, g *discovery.Registration, want discovery.State) error {
+	t.Helper()
+	for late := time.After(timeout); ; {
+		is, err := g.State()
+		if is == want {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-late:
+			t.Fatalf("%v after %v: %v", is, timeout, err)
+		}
 	}
 }
 
