@@ -108,6 +108,8 @@ func TestRegistrarConforms(t *testing.T) {
 			ExpireSessions: s.expireLeases,
 			DeleteEntry:    s.deleteEntry,
 			PutOrphan:      s.putOrphan,
+			Rival:          s.rival(all[0]),
+			LostWithin:     registrarTTL,
 			TTL:            registrarTTL,
 		}
 	})
@@ -187,6 +189,13 @@ func (s *service) putSibling(ctx context.Context, eps []discovery.Endpoint) erro
 
 func (s *service) registrar() (discovery.Registrar, error) {
 	return etcd.Registrar([]string{s.proxy.Addr()}, s.prefix, etcd.TTL(registrarTTL)), nil
+}
+
+// rival returns registrars that share no client with those of registrar.
+func (s *service) rival(server string) func() (discovery.Registrar, error) {
+	return func() (discovery.Registrar, error) {
+		return etcd.Registrar([]string{server}, s.prefix, etcd.TTL(registrarTTL)), nil
+	}
 }
 
 func (s *service) entries(ctx context.Context) (eps []discovery.Endpoint, err error) {

@@ -36,6 +36,8 @@
 // # Connections
 //
 // All watchers and registrars in a process that have the same servers,
-// credentials, TLS and timeout share one client. The client lives as long as
-// one of them watches or registers.
+// credentials, TLS and timeout share one client: a connection to each address of
+// the servers, and one stream for all watches. The client lives as long as one
+// of them watches or registers. It reads the files of certificates for each
+// connection, and so uses renewed ones.
 package etcd

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
-	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/memo"
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
@@ -23,24 +24,31 @@ const maxRenewFailures = 3
 
 // Registrar returns a registrar of servers as keys under prefix, each attached
 // to a lease. Its parameters are those of [Watcher]. The user needs permission
-// to write and to read the keys. A key that somebody deletes or overwrites is
-// put back.
+// to write and to read the keys. A key that somebody deletes, or overwrites
+// without a lease, is put back. A key that another program has attached to its
+// own lease is a conflict, see [discovery.ErrConflict].
+//
+// A registration that etcd has not heard from for TTL is reported as lost.
 func Registrar(servers []string, prefix string, opts ...Option) discovery.Registrar {
 	return newRegistrar(newConfig(servers, prefix, opts))
 }
 
-func newRegistrar(c *config) *registrar {
-	return &registrar{config: c, leases: make(map[string]int64)}
-}
+func newRegistrar(c *config) *registrar { return &registrar{config: c} }
 
 type registrar struct {
 	*config
+	claims memo.Memo[claim]
+}
 
-	mu sync.Mutex
-	// leases has, by key, the lease of a Register that failed. The next
-	// Register of the key uses it: with another lease, a request of the first
-	// that is still under way could put the key back after its removal.
-	leases map[string]int64
+// claim is what a registration knows from one Register to the next.
+type claim struct {
+	// lease is the last one, 0 before the first grant. With another lease, a
+	// request of the Register before that is still under way could put the key
+	// back after its removal.
+	leaseID  int64
+	expires  time.Time // when the lease ends, as far as is known
+	held     bool      // the registration has had the key
+	conflict bool      // and has reported since that another one has it
 }
 
 // Validate reports every mistake in the arguments and options.
@@ -80,10 +88,12 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer c.release()
-	g := &registration{client: c, key: r.prefix + name, value: value, ttl: r.ttl, leaseID: r.takeLease(r.prefix + name), registered: registered}
-	err = discovery.Retry(ctx, g.hold)
+	g := &registration{client: c, key: r.prefix + name, value: value, ttl: r.ttl, registered: registered}
+	g.claim = r.claims.Take(ctx, g.key)
+	err = g.run(ctx)
 	if ctx.Err() == nil {
-		r.keepLease(g)
+		g.conflict = errors.Is(err, discovery.ErrConflict)
+		r.claims.Leave(ctx, g.key, g.claim)
 		return fmt.Errorf("etcd: registering %s at %s: %w", g.key, strings.Join(r.servers, ", "), err)
 	}
 	if err := g.revoke(ctx); err != nil {
@@ -92,70 +102,139 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 	return ctx.Err()
 }
 
-func (r *registrar) takeLease(key string) int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	lease := r.leases[key]
-	delete(r.leases, key)
-	return lease
-}
-
-func (r *registrar) keepLease(g *registration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.leases[g.key] = g.leaseID
-}
-
 // registration is one key and its lease.
 type registration struct {
 	*client
-	key     string
-	value   []byte
-	ttl     time.Duration
-	leaseID int64 // 0 before the first grant
+	claim
+	key   string
+	value []byte
+	ttl   time.Duration
 
 	registered func()
+	// lapse ends run when the lease has not been renewed for its TTL. It is nil
+	// as long as the key is not there.
+	lapse *time.Timer
+}
+
+// errLapsed is the cause of the end of a registration whose lease has ended.
+var errLapsed = discovery.Permanent(errors.New("the lease has ended"))
+
+// run keeps the key in etcd until ctx is done, etcd fails for long, or the key
+// is lost.
+func (g *registration) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var last error
+	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
+		err := g.hold(ctx, healthy, func() { cancel(errLapsed) })
+		if ctx.Err() == nil {
+			last = err
+		}
+		return err
+	})
+	if g.lapse != nil {
+		g.lapse.Stop()
+	}
+	if errors.Is(context.Cause(ctx), errLapsed) {
+		err = fmt.Errorf("%w: no renewal for %v", errLapsed, g.ttl)
+		if last != nil {
+			err = fmt.Errorf("%w: %w", err, last)
+		}
+	}
+	return err
 }
 
 // hold puts the key, then renews its lease and watches the key until either
 // fails.
-func (g *registration) hold(ctx context.Context, healthy func()) error {
-	put, err := g.put(ctx)
+func (g *registration) hold(ctx context.Context, healthy, lapsed func()) error {
+	put, err := g.take(ctx, healthy)
 	if err != nil {
 		return err
 	}
+	if g.lapse == nil {
+		g.lapse = time.AfterFunc(time.Until(g.expires), lapsed)
+	}
+	g.held, g.conflict = true, false
 	g.registered()
 	healthy()
-	return wait.First(ctx, g.keepAlive, func(ctx context.Context) error { return g.watchKey(ctx, put) })
+	return wait.First(ctx, g.keepAlive, func(ctx context.Context) error { return g.watchKey(ctx, put, func() {}) })
 }
 
-// put puts the key with its lease, which proves that etcd still has the lease,
-// or with a new one.
-func (g *registration) put(ctx context.Context) (position, error) {
+// take puts the key. The first time, it takes an existing key over; later, the
+// key of another registration is a conflict. Once that has been reported, take
+// waits until the key is free.
+func (g *registration) take(ctx context.Context, healthy func()) (put position, err error) {
+	for {
+		put, free, err := g.put(ctx)
+		if free || err != nil {
+			return put, err
+		}
+		if !g.conflict {
+			return put, discovery.Permanent(discovery.ErrConflict)
+		}
+		if err := g.watchKey(ctx, put, healthy); !errors.Is(err, errFree) {
+			return put, err
+		}
+	}
+}
+
+// put puts the key, if it is free, with its lease or with a new one. That etcd
+// takes the lease proves that etcd still has it.
+func (g *registration) put(ctx context.Context) (at position, free bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, g.requestTimeout())
 	defer cancel()
 	for {
 		if g.leaseID == 0 {
 			if err := g.grant(ctx); err != nil {
-				return position{}, err
+				return at, false, err
 			}
 		}
-		var answer *pb.PutResponse
-		err := g.call(ctx, func(ctx context.Context) (err error) {
-			answer, err = g.kv.Put(ctx, &pb.PutRequest{Key: []byte(g.key), Value: g.value, Lease: g.leaseID})
-			return err
-		})
+		at, free, err := g.putWithLease(ctx)
 		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			return positionOf(answer.GetHeader()), err
+			return at, free, err
 		}
 		g.leaseID = 0
+		if g.lapse != nil { // the key was gone with the lease
+			return at, false, errLapsed
+		}
 	}
 }
 
+func (g *registration) putWithLease(ctx context.Context) (at position, free bool, err error) {
+	put := &pb.PutRequest{Key: []byte(g.key), Value: g.value, Lease: g.leaseID}
+	err = g.callWithin(ctx, g.requestTimeout(), func(ctx context.Context) error {
+		if !g.held {
+			answer, err := g.kv.Put(ctx, put)
+			at, free = positionOf(answer.GetHeader()), true
+			return err
+		}
+		put := []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: put}}}
+		ifFree := &pb.TxnRequest{Compare: g.leaseIs(0), Success: put} // no key has no lease either
+		answer, err := g.kv.Txn(ctx, &pb.TxnRequest{
+			Compare: g.leaseIs(g.leaseID), Success: put,
+			Failure: []*pb.RequestOp{{Request: &pb.RequestOp_RequestTxn{RequestTxn: ifFree}}},
+		})
+		at, free = positionOf(answer.GetHeader()), answer.GetSucceeded()
+		for _, other := range answer.GetResponses() {
+			free = free || other.GetResponseTxn().GetSucceeded()
+		}
+		return err
+	})
+	return at, free, err
+}
+
+// leaseIs is the condition that the key is attached to the lease.
+func (g *registration) leaseIs(lease int64) []*pb.Compare {
+	return []*pb.Compare{{
+		Key: []byte(g.key), Target: pb.Compare_LEASE, Result: pb.Compare_EQUAL, TargetUnion: &pb.Compare_Lease{Lease: lease},
+	}}
+}
+
 func (g *registration) grant(ctx context.Context) error {
-	return g.call(ctx, func(ctx context.Context) error {
+	asked := time.Now()
+	return g.callWithin(ctx, g.requestTimeout(), func(ctx context.Context) error {
 		answer, err := g.lease.LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: int64(g.ttl / time.Second)})
-		g.leaseID = answer.GetID()
+		g.leaseID, g.expires = answer.GetID(), asked.Add(g.ttl)
 		return err
 	})
 }
@@ -168,77 +247,85 @@ func (g *registration) requestTimeout() time.Duration { return min(g.timeout, g.
 // keepAlive renews the lease until maxRenewFailures servers in a row fail. It
 // asks the next server without a pause, because the TTL is running.
 func (g *registration) keepAlive(ctx context.Context) error {
-	ctx = clientv3.WithRequireLeader(ctx)
 	for failed := 0; ; {
-		renewed, err := g.renew(ctx)
-		if renewed {
+		err := g.renew(ctx)
+		switch {
+		case err == nil:
 			failed = 0
+			err = wait.For(ctx, g.ttl/4)
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			g.leaseID = 0
+			return errLapsed
+		default:
+			failed++
 		}
-		if failed++; failed == maxRenewFailures || ctx.Err() != nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		if ctx.Err() != nil || failed == maxRenewFailures {
 			return err
 		}
 	}
 }
 
-// renew renews the lease on one stream, to the server whose turn it is, until
-// that fails. It reports whether it renewed the lease at least once.
-func (g *registration) renew(ctx context.Context) (renewed bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(g.requestTimeout(), func() { cancel(errSilent) })
-	defer late.Stop()
-	s, err := g.lease.LeaseKeepAlive(ctx)
-	for err == nil {
-		if err = s.Send(&pb.LeaseKeepAliveRequest{ID: g.leaseID}); err != nil {
-			break
+// renew renews the lease. It keeps no call open: a server may limit the number
+// of calls on a connection.
+func (g *registration) renew(ctx context.Context) error {
+	asked := time.Now()
+	err := g.callWithin(clientv3.WithRequireLeader(ctx), g.requestTimeout(), func(ctx context.Context) error {
+		call, err := g.lease.LeaseKeepAlive(ctx)
+		if err != nil {
+			return err
 		}
-		var answer *pb.LeaseKeepAliveResponse
-		if answer, err = s.Recv(); err != nil {
-			break
+		if err := call.Send(&pb.LeaseKeepAliveRequest{ID: g.leaseID}); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		answer, err := call.Recv()
+		if err != nil {
+			return err
 		}
 		if answer.TTL <= 0 {
-			return renewed, rpctypes.ErrLeaseNotFound
+			err = rpctypes.ErrLeaseNotFound
 		}
-		renewed = true
-		late.Stop()
-		if err := wait.For(ctx, g.ttl/4); err != nil {
-			return renewed, err
-		}
-		late.Reset(g.requestTimeout())
+		// A call that is canceled instead counts as failed at the server.
+		_ = call.CloseSend()
+		_, _ = call.Recv()
+		return err
+	})
+	if err == nil {
+		g.expires = asked.Add(g.ttl)
+		g.lapse.Reset(time.Until(g.expires))
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
-		return renewed, fmt.Errorf("%w for %v", errSilent, g.requestTimeout())
-	}
-	return renewed, classify(rpctypes.Error(err))
+	return err
 }
 
-// watchKey watches the key and returns an error when the key must be put back.
-func (g *registration) watchKey(ctx context.Context, put position) error {
-	s, err := g.openStream(ctx, g.key, "", put)
+// errFree means that the key may be put.
+var errFree = errors.New("the key was deleted or overwritten")
+
+// watchKey watches the key after the position, and returns errFree when the key
+// may be put. If another registration takes the key, watchKey returns
+// ErrConflict, unless that has been reported before.
+func (g *registration) watchKey(ctx context.Context, after position, healthy func()) error {
+	changes, err := g.openWatch(ctx, g.key, "", after)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer changes.close()
+	healthy()
 	for {
-		answer, err := s.next()
+		answer, err := changes.next(ctx)
 		if err != nil {
 			return err
 		}
 		for _, e := range answer.Events {
 			switch {
-			case e.Type == mvccpb.Event_DELETE:
-				return errors.New("the key was deleted")
-			case e.Kv.Lease == 0 || string(e.Kv.Value) != string(g.value):
-				return errors.New("the key was overwritten")
-			default:
-				// Another program has registered the same server. When it
-				// stops, etcd deletes the key.
+			case e.Type == mvccpb.Event_DELETE || e.Kv.Lease == 0 || e.Kv.Lease == g.leaseID && (g.conflict || string(e.Kv.Value) != string(g.value)):
+				return errFree
+			case e.Kv.Lease != g.leaseID && !g.conflict:
+				return discovery.Permanent(discovery.ErrConflict)
 			}
 		}
 	}
 }
 
-// revoke revokes the lease, which deletes the key.
+// revoke revokes the lease, which deletes the key if it is still attached.
 func (g *registration) revoke(ctx context.Context) error {
 	if g.leaseID == 0 {
 		return nil

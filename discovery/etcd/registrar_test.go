@@ -1,9 +1,14 @@
 package etcd_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -291,4 +296,94 @@ func TestRegistrarReportsAtOnceWhatCannotSucceed(t *testing.T) {
 	if err := g.Close(t.Context()); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("who may write cannot deregister: %v", err)
 	}
+}
+
+// TestRegistrationWhoseLeaseHasEndedSaysSoWithinItsTTL cuts a registrar off, and
+// makes its server silent.
+func TestRegistrationWhoseLeaseHasEndedSaysSoWithinItsTTL(t *testing.T) {
+	all := servers(t)
+	const ttl = 2 * time.Second
+	for what, harm := range map[string]func(*discoverytest.Proxy) error{
+		"cut":    func(p *discoverytest.Proxy) error { p.Cut(); return nil },
+		"silent": (*discoverytest.Proxy).Hang,
+	} {
+		p := plugintest.Proxy(t, all[0])
+		g := register(t, etcd.Registrar([]string{p.Addr()}, newPrefix(), etcd.TTL(ttl)))
+		start := time.Now()
+		if err := harm(p); err != nil {
+			t.Fatal(err)
+		}
+		err := awaitState(t, g, discovery.StateLost)
+		if d := time.Since(start); d > ttl+time.Second {
+			t.Errorf("%s: lost after %v, with a TTL of %v", what, d, ttl)
+		}
+		if !strings.Contains(err.Error(), "the lease has ended") {
+			t.Errorf("%s: error %v", what, err)
+		}
+		if err := p.Heal(); err != nil {
+			t.Fatal(err)
+		}
+		_ = awaitState(t, g, discovery.StateRegistered)
+	}
+}
+
+// TestProcessThatWasFrozenReportsThatItsLeaseHasEnded stops a process, this
+// test in a process of its own, until its key is gone.
+func TestProcessThatWasFrozenReportsThatItsLeaseHasEnded(t *testing.T) {
+	const variable = "MULTIPOOL_ETCD_TEST_FROZEN"
+	if prefix := os.Getenv(variable); prefix != "" {
+		_, err := discovery.Register(etcd.Registrar(servers(t), prefix, etcd.TTL(2*time.Second)), discovery.Endpoint{Addr: addr},
+			discovery.OnChange(func(s discovery.State, err error) { fmt.Println("state", s, err) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-t.Context().Done() // never: it is killed
+	}
+	prefix := newPrefix()
+	process := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	process.Env = append(os.Environ(), variable+"="+prefix)
+	output, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	}()
+	states := make(chan string, 100)
+	go func() { // ends with the process
+		defer close(states)
+		for lines := bufio.NewScanner(output); lines.Scan(); {
+			if state, ok := strings.CutPrefix(lines.Text(), "state "); ok {
+				states <- state
+			}
+		}
+	}()
+	await := func(want string) {
+		t.Helper()
+		select {
+		case state := <-states:
+			if !strings.HasPrefix(state, want) {
+				t.Fatalf("the next state is %q, want %q", state, want)
+			}
+		case <-time.After(timeout):
+			t.Fatalf("no state follows, want %q", want)
+		}
+	}
+	await("registered")
+	f := discoverytest.Follow(t, etcd.Watcher(servers(t), prefix))
+	f.Await(addr)
+	if err := process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	f.Await()
+	if err := process.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	await("lost")
+	await("registered")
+	f.Await(addr)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -13,122 +11,246 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// position is a revision of one cluster's key-value store.
-type position struct {
-	cluster  uint64
-	revision int64
-}
-
-func positionOf(h *pb.ResponseHeader) position {
-	return position{h.GetClusterId(), h.GetRevision()}
-}
-
-// stream is one watch of keys. It ends at the first sign that it may miss a
-// change. Its user then lists the keys again.
-type stream struct {
-	pb.Watch_WatchClient
-	ctx     context.Context //nolint:containedctx // the stream's lifetime
-	cancel  context.CancelCauseFunc
-	at      position
-	timeout time.Duration
-
-	waiting atomic.Bool  // next is waiting for an answer
-	answers atomic.Int64 // number of answers received
-	monitor sync.WaitGroup
-}
-
-// openStream watches the keys from key to before end, or key alone if end is
-// empty, and begins with the first change after the position. The caller closes
-// the stream.
-func (c *client) openStream(ctx context.Context, key, end string, after position) (*stream, error) {
-	s := &stream{at: after, timeout: c.timeout}
-	// Without RequireLeader, a server that has lost its leader stays silent.
-	s.ctx, s.cancel = context.WithCancelCause(clientv3.WithRequireLeader(ctx))
-	late := time.AfterFunc(c.timeout, func() { s.cancel(errSilent) })
-	defer late.Stop()
-	var err error
-	//nolint:contextcheck // it is derived from ctx
-	if s.Watch_WatchClient, err = c.watch.Watch(s.ctx); err == nil {
-		err = s.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-			Key: []byte(key), RangeEnd: []byte(end), StartRevision: after.revision + 1, Fragment: true,
-		}}})
-	}
-	if err != nil {
-		s.cancel(nil)
-		return nil, s.cause(err)
-	}
-	s.monitor.Go(s.requestProgress) // ends with the context; close waits
-	return s, nil
-}
-
-func (s *stream) close() {
-	s.cancel(nil)
-	s.monitor.Wait()
-}
-
-// next returns the next answer, which may have no event.
-func (s *stream) next() (*pb.WatchResponse, error) {
-	s.waiting.Store(true)
-	answer, err := s.Recv()
-	s.waiting.Store(false)
-	if err != nil {
-		return nil, s.cause(err)
-	}
-	s.answers.Add(1)
-	switch {
-	case answer.CompactRevision != 0:
-		return nil, rpctypes.ErrCompacted
-	case answer.Canceled && answer.CancelReason != "":
-		return nil, classify(rpctypes.Error(errors.New(answer.CancelReason)))
-	case answer.Canceled:
-		return nil, errors.New("etcd canceled the watch")
-	}
-	now := positionOf(answer.Header)
-	switch behind := now.revision < s.at.revision; {
-	case now.cluster != s.at.cluster:
-		return nil, fmt.Errorf("the answer is from cluster %x, the list is from %x", now.cluster, s.at.cluster)
-	case behind && answer.Created: // by a server that lags behind the one that answered the list
-	case behind:
-		return nil, fmt.Errorf("etcd went back from revision %d to %d", s.at.revision, now.revision)
-	default:
-		s.at = now
-	}
-	return answer, nil
-}
-
 // errSilent is the cause of a stream's end if no answer comes in time.
 var errSilent = errors.New("no answer from etcd")
 
-// requestProgress requests a progress answer once per timeout, and ends the
-// stream if none comes. Without it, a server that hangs, a proxy that has lost
-// its server, and a server that has lost its data all look like a quiet one.
-func (s *stream) requestProgress() {
-	tick := time.NewTicker(s.timeout)
+// maxDelays is how many times in a row the answer to a request may be late
+// while other answers come.
+const maxDelays = 4
+
+// stream is a call of Watch, which all watches share that a client opens while
+// it lasts: a server may limit the number of calls on a connection. It ends with
+// its last watch, and at the first sign that it may miss a change; its watches
+// then fail.
+//
+// The server is asked for one watch at a time, because etcd's gRPC proxy
+// confirms several in any order.
+//
+// Once per timeout, the stream requests a sign of life. Without it, a server that
+// hangs, a proxy that has lost its server, and a server that has lost its data
+// all look like a quiet one. The sign is the confirmation of one more watch,
+// which is canceled at once. Progress answers, which exist for it, do not come
+// from etcd's gRPC proxy at all, and since etcd 3.5.22, 3.6.2 and 3.7 not from a
+// server whose revision is below the start of one of the watches: in a quiet
+// cluster, that is each watch of what comes next.
+type stream struct {
+	client *client
+	ctx    context.Context //nolint:containedctx // the stream's lifetime
+	cancel context.CancelCauseFunc
+	token  *string       // which the server knows the stream by
+	wake   chan struct{} // something is there to be sent
+
+	// Guarded by client.mu.
+	watches map[int64]*watch // by id, those that are confirmed
+	waiting []*watch         // to be asked for, or whose confirmation is awaited: the first, if asking
+	asking  bool
+	heard   bool    // an answer has come since the timer was started
+	delays  int     // of the confirmation that is awaited
+	cancels []int64 // watches to be canceled
+	err     error   // why the stream has ended
+}
+
+// shared returns the stream for new watches. The caller holds c.mu.
+func (c *client) shared() *stream {
+	if c.stream == nil {
+		s := &stream{client: c, token: c.token.Load(), wake: make(chan struct{}, 1), watches: make(map[int64]*watch)}
+		// Without RequireLeader, a server that has lost its leader stays silent.
+		s.ctx, s.cancel = context.WithCancelCause(clientv3.WithRequireLeader(c.ctx))
+		c.stream = s
+		c.running.Go(s.run) // it ends with the stream's context; release waits
+	}
+	return c.stream
+}
+
+// run opens the stream, and receives and sends until it ends.
+func (s *stream) run() {
+	opened := make(chan pb.Watch_WatchClient, 1)
+	s.client.running.Go(func() { s.send(opened) })
+	rpc, err := s.client.watch.Watch(s.ctx)
+	if err == nil {
+		opened <- rpc
+	}
+	for err == nil {
+		var answer *pb.WatchResponse
+		if answer, err = rpc.Recv(); err == nil {
+			err = s.receive(answer)
+		}
+	}
+	s.end(err)
+}
+
+// end fails all watches. Only the first call counts.
+func (s *stream) end(err error) {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.err != nil {
+		return
+	}
+	if errors.Is(context.Cause(s.ctx), errSilent) {
+		err = fmt.Errorf("%w for %v", errSilent, c.timeout)
+	}
+	s.err = classify(rpctypes.Error(err))
+	s.cancel(nil)
+	if c.stream == s {
+		c.stream = nil
+	}
+	for _, w := range s.watches {
+		w.fail(s.err)
+	}
+	for _, w := range s.waiting {
+		w.fail(s.err)
+	}
+}
+
+// send sends requests, one for a sign of life per timeout among them. It ends
+// the stream if the answer to a request is late.
+func (s *stream) send(opened <-chan pb.Watch_WatchClient) {
+	tick := time.NewTicker(s.client.timeout)
 	defer tick.Stop()
-	seen := int64(0) // the first answer confirms the watch
+	var rpc pb.Watch_WatchClient
 	for {
 		select {
+		case rpc = <-opened:
+			tick.Reset(s.client.timeout)
+		case <-s.wake:
 		case <-tick.C:
+			if !s.alive() {
+				s.cancel(errSilent) // which ends run
+				return
+			}
 		case <-s.ctx.Done():
 			return
 		}
-		now := s.answers.Load()
-		switch {
-		case now != seen:
-			seen = now
-			_ = s.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}})
-		case s.waiting.Load():
-			s.cancel(errSilent)
-			return
-		default: // the user has not asked for the next answer yet
+		for rpc != nil {
+			request, asks := s.nextRequest()
+			if request == nil {
+				break
+			}
+			if asks {
+				tick.Reset(s.client.timeout)
+			}
+			if rpc.Send(request) != nil {
+				return // Recv returns the error
+			}
 		}
 	}
 }
 
-// cause returns the reason for an error of gRPC.
-func (s *stream) cause(err error) error {
-	if cause := context.Cause(s.ctx); errors.Is(cause, errSilent) {
-		return fmt.Errorf("%w for %v", errSilent, s.timeout)
+// alive is called once per timeout. It reports false if the answer to a request
+// is late, and else asks for a sign of life.
+func (s *stream) alive() bool {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if len(s.waiting) > 0 {
+		s.delays++
+		late := !s.heard || s.delays == maxDelays
+		s.heard = false
+		return !late
 	}
-	return classify(rpctypes.Error(err))
+	for _, w := range s.watches {
+		probe := &watch{stream: s, key: w.key, end: w.end, probe: true}
+		for _, w := range s.watches {
+			probe.at = position{w.at.cluster, max(probe.at.revision, w.settled)}
+			w.settled = w.at.revision
+		}
+		s.waiting = append(s.waiting, probe)
+		break
+	}
+	return true
+}
+
+// nextRequest returns what is to be sent, nil if nothing is, and whether the
+// request asks for a watch.
+func (s *stream) nextRequest() (r *pb.WatchRequest, asks bool) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	for !s.asking && len(s.waiting) > 0 && s.waiting[0].closed {
+		s.waiting = s.waiting[1:]
+	}
+	switch {
+	case len(s.cancels) > 0:
+		id := s.cancels[0]
+		s.cancels = s.cancels[1:]
+		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}}}, false
+	case len(s.waiting) > 0 && !s.asking:
+		s.asking, s.heard, s.delays = true, false, 0
+		w := s.waiting[0]
+		create := &pb.WatchCreateRequest{Key: []byte(w.key), RangeEnd: []byte(w.end), Fragment: true}
+		if !w.probe {
+			create.StartRevision = w.at.revision + 1
+		}
+		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: create}}, true
+	default:
+		return nil, false
+	}
+}
+
+// wakeUp makes send look for something to send.
+func (s *stream) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// receive passes an answer on. It returns an error that concerns all watches.
+func (s *stream) receive(answer *pb.WatchResponse) error {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.heard = true
+	if !answer.Created {
+		if w := s.watches[answer.WatchId]; w != nil {
+			w.receive(answer)
+		}
+		return nil
+	}
+	if !s.asking {
+		return errors.New("etcd confirms a watch that nobody asked for")
+	}
+	w := s.waiting[0]
+	s.waiting, s.asking = s.waiting[1:], false
+	s.wakeUp()
+	switch {
+	case !answer.Canceled && !w.probe && !w.closed:
+		s.watches[answer.WatchId] = w
+		w.confirm(answer)
+	case !answer.Canceled:
+		s.cancels = append(s.cancels, answer.WatchId)
+	case !w.probe:
+		w.fail(refusal(answer))
+	}
+	s.endIfUnused()
+	if w.probe { // a refusal is a sign of life as well
+		return w.check(positionOf(answer.Header))
+	}
+	return nil
+}
+
+// endIfUnused ends the stream if it has no watch. The caller holds client.mu.
+func (s *stream) endIfUnused() {
+	if len(s.watches) > 0 {
+		return
+	}
+	for _, w := range s.waiting {
+		if !w.probe && !w.closed {
+			return
+		}
+	}
+	if s.client.stream == s {
+		s.client.stream = nil
+	}
+	s.cancel(nil)
+}
+
+// refusal returns why etcd has canceled a watch.
+func refusal(answer *pb.WatchResponse) error {
+	switch {
+	case answer.CompactRevision != 0:
+		return rpctypes.ErrCompacted
+	case answer.CancelReason != "":
+		return classify(rpctypes.Error(errors.New(answer.CancelReason)))
+	default:
+		return errors.New("etcd canceled the watch")
+	}
 }

@@ -77,17 +77,17 @@ func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, rep
 		}
 	})
 	report()
-	s, err := c.openStream(ctx, w.prefix, clientv3.GetPrefixRangeEnd(w.prefix), listed)
+	changes, err := c.openWatch(ctx, w.prefix, clientv3.GetPrefixRangeEnd(w.prefix), listed)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer changes.close()
+	healthy()
 	for {
-		answer, err := s.next()
+		answer, err := changes.next(ctx)
 		if err != nil {
 			return err
 		}
-		healthy()
 		for _, e := range answer.Events {
 			if e.Type == mvccpb.Event_DELETE {
 				set.Delete(string(e.Kv.Key))
