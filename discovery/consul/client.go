@@ -3,7 +3,7 @@ package consul
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +20,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// client makes requests to one agent.
+// client makes requests to one agent, one at a time, over one connection. A
+// request that waits for a change keeps others from it, so that what must not
+// wait has a client of its own; see [shared].
 type client struct {
 	*api.Client
 	config *config
@@ -30,13 +32,9 @@ type client struct {
 }
 
 // newClient returns a client for one agent. The caller closes it. Its only I/O
-// is reading the files of secrets and certificates.
+// is reading the file of the token.
 func newClient(c *config, agent string) (*client, error) {
 	token, err := tokenOf(c)
-	if err != nil {
-		return nil, err
-	}
-	tls, err := c.tls.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -45,17 +43,22 @@ func newClient(c *config, agent string) (*client, error) {
 		network, addr, agent = "unix", path, "localhost"
 	}
 	dialer := net.Dialer{Timeout: c.timeout}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, addr) }
 	transport := &http.Transport{
-		TLSClientConfig:     tls,
-		TLSHandshakeTimeout: c.timeout,
-		MaxIdleConnsPerHost: 2, // one for a request that waits, one for a check
+		// An agent has 200 connections for all programs of a host.
+		MaxConnsPerHost: 2,
 		// No proxy: agents are on the same machine, or listed by their address.
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, addr)
+		DialContext: dial,
+		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return handshake(ctx, conn, c, addr)
 		},
 	}
 	cl := &client{config: c, http: &http.Client{Transport: transport}, base: url.URL{Scheme: "http", Host: agent}}
-	if tls != nil {
+	if c.tls.Enabled {
 		cl.base.Scheme = "https"
 	}
 	cl.Client, err = api.NewClient(&api.Config{
@@ -68,6 +71,29 @@ func newClient(c *config, agent string) (*client, error) {
 	}
 	cl.token = token
 	return cl, nil
+}
+
+// handshake reads the certificates anew for each connection, because a shared
+// client may outlive them.
+func handshake(ctx context.Context, conn net.Conn, c *config, addr string) (net.Conn, error) {
+	config, err := c.tls.Load()
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	if config.ServerName == "" {
+		if config.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+			config.ServerName = addr
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+	defer cancel()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, classify(ctx, err)
+	}
+	return secure, nil
 }
 
 // tokenOf returns the configured token, or else that of the environment.
@@ -90,6 +116,33 @@ func (c *client) call(ctx context.Context, request func(context.Context) error) 
 	return classify(ctx, request(ctx))
 }
 
+// do makes a request that Consul's own client does not have, or not with all of
+// its answers.
+func (c *client) do(ctx context.Context, method, path string, params url.Values, token string, body []byte) (status int, answer []byte, err error) {
+	u := c.base
+	u.Path, u.RawQuery = path, params.Encode()
+	err = c.call(ctx, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		request.Header = c.Headers()
+		if token != "" {
+			request.Header.Set("X-Consul-Token", token)
+		}
+		response, err := c.http.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		status = response.StatusCode
+		answer, err = io.ReadAll(io.LimitReader(response.Body, 1<<20))
+		answer = bytes.TrimSpace(answer)
+		return err
+	})
+	return status, answer, err
+}
+
 var errTimeout = errors.New("no answer in time")
 
 // classify adds the cause of its context's end to an error, and marks the
@@ -108,64 +161,6 @@ func classify(ctx context.Context, err error) error {
 		}
 	}
 	return err
-}
-
-// checkLeader returns an error if the agent does not answer or knows of no
-// leader.
-func (c *client) checkLeader(ctx context.Context) error {
-	return c.call(ctx, func(ctx context.Context) error {
-		leader, err := c.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
-		if err == nil && leader == "" {
-			err = errors.New("the servers have no leader")
-		}
-		return err
-	})
-}
-
-// canRead reports whether the token may read the service. Consul before 1.11
-// leaves out of an answer, silently, what the token may not read. canRead
-// returns true if Consul cannot tell.
-func (c *client) canRead(ctx context.Context) (can bool, err error) {
-	type permission struct{ Resource, Access, Segment string }
-	body, err := json.Marshal([]permission{{"service", "read", c.config.service}})
-	if err != nil {
-		return false, err
-	}
-	u := c.base
-	u.Path = "/v1/internal/acl/authorize"
-	query := url.Values{}
-	for name, value := range map[string]string{"dc": c.config.datacenter, "ns": c.config.namespace} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	u.RawQuery = query.Encode()
-	can = true
-	err = c.call(ctx, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		request.Header = c.Headers()
-		if c.token != "" {
-			request.Header.Set("X-Consul-Token", c.token)
-		}
-		response, err := c.http.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK { // Consul has no ACLs, or does not answer this request
-			return nil
-		}
-		var answers []struct{ Allow bool }
-		if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answers); err != nil {
-			return err
-		}
-		can = len(answers) == 1 && answers[0].Allow
-		return nil
-	})
-	return can, err
 }
 
 // limiter bounds the rate of requests to one per interval, after a burst.

@@ -23,7 +23,7 @@ type backend struct{ config }
 // Watcher implements [discovery.Backend].
 func (b *backend) Watcher(u *discovery.URL) (discovery.Watcher, error) {
 	b.open(u)
-	w := &watcher{&b.config}
+	w := &watcher{config: &b.config}
 	return w, w.Validate()
 }
 

@@ -25,10 +25,13 @@ import (
 // once when Consul refuses the credentials. The watcher is safe for concurrent
 // use.
 func Watcher(agents []string, service string, opts ...Option) discovery.Watcher {
-	return &watcher{newConfig(agents, service, opts)}
+	return &watcher{config: newConfig(agents, service, opts)}
 }
 
-type watcher struct{ *config }
+type watcher struct {
+	*config
+	known known
+}
 
 // Validate reports every mistake in the arguments and options.
 func (w *watcher) Validate() error { return w.validate() }
@@ -52,7 +55,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		c, err := newClient(w.config, agent)
 		if err == nil {
 			defer c.close()
-			err = w.follow(ctx, c, rate, func(entries []*api.ServiceEntry) error {
+			err = w.follow(ctx, agent, c, rate, func(entries []*api.ServiceEntry) error {
 				if err := replace(set, entries); err != nil {
 					return err
 				}
@@ -71,9 +74,14 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 
 // follow passes each answer of the agent to take, in the calling goroutine,
 // until one fails.
-func (w *watcher) follow(ctx context.Context, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
+func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
+	leader, err := share(w.config, agent, forLeader)
+	if err != nil {
+		return err
+	}
+	defer leader.release()
 	return wait.First(ctx,
-		func(ctx context.Context) error { return w.monitor(ctx, c) },
+		leader.awaitFailure,
 		func(ctx context.Context) error { return w.poll(ctx, c, rate, take) })
 }
 
@@ -109,7 +117,12 @@ func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func(
 
 func (w *watcher) query(ctx context.Context, c *client, index uint64) ([]*api.ServiceEntry, *api.QueryMeta, error) {
 	limit := w.timeout
-	options := &api.QueryOptions{}
+	// Consul 1.10 and later answer a request that waits from their streaming
+	// backend, which leaves out, unmarked, what the token may not read, and does
+	// not see that an index has gone back. It cannot sort, so a question for
+	// the order by distance is answered as by older ones. Nothing is sorted by
+	// the distance from a node that there is not.
+	options := &api.QueryOptions{Near: "-"}
 	if index > 0 {
 		options.WaitIndex, options.WaitTime = index, w.wait
 		limit += w.wait + w.wait/16
@@ -118,37 +131,4 @@ func (w *watcher) query(ctx context.Context, c *client, index uint64) ([]*api.Se
 	defer cancel()
 	entries, meta, err := c.Health().ServiceMultipleTags(w.service, w.tags, w.passing, options.WithContext(ctx))
 	return entries, meta, classify(ctx, err)
-}
-
-// checkComplete returns an error if Consul left instances out of the answer
-// because the token may not read them.
-func (w *watcher) checkComplete(ctx context.Context, c *client, entries []*api.ServiceEntry, meta *api.QueryMeta) error {
-	complete := !meta.ResultsFilteredByACLs
-	if complete && len(entries) == 0 {
-		var err error
-		if complete, err = c.canRead(ctx); err != nil {
-			return err
-		}
-	}
-	if !complete {
-		return discovery.Permanent(errors.New("the token may not read all instances of the service and their nodes"))
-	}
-	return nil
-}
-
-// monitor checks once per timeout that Consul answers, because a request that
-// waits for a change is silent whether Consul is there or not.
-func (w *watcher) monitor(ctx context.Context, c *client) error {
-	tick := time.NewTicker(w.timeout)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := c.checkLeader(ctx); err != nil {
-			return err
-		}
-	}
 }
