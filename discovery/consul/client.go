@@ -46,7 +46,7 @@ func newClient(c *config, agent string) (*client, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, addr) }
 	transport := &http.Transport{
 		// An agent has 200 connections for all programs of a host.
-		MaxConnsPerHost: 2,
+		MaxConnsPerHost: 1,
 		// No proxy: agents are on the same machine, or listed by their address.
 		DialContext: dial,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

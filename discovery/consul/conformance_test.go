@@ -121,7 +121,10 @@ func TestRegistrarConforms(t *testing.T) {
 			Proxies:        []*discoverytest.Proxy{s.proxy},
 			ExpireSessions: s.failChecks,
 			DeleteEntry:    s.deleteEntry,
-			TTL:            registrarTTL,
+			Rival: func() (discovery.Registrar, error) {
+				return consul.Registrar([]string{addr}, s.service, consul.TTL(registrarTTL)), nil
+			},
+			TTL: registrarTTL,
 		}
 	})
 }

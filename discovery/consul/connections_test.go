@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
@@ -136,5 +137,31 @@ func TestWatchesNeedOneConnectionEachAndOneQuestionForTheLeader(t *testing.T) {
 			t.Errorf("request %d of another program: %v", i, err)
 		}
 		t.Cleanup(config.Transport.CloseIdleConnections)
+	}
+}
+
+// TestRegistrationsNeedOneConnectionEachAndAFewInAll is the same for servers.
+func TestRegistrationsNeedOneConnectionEachAndAFewInAll(t *testing.T) {
+	const registrations = 40
+	agent := startConsul(t, "-dev")
+	agent.ready()
+	c := newCounter(t, agent.addr)
+	r := consul.Registrar([]string{c.addr}, "echo", consul.TTL(2*time.Second))
+	for i := range registrations {
+		g, err := discovery.Register(r, discovery.Endpoint{Addr: fmt.Sprintf("10.0.0.1:%d", i+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = g.Close(context.Background()) })
+	}
+	f := discoverytest.Follow(t, consul.Watcher([]string{agent.addr}, "echo"))
+	f.AwaitLen(registrations)
+	update := "/v1/agent/check/update/service:echo-10.0.0.1:1"
+	eventually(t, "some updates of checks", func() bool { return c.asked(update) >= 4 })
+	f.AwaitLen(registrations)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if most := registrations + 2; c.most > most {
+		t.Errorf("%d registrations have up to %d connections, want %d at most", registrations, c.most, most)
 	}
 }

@@ -30,7 +30,7 @@ func (b *backend) Watcher(u *discovery.URL) (discovery.Watcher, error) {
 // Registrar returns a registrar for the same service.
 func (b *backend) Registrar(u *discovery.URL) (discovery.Registrar, error) {
 	b.open(u)
-	r := &registrar{&b.config}
+	r := &registrar{config: &b.config}
 	return r, r.Validate()
 }
 

@@ -23,8 +23,11 @@ type sharedKey struct {
 // purpose keeps requests apart that must not wait for each other.
 type purpose string
 
-// forLeader asks whether the servers have a leader.
-const forLeader purpose = "leader"
+const (
+	forLeader  purpose = "leader"  // asks whether the servers have a leader
+	forAgent   purpose = "agent"   // what the agent answers by itself
+	forCatalog purpose = "catalog" // what it asks a server about
+)
 
 // shared is a client that the watches or registrations at one agent share for
 // what is short and does not wait. An agent has 200 connections for all
