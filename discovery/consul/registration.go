@@ -40,7 +40,7 @@ type registration struct {
 	claim
 
 	tried      bool      // the agent may have the instance
-	heard      time.Time // when the agent last heard of it, zero if it is said to be lost
+	heard      time.Time // when the agent last heard of it, zero if this call has not registered it yet
 	registered func()
 }
 
@@ -75,22 +75,19 @@ func (g *registration) tryHold(ctx context.Context, healthy func()) error {
 
 // verdict decides whether a failure is returned to the caller of Register, who
 // believes that the instance is registered, or tried against in silence. It is
-// returned when the instance is known to be gone, and before the TTL is over.
+// returned before the TTL is over. An error that is permanent is returned at
+// once.
 func (g *registration) verdict(err error) error {
 	const pause = time.Second // of Retry, at most
-	if g.heard.IsZero() {
-		if errors.Is(err, discovery.ErrConflict) {
-			return discovery.Permanent(err)
-		}
-		return err
-	}
-	gone := errors.Is(err, errGone) || errors.Is(err, errChanged) || errors.Is(err, discovery.ErrConflict)
-	if gone || time.Until(g.heard.Add(g.config.ttl)) < pause {
-		g.heard = time.Time{}
+	if !g.heard.IsZero() && time.Until(g.latest()) < pause {
 		return discovery.Permanent(err)
 	}
 	return err
 }
+
+// latest returns when it is time to say that the agent has not been heard, a
+// little before it makes the check critical.
+func (g *registration) latest() time.Time { return g.heard.Add(g.config.ttl - g.config.ttl/8) }
 
 // inTime bounds a request by the TTL, as long as the caller of Register believes
 // that the instance is registered.
@@ -98,7 +95,7 @@ func (g *registration) inTime(ctx context.Context) (context.Context, context.Can
 	if g.heard.IsZero() {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadlineCause(ctx, g.heard.Add(g.config.ttl), errTimeout)
+	return context.WithDeadlineCause(ctx, g.latest(), errTimeout)
 }
 
 // register registers or updates the instance. The end of ctx does not cancel
@@ -198,8 +195,7 @@ func (g *registration) pass(ctx context.Context, catalog bool) error {
 		return err
 	}
 	if late := begin.Sub(g.heard); late > g.config.ttl {
-		g.heard = begin
-		return fmt.Errorf("%w: the program was still for %v", errGone, late.Round(time.Millisecond))
+		return discovery.Permanent(fmt.Errorf("%w: nothing was heard of the program for %v", errGone, late.Round(time.Millisecond)))
 	}
 	g.heard = begin
 	owner, node, err := g.look(ctx)
@@ -213,7 +209,7 @@ func (g *registration) pass(ctx context.Context, catalog bool) error {
 	}
 	// If the servers do not answer, nobody sees that the instance is not there.
 	if has, err := g.inCatalog(ctx, node); err == nil && !has {
-		return fmt.Errorf("%w from the catalog", errGone)
+		return discovery.Permanent(fmt.Errorf("%w from the catalog", errGone))
 	}
 	return nil
 }
@@ -295,7 +291,7 @@ func (o owner) err() error {
 	case own:
 		return nil
 	case other, lapsed:
-		return discovery.ErrConflict
+		return discovery.Permanent(discovery.ErrConflict)
 	default:
 		return errGone
 	}
@@ -347,12 +343,10 @@ func (g *registration) awaitTurn(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case owner == nobody && !g.heard.IsZero():
-		return errGone
 	case owner == nobody || owner == own:
 		return nil
 	case !g.reported:
-		return discovery.ErrConflict
+		return owner.err()
 	}
 	err = wait.First(ctx, g.awaitLapse, func(ctx context.Context) error {
 		return g.follow(ctx, func(*api.AgentService) error { return nil })

@@ -43,6 +43,10 @@ func startConsul(t *testing.T, flags ...string) *process {
 		"-http-port=" + ports[0], "-server-port=" + ports[1], "-serf-lan-port=" + ports[2], "-serf-wan-port=" + ports[3],
 		"-dns-port=-1", "-grpc-port=-1", "-hcl=disable_update_check = true, performance { raft_multiplier = 1 }",
 	}, flags...)}
+	// Consul 1.14 and later listen at one more port.
+	if help, _ := exec.Command(binary, "agent", "-help").CombinedOutput(); bytes.Contains(help, []byte("grpc-tls-port")) {
+		p.flags = append(p.flags, "-grpc-tls-port=-1")
+	}
 	t.Cleanup(p.kill)
 	p.start()
 	return p
