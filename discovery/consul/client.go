@@ -43,7 +43,9 @@ func newClient(c *config, agent string) (*client, error) {
 		network, addr, agent = "unix", path, "localhost"
 	}
 	dialer := net.Dialer{Timeout: c.timeout}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, addr) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, addr)
+	}
 	transport := &http.Transport{
 		// An agent has 200 connections for all programs of a host.
 		MaxConnsPerHost: 1,

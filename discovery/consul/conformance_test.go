@@ -124,7 +124,8 @@ func TestRegistrarConforms(t *testing.T) {
 			Rival: func() (discovery.Registrar, error) {
 				return consul.Registrar([]string{addr}, s.service, consul.TTL(registrarTTL)), nil
 			},
-			TTL: registrarTTL,
+			TTL:        registrarTTL,
+			LostWithin: registrarTTL,
 		}
 	})
 }

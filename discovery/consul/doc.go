@@ -8,7 +8,9 @@
 //	consul://10.0.0.1,10.0.0.2/echo?datacenter=east&credentials=env:CONSUL_TOKEN&tls=true
 //
 // A server is an instance of a service whose checks are not critical. Its
-// weight is that of its worst check, as in Consul's DNS answers. A registrar
+// weight is that of its worst check, as in Consul's DNS answers. An instance
+// with a socket path is reached through that. Proxies and gateways of the
+// service mesh that have the service's name are no servers. A registrar
 // registers an instance with the local agent. The instance has a check that
 // becomes critical when the agent no longer hears from the program.
 //
@@ -32,6 +34,7 @@
 //	Wait              wait               1m0s
 //	Passing           passing            false
 //	WithTag           tag                -
+//	WithAddress       address            -
 //	WithDatacenter    datacenter         -
 //	WithNamespace     namespace          -
 //

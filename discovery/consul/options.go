@@ -37,6 +37,7 @@ type config struct {
 	wait            time.Duration
 	passing         bool
 	tags            []string
+	address         string // tag of the addresses
 	datacenter      string
 	namespace       string
 	onSkipped       func(key string, err error)
@@ -95,6 +96,13 @@ func Passing() Option { return func(c *config) { c.passing = true } }
 // adds it to its instances.
 func WithTag(tag string) Option { return func(c *config) { c.tags = append(c.tags, tag) } }
 
+// WithAddress chooses among the tagged addresses of an instance: lan, wan,
+// lan_ipv4, wan_ipv6 and the like, or a name of the operator's own, such as
+// grpc. The default is the address that the instance is registered with. An
+// instance without the address is left out, as [OnSkipped] tells, except that
+// its plain address counts as lan and wan. Registrars ignore it.
+func WithAddress(tag string) Option { return func(c *config) { c.address = tag } }
+
 // WithDatacenter sets the datacenter to watch. The default is the agent's. A
 // registrar accepts none, because an agent registers only in its own.
 func WithDatacenter(name string) Option { return func(c *config) { c.datacenter = name } }
@@ -115,6 +123,7 @@ func (c *config) declare(p *discovery.Params) {
 	p.Duration(&c.wait, "wait", defaultWait, minWait, maxWait, "how long one request waits for a change")
 	p.Bool(&c.passing, "passing", false, "whether to leave out instances that warn")
 	p.Strings(&c.tags, "tag", "tag that an instance must have; a registrar adds it")
+	p.String(&c.address, "address", "", "which tagged address of an instance to use, such as wan; empty means its plain one")
 	p.String(&c.datacenter, "datacenter", "", "datacenter to watch; empty means the agent's")
 	p.String(&c.namespace, "namespace", "", "namespace of Consul Enterprise; empty means the token's")
 }

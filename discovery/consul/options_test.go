@@ -47,7 +47,7 @@ func TestEachParameterIsRead(t *testing.T) {
 	t.Setenv("TOKEN", "t")
 	common := "consul://h/x?tag=a&tag=b&namespace=n&credentials=env:TOKEN&timeout=3s&wait=2m&ttl=7s&deregister_after=5m&passing=true" +
 		"&tls=true&tls_ca=" + ca + "&tls_cert=" + cert + "&tls_key=" + key + "&tls_server_name=d"
-	w, err := mux().Open(common + "&datacenter=east")
+	w, err := mux().Open(common + "&datacenter=east&address=wan")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestEachParameterIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	watched := w.(*watcher).config
-	if watched.datacenter != "east" || !watched.passing {
+	if watched.datacenter != "east" || watched.address != "wan" || !watched.passing {
 		t.Errorf("got %+v", watched)
 	}
 	for _, c := range []*config{watched, r.(*registrar).config} {
@@ -73,12 +73,12 @@ func TestEachOptionIsRead(t *testing.T) {
 	ca, _, _ := plugintest.Certificates(t)
 	var skipped string
 	c := newConfig([]string{"h"}, "x", []Option{
-		WithTag("a"), WithTag("b"), WithDatacenter("d"), WithNamespace("n"), Passing(), WithCredentials(discovery.NewSecret("t")),
+		WithTag("a"), WithTag("b"), WithDatacenter("d"), WithAddress("lan"), WithNamespace("n"), Passing(), WithCredentials(discovery.NewSecret("t")),
 		WithTLS(discovery.TLS{CA: ca}), Timeout(time.Second), Wait(2 * time.Second), TTL(3 * time.Second), DeregisterAfter(time.Hour),
 		OnSkipped(func(key string, _ error) { skipped = key }),
 	})
 	c.onSkipped("k", nil)
-	if !slices.Equal(c.tags, []string{"a", "b"}) || c.datacenter != "d" || c.namespace != "n" || !c.passing || !c.credentials.IsSet() ||
+	if !slices.Equal(c.tags, []string{"a", "b"}) || c.datacenter != "d" || c.address != "lan" || c.namespace != "n" || !c.passing || !c.credentials.IsSet() ||
 		c.tls != (discovery.TLS{Enabled: true, CA: ca}) || c.timeout != time.Second || c.wait != 2*time.Second ||
 		c.ttl != 3*time.Second || c.deregisterAfter != time.Hour || skipped != "k" || c.agents[0] != "h:8500" {
 		t.Errorf("got %+v", c)
@@ -113,7 +113,7 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 		"consul://h/x?wait=1h":             "wait",
 		"consul://h/x?deregister_after=1s": "deregister_after",
 		"consul://h/x?dc=d": "known are credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, timeout, ttl, deregister_after, wait, " +
-			"passing, tag, datacenter, namespace",
+			"passing, tag, address, datacenter, namespace",
 		"consul://h/x?tls_ca=a":                         "tls=true",
 		"consul://h/x?credentials=secret&credentials=s": "2 times",
 	} {

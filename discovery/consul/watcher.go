@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
-	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
@@ -46,7 +45,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	set := discovery.NewSet(format.Consul().Decode, w.onSkipped)
+	set := discovery.NewSet(decode, w.onSkipped)
 	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
 	attempts := 0
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
@@ -56,7 +55,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		if err == nil {
 			defer c.close()
 			err = w.follow(ctx, agent, c, rate, func(entries []*api.ServiceEntry) error {
-				if err := replace(set, entries); err != nil {
+				if err := w.replace(set, entries); err != nil {
 					return err
 				}
 				healthy()

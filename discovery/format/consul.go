@@ -29,14 +29,18 @@ type ConsulNode struct {
 // ConsulService is one instance of a service, in an answer as in a
 // registration with an agent.
 type ConsulService struct {
-	ID       string
-	Name     string            `json:",omitempty"`
-	Tags     []string          `json:",omitempty"`
-	Address  string            `json:",omitempty"`
-	Port     int               `json:",omitempty"`
-	Meta     map[string]string `json:",omitempty"`
-	Weights  *ConsulWeights    `json:",omitempty"`
-	Locality *ConsulLocality   `json:",omitempty"`
+	// Kind is empty for a server. Proxies and gateways of the service mesh have
+	// one.
+	Kind       string `json:",omitempty"`
+	ID         string
+	Name       string            `json:",omitempty"`
+	Tags       []string          `json:",omitempty"`
+	Address    string            `json:",omitempty"`
+	Port       int               `json:",omitempty"`
+	SocketPath string            `json:",omitempty"` // of a unix socket, instead of an address
+	Meta       map[string]string `json:",omitempty"`
+	Weights    *ConsulWeights    `json:",omitempty"`
+	Locality   *ConsulLocality   `json:",omitempty"`
 }
 
 // ConsulWeights are the weights of an instance by the state of its checks.
@@ -60,7 +64,7 @@ type ConsulCheck struct {
 // when it is read, and of a [ConsulService], as an agent takes it, when it is
 // written. Zone is the locality's, else the metadata "zone". The weight
 // is the one of the worst check; an instance with a critical check, or one in
-// a state that is unknown here, is left out.
+// a state that is unknown here, is left out, and so is one that has a kind.
 func Consul() Format {
 	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) {
 		var c ConsulEntry
@@ -91,19 +95,12 @@ func (c *ConsulEntry) Endpoints() ([]discovery.Endpoint, error) {
 
 func (c *ConsulEntry) endpoints() ([]discovery.Endpoint, error) {
 	weight, ok := c.weight()
-	if !ok {
+	if !ok || c.Service.Kind != "" {
 		return nil, nil
 	}
-	host := c.Service.Address
-	if host == "" {
-		host = c.Node.Address
-	}
-	if host == "" {
-		return nil, errors.New("no address, neither of the service nor of its node")
-	}
-	addr := host
-	if !strings.HasPrefix(host, "unix:") {
-		addr = hostPort(host, c.Service.Port)
+	addr, err := c.addr()
+	if err != nil {
+		return nil, err
 	}
 	e, err := at(addr)
 	if err != nil {
@@ -123,6 +120,24 @@ func (c *ConsulEntry) endpoints() ([]discovery.Endpoint, error) {
 	}
 	attrs.to(&e)
 	return []discovery.Endpoint{e}, nil
+}
+
+func (c *ConsulEntry) addr() (string, error) {
+	if path := c.Service.SocketPath; path != "" {
+		return "unix:" + path, nil
+	}
+	host := c.Service.Address
+	if host == "" {
+		host = c.Node.Address
+	}
+	switch {
+	case host == "":
+		return "", errors.New("no address, neither of the service nor of its node")
+	case strings.HasPrefix(host, "unix:"):
+		return host, nil
+	default:
+		return hostPort(host, c.Service.Port), nil
+	}
 }
 
 // weight returns the weight by the worst check, and false when the instance
