@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -21,9 +22,7 @@ func put(t *testing.T, db *api.Client, node, service object) {
 	t.Helper()
 	name := newService()
 	registration := object{"Node": name, "Service": service}
-	for k, v := range node {
-		registration[k] = v
-	}
+	maps.Copy(registration, node)
 	_, err := db.Raw().Write("/v1/catalog/register", registration, nil, nil)
 	if status, ok := errors.AsType[api.StatusError](err); ok && strings.Contains(status.Body, "unknown field") {
 		t.Skipf("this Consul is too old: %v", err)

@@ -64,12 +64,12 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 		return fmt.Errorf("consul: %w", err)
 	}
 	defer c.close()
-	agent, err := share(r.config, r.agents[0], forAgent)
+	agent, err := share(r.config, r.agents[0], forAgent) //nolint:contextcheck // it outlives this context
 	if err != nil {
 		return fmt.Errorf("consul: %w", err)
 	}
 	defer agent.release()
-	catalog, err := share(r.config, r.agents[0], forCatalog)
+	catalog, err := share(r.config, r.agents[0], forCatalog) //nolint:contextcheck // it outlives this context
 	if err != nil {
 		return fmt.Errorf("consul: %w", err)
 	}

@@ -74,7 +74,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 // follow passes each answer of the agent to take, in the calling goroutine,
 // until one fails.
 func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
-	leader, err := share(w.config, agent, forLeader)
+	leader, err := share(w.config, agent, forLeader) //nolint:contextcheck // it outlives this context
 	if err != nil {
 		return err
 	}
