@@ -11,7 +11,7 @@ import (
 func TestAHungServerAmongTheRegistrysIsLeft(t *testing.T) {
 	eachRegistry(t, faults, "the registry's server that the pool talks to hangs: a change is seen through another",
 		func(t *testing.T, reg *registry, rec *record) {
-			if reg.service == "consul" {
+			if reg.alone != "" {
 				rec.notApplicable("the agent is the pool's only link, and the server is the only one; see quorum lost")
 			}
 			r := newFleetRig(t, reg)
@@ -38,7 +38,7 @@ func TestAHungServerAmongTheRegistrysIsLeft(t *testing.T) {
 func TestALostLeaderIsReplacedAndNothingIsMissed(t *testing.T) {
 	eachRegistry(t, faults, "the registry's leader crashes: a change made as soon as it can be is seen",
 		func(t *testing.T, reg *registry, rec *record) {
-			if reg.service == "consul" {
+			if reg.alone != "" {
 				rec.notApplicable("there is one server; see quorum lost")
 			}
 			r := newFleetRig(t, reg)
@@ -63,8 +63,8 @@ func TestALostQuorumIsNoticedAndTheSetIsKept(t *testing.T) {
 	eachRegistry(t, faults, "the registry loses its quorum: noticed, the set is kept; a change made when it is back is seen",
 		func(t *testing.T, reg *registry, rec *record) {
 			r := newFleetRig(t, reg)
-			lost := []string{"consul-server"}
-			if reg.service != "consul" {
+			lost := []string{reg.alone}
+			if reg.alone == "" {
 				lost = r.cluster.Services(reg.service)[:2]
 			}
 			try(t, func(ctx context.Context) error { return r.cluster.Kill(ctx, lost...) })

@@ -24,6 +24,7 @@ type registry struct {
 	name    string // as people write it
 	service string // as the cluster calls it
 	scheme  string
+	alone   string // the only server of a registry that has one
 	// watch and register are the services that a watcher and a registrar talk
 	// to, and params what their URLs say: sessions and leases are short.
 	watch, register []string
@@ -74,13 +75,21 @@ func registries(c *cluster.Cluster) []*registry {
 			params: "timeout=1s&ttl=2s",
 			raw:    rawEtcd{c.Addrs("etcd")},
 		},
-		{
-			name: "Consul", service: "consul", scheme: "consul",
-			// A watcher asks the agent, and the server if that fails.
-			watch: []string{"consul-agent", "consul-server"}, register: []string{"consul-agent"},
-			params: "timeout=1s&ttl=2s",
-			raw:    rawConsul{c.Addr("consul-server"), c.Token()},
-		},
+		consulOf(c, "Consul 1.20", "consul"),
+		consulOf(c, "Consul 1.8", "consul-old"),
+	}
+}
+
+// consulOf returns one of the two versions of Consul, which has a server and a
+// client agent.
+func consulOf(c *cluster.Cluster, name, service string) *registry {
+	server, agent := service+"-server", service+"-agent"
+	return &registry{
+		name: name, service: service, scheme: "consul", alone: server,
+		// A watcher asks the agent, and the server if that fails.
+		watch: []string{agent, server}, register: []string{agent},
+		params: "timeout=1s&ttl=2s",
+		raw:    rawConsul{c.Addr(server), c.Token()},
 	}
 }
 

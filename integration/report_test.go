@@ -118,22 +118,24 @@ func reportText() []byte {
 	fmt.Fprintf(&b, `# Real registries: what was seen
 
 Written by `+"`make integration`"+` on %s: %d CPUs, %s, %s, with
-%s, %s and %s
+%s, %s, %s and %s
 in containers on the same machine. ZooKeeper and etcd are three servers each, Consul a server and a client agent.
 
 In the first table servers register themselves through the registrars and are called through a pool all the while. In each
 cell, whatever else it says, no call has failed and no endpoint that stood has left the pool, unless the row is about that.
 `,
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH,
-		env("ZOOKEEPER_IMAGE"), env("ETCD_IMAGE"), env("CONSUL_IMAGE"))
+		env("ZOOKEEPER_IMAGE"), env("ETCD_IMAGE"), env("CONSUL_IMAGE"), env("CONSUL_OLD_IMAGE"))
+	columns := []string{"ZooKeeper", "etcd", "Consul 1.20", "Consul 1.8"}
 	for _, table := range []string{faults, numbers} {
-		fmt.Fprintf(&b, "\n## %s\n\n| | ZooKeeper | etcd | Consul | test |\n|---|---|---|---|---|\n", table)
+		fmt.Fprintf(&b, "\n## %s\n\n| | %s | test |\n|---|%s---|\n",
+			table, strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 		for _, r := range rows {
 			if r.table != table {
 				continue
 			}
 			fmt.Fprintf(&b, "| %s |", r.description)
-			for _, registry := range []string{"ZooKeeper", "etcd", "Consul"} {
+			for _, registry := range columns {
 				fmt.Fprintf(&b, " %s |", orElse(r.cells[registry], "not run"))
 			}
 			fmt.Fprintf(&b, " `%s` |\n", r.test)

@@ -14,10 +14,10 @@ import (
 )
 
 // Await waits until the registries can be used: each of their servers answers,
-// and all agree on a leader. Without a name it waits for all three.
+// and all agree on a leader. Without a name it waits for all.
 func (c *Cluster) Await(ctx context.Context, registries ...string) error {
 	if len(registries) == 0 {
-		registries = []string{"zookeeper", "etcd", "consul"}
+		registries = []string{"zookeeper", "etcd", "consul", "consul-old"}
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -55,7 +55,7 @@ func (c *Cluster) Check(ctx context.Context, registry string) error {
 			}
 		}
 		return nil
-	case "consul":
+	case "consul", "consul-old":
 		for _, addr := range c.Addrs(registry) {
 			// Both need a leader, and the latter that the token is known.
 			for _, path := range []string{"/v1/catalog/nodes?consistent=1", "/v1/acl/token/self"} {

@@ -19,9 +19,10 @@ import (
 // The services of the compose file, by registry, in the order of the
 // addresses in the environment.
 var services = map[string][]string{ //nolint:gochecknoglobals // a constant
-	"zookeeper": {"zookeeper1", "zookeeper2", "zookeeper3"},
-	"etcd":      {"etcd1", "etcd2", "etcd3"},
-	"consul":    {"consul-server", "consul-agent"},
+	"zookeeper":  {"zookeeper1", "zookeeper2", "zookeeper3"},
+	"etcd":       {"etcd1", "etcd2", "etcd3"},
+	"consul":     {"consul-server", "consul-agent"},
+	"consul-old": {"consul-old-server", "consul-old-agent"},
 }
 
 // Cluster is the containers of one compose project.
@@ -39,9 +40,10 @@ func FromEnv() (*Cluster, error) {
 		return nil, errors.New("CLUSTER is not set; `integration/cluster env` prints it and more")
 	}
 	for registry, variables := range map[string][]string{
-		"zookeeper": {"ZOOKEEPER_SERVERS"},
-		"etcd":      {"ETCD_ENDPOINTS"},
-		"consul":    {"CONSUL_HTTP_ADDR", "CONSUL_AGENT_ADDR"},
+		"zookeeper":  {"ZOOKEEPER_SERVERS"},
+		"etcd":       {"ETCD_ENDPOINTS"},
+		"consul":     {"CONSUL_HTTP_ADDR", "CONSUL_AGENT_ADDR"},
+		"consul-old": {"CONSUL_OLD_HTTP_ADDR", "CONSUL_OLD_AGENT_ADDR"},
 	} {
 		var addrs []string
 		for _, v := range variables {
@@ -57,7 +59,8 @@ func FromEnv() (*Cluster, error) {
 	return c, nil
 }
 
-// Services returns the services of a registry: zookeeper, etcd or consul.
+// Services returns the services of a registry: zookeeper, etcd, consul or
+// consul-old.
 func (c *Cluster) Services(registry string) []string { return services[registry] }
 
 // Addr returns where a service is published.
@@ -72,7 +75,7 @@ func (c *Cluster) Addrs(registry string) []string {
 	return addrs
 }
 
-// Token returns the secret that may do everything in Consul.
+// Token returns the secret that may do everything in Consul, the old one too.
 func (c *Cluster) Token() string { return c.token }
 
 // Pause freezes services: connections stay, and nothing is answered.
