@@ -31,13 +31,9 @@ type client struct {
 	token  string
 }
 
-// newClient returns a client for one agent. The caller closes it. Its only I/O
-// is reading the file of the token.
-func newClient(c *config, agent string) (*client, error) {
-	token, err := tokenOf(c)
-	if err != nil {
-		return nil, err
-	}
+// newClient returns a client for one agent, whose requests have the token. The
+// caller closes it. It does no I/O.
+func newClient(c *config, agent, token string) (*client, error) {
 	network, addr := "tcp", agent
 	if path, ok := strings.CutPrefix(agent, "unix:"); ok {
 		network, addr, agent = "unix", path, "localhost"
@@ -59,10 +55,11 @@ func newClient(c *config, agent string) (*client, error) {
 			return handshake(ctx, conn, c, addr)
 		},
 	}
-	cl := &client{config: c, http: &http.Client{Transport: transport}, base: url.URL{Scheme: "http", Host: agent}}
+	cl := &client{config: c, http: &http.Client{Transport: transport}, base: url.URL{Scheme: "http", Host: agent}, token: token}
 	if c.tls.Enabled {
 		cl.base.Scheme = "https"
 	}
+	var err error
 	cl.Client, err = api.NewClient(&api.Config{
 		Address: agent, Scheme: cl.base.Scheme, HttpClient: cl.http, Token: token,
 		Datacenter: c.datacenter, Namespace: c.namespace,
@@ -71,7 +68,6 @@ func newClient(c *config, agent string) (*client, error) {
 		cl.close()
 		return nil, err
 	}
-	cl.token = token
 	return cl, nil
 }
 
@@ -96,6 +92,16 @@ func handshake(ctx context.Context, conn net.Conn, c *config, addr string) (net.
 		return nil, classify(ctx, err)
 	}
 	return secure, nil
+}
+
+// newOwnClient returns a client with the token of the configuration. Its only
+// I/O is reading the token's file.
+func newOwnClient(c *config, agent string) (*client, error) {
+	token, err := tokenOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(c, agent, token)
 }
 
 // tokenOf returns the configured token, or else that of the environment.

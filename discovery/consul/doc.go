@@ -14,6 +14,25 @@
 // registers an instance with the local agent. The instance has a check that
 // becomes critical when the agent no longer hears from the program.
 //
+// # Permissions
+//
+// A watcher's token needs to read the service and the nodes of its instances,
+// and a registrar's to read and write the service. What a token may not read,
+// Consul leaves out of its answers. Watch returns an error then, and never a
+// smaller set. Consul 1.11 and later mark such answers. With older versions, a
+// watcher asks for the token's permissions when the instances of a node vanish
+// or when there is none. A client agent before 1.11 answers that from what it
+// knew of the token up to 30 s ago, and what is hidden from the start, beside
+// other instances, shows only with 1.11.
+//
+// # Connections
+//
+// A watch has one connection to its agent, on which it waits, and a registration
+// has one. All watches of an agent in a process share one more, and all
+// registrations two, if they have the same timeout and TLS. An agent allows 200
+// connections to all programs of a host, unless its limits say otherwise
+// (http_max_conns_per_client).
+//
 // # Options and URL parameters
 //
 // A parameter has the name of its option, in lower case with underscores and

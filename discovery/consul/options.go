@@ -68,8 +68,8 @@ func WithTLS(t discovery.TLS) Option {
 func OnSkipped(f func(key string, err error)) Option { return func(c *config) { c.onSkipped = f } }
 
 // Timeout sets how long an agent may take to answer, connecting included and
-// the wait for a change excluded. A watch checks at the same interval that
-// Consul answers and has a leader. The timeout is from 100 ms to 1 min, and 5 s
+// the wait for a change excluded. The watches of one agent together check at
+// the same interval that it answers and that Consul has a leader. The timeout is from 100 ms to 1 min, and 5 s
 // by default.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 

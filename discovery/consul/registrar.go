@@ -59,7 +59,7 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 	if err != nil {
 		return err
 	}
-	c, err := newClient(r.config, r.agents[0])
+	c, err := newOwnClient(r.config, r.agents[0])
 	if err != nil {
 		return fmt.Errorf("consul: %w", err)
 	}

@@ -69,7 +69,7 @@ func share(c *config, agent string, why purpose) (*shared, error) {
 		s.users++
 		return s, nil
 	}
-	cl, err := newClient(&config{tls: c.tls, timeout: c.timeout}, agent)
+	cl, err := newClient(&config{tls: c.tls, timeout: c.timeout}, agent, "")
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
 		agent := w.agents[attempts%len(w.agents)]
 		attempts++
-		c, err := newClient(w.config, agent)
+		c, err := newOwnClient(w.config, agent)
 		if err == nil {
 			defer c.close()
 			err = w.follow(ctx, agent, c, rate, func(entries []*api.ServiceEntry) error {
