@@ -20,9 +20,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// client makes requests to one agent, one at a time, over one connection. A
-// request that waits for a change keeps others from it, so that what must not
-// wait has a client of its own; see [shared].
+// client makes requests to one agent, over one connection or a few. A request
+// that waits for a change keeps others from its connection, so that what must
+// not wait has a client of its own; see [shared].
 type client struct {
 	*api.Client
 	config *config
@@ -31,9 +31,9 @@ type client struct {
 	token  string
 }
 
-// newClient returns a client for one agent, whose requests have the token. The
-// caller closes it. It does no I/O.
-func newClient(c *config, agent, token string) (*client, error) {
+// newClient returns a client for one agent, whose requests have the token, with
+// so many connections at most. The caller closes it. It does no I/O.
+func newClient(c *config, agent, token string, connections int) (*client, error) {
 	network, addr := "tcp", agent
 	if path, ok := strings.CutPrefix(agent, "unix:"); ok {
 		network, addr, agent = "unix", path, "localhost"
@@ -44,7 +44,8 @@ func newClient(c *config, agent, token string) (*client, error) {
 	}
 	transport := &http.Transport{
 		// An agent has 200 connections for all programs of a host.
-		MaxConnsPerHost: 1,
+		MaxConnsPerHost:     connections,
+		MaxIdleConnsPerHost: connections,
 		// No proxy: agents are on the same machine, or listed by their address.
 		DialContext: dial,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -101,7 +102,7 @@ func newOwnClient(c *config, agent string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(c, agent, token)
+	return newClient(c, agent, token, 1)
 }
 
 // tokenOf returns the configured token, or else that of the environment.

@@ -29,7 +29,7 @@
 //
 // A watch has one connection to its agent, on which it waits, and a registration
 // has one. All watches of an agent in a process share one more, and all
-// registrations two, if they have the same timeout and TLS. An agent allows 200
+// registrations up to eight, if they have the same timeout and TLS. An agent allows 200
 // connections to all programs of a host, unless its limits say otherwise
 // (http_max_conns_per_client).
 //

@@ -18,7 +18,10 @@ import (
 // machine: Consul marks the instances of an agent that dies as critical. The
 // token needs permission to write and to read the service. An instance that
 // somebody deregisters or changes, at the agent or in the catalog, is put back.
-// The notes of its check name the registration that it belongs to.
+// The notes of its check name the registration that it belongs to. Register
+// returns an error within the TTL when the agent does not answer any more, or
+// the catalog no longer has the instance. Two registrations of one address know
+// of each other if they have the same agent.
 //
 // When a program dies, its instance becomes critical after the TTL, and is then
 // no server for a watcher. The agent removes the instance after a further

@@ -33,7 +33,7 @@ const notesOfCheck = "multipool registration "
 
 // registration is one instance.
 type registration struct {
-	*client // of its own, for what waits
+	*client // of its own, for what waits, and for all else when nothing waits
 	agent   *shared
 	catalog *shared
 	service *api.AgentServiceRegistration
@@ -120,7 +120,7 @@ func (g *registration) register(ctx context.Context) error {
 	})
 	if err == nil {
 		// A check that the agent knew keeps its state.
-		err = g.update(finish)
+		err = g.update(finish, g.client)
 	}
 	if err == nil && !g.heard.IsZero() {
 		g.heard = begin
@@ -130,9 +130,9 @@ func (g *registration) register(ctx context.Context) error {
 
 // update makes the check passing. The output is always the same: a new one
 // would be written to the servers.
-func (g *registration) update(ctx context.Context) error {
-	return g.call(ctx, func(ctx context.Context) error {
-		return g.agent.Agent().UpdateTTLOpts(g.service.Check.CheckID, "", api.HealthPassing, g.options(ctx))
+func (g *registration) update(ctx context.Context, c *client) error {
+	return c.call(ctx, func(ctx context.Context) error {
+		return c.Agent().UpdateTTLOpts(g.service.Check.CheckID, "", api.HealthPassing, g.options(ctx))
 	})
 }
 
@@ -143,7 +143,7 @@ func (g *registration) awaitCatalog(ctx context.Context) error {
 	defer cancel()
 	return g.call(ctx, func(ctx context.Context) error {
 		begin := time.Now()
-		owner, node, err := g.look(ctx)
+		owner, node, err := g.look(ctx, g.client)
 		if err == nil {
 			err = owner.err()
 		}
@@ -151,7 +151,7 @@ func (g *registration) awaitCatalog(ctx context.Context) error {
 			return err
 		}
 		for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-			has, err := g.inCatalog(ctx, node)
+			has, err := g.inCatalog(ctx, g.client, node)
 			if err != nil {
 				return err
 			}
@@ -183,11 +183,11 @@ func (g *registration) keepPassing(ctx context.Context) error {
 	}
 }
 
-func (g *registration) pass(ctx context.Context, catalog bool) error {
+func (g *registration) pass(ctx context.Context, check bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, g.config.ttl/4, errTimeout)
 	defer cancel()
 	begin := time.Now()
-	err := g.update(ctx)
+	err := g.update(ctx, g.agent.client)
 	if status, ok := errors.AsType[api.StatusError](err); ok && status.Code == http.StatusNotFound {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
@@ -198,17 +198,18 @@ func (g *registration) pass(ctx context.Context, catalog bool) error {
 		return discovery.Permanent(fmt.Errorf("%w: nothing was heard of the program for %v", errGone, late.Round(time.Millisecond)))
 	}
 	g.heard = begin
-	owner, node, err := g.look(ctx)
+	if !check {
+		return nil
+	}
+	owner, node, err := g.look(ctx, g.agent.client)
 	switch {
 	case err != nil:
 		return err
 	case owner != own:
 		return owner.err()
-	case !catalog:
-		return nil
 	}
 	// If the servers do not answer, nobody sees that the instance is not there.
-	if has, err := g.inCatalog(ctx, node); err == nil && !has {
+	if has, err := g.inCatalog(ctx, g.catalog.client, node); err == nil && !has {
 		return discovery.Permanent(fmt.Errorf("%w from the catalog", errGone))
 	}
 	return nil
@@ -221,7 +222,7 @@ func (g *registration) watchInstance(ctx context.Context) error {
 		if g.matches(now) {
 			return nil
 		}
-		owner, _, err := g.look(ctx)
+		owner, _, err := g.look(ctx, g.client)
 		if err == nil {
 			err = owner.err()
 		}
@@ -298,10 +299,10 @@ func (o owner) err() error {
 }
 
 // look returns who has the instance at the agent, and the agent's node.
-func (g *registration) look(ctx context.Context) (owner, string, error) {
+func (g *registration) look(ctx context.Context, c *client) (owner, string, error) {
 	params := g.params()
 	params.Set("format", "json")
-	status, answer, err := g.agent.do(ctx, http.MethodGet, "/v1/agent/health/service/id/"+g.service.ID, params, g.token, nil)
+	status, answer, err := c.do(ctx, http.MethodGet, "/v1/agent/health/service/id/"+g.service.ID, params, g.token, nil)
 	if err != nil {
 		return nobody, "", err
 	}
@@ -339,7 +340,7 @@ func (g *registration) look(ctx context.Context) (owner, string, error) {
 // awaitTurn returns nil if no other registration has the instance. If one has,
 // awaitTurn reports that once, and then waits for the other's end.
 func (g *registration) awaitTurn(ctx context.Context) error {
-	owner, err := g.lookInTime(ctx)
+	owner, err := g.lookInTime(ctx, g.client)
 	switch {
 	case err != nil:
 		return err
@@ -365,7 +366,7 @@ func (g *registration) awaitLapse(ctx context.Context) error {
 		if err := wait.For(ctx, g.config.ttl/4); err != nil {
 			return err
 		}
-		now, err := g.lookInTime(ctx)
+		now, err := g.lookInTime(ctx, g.agent.client)
 		switch {
 		case err != nil:
 			return err
@@ -378,16 +379,16 @@ func (g *registration) awaitLapse(ctx context.Context) error {
 	}
 }
 
-func (g *registration) lookInTime(ctx context.Context) (owner, error) {
+func (g *registration) lookInTime(ctx context.Context, c *client) (owner, error) {
 	ctx, cancel := g.inTime(ctx)
 	defer cancel()
-	owner, _, err := g.look(ctx)
+	owner, _, err := g.look(ctx, c)
 	return owner, classify(ctx, err)
 }
 
 // inCatalog reports whether the servers have the instance's check, and so the
 // instance. It returns true if the token does not let it know.
-func (g *registration) inCatalog(ctx context.Context, node string) (bool, error) {
+func (g *registration) inCatalog(ctx context.Context, c *client, node string) (bool, error) {
 	// Consul's own client has fields that Consul before 1.9 refuses.
 	type object map[string]any
 	body, err := json.Marshal([]object{{"Check": object{"Verb": api.CheckGet, "Check": object{
@@ -396,7 +397,7 @@ func (g *registration) inCatalog(ctx context.Context, node string) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	status, answer, err := g.catalog.do(ctx, http.MethodPut, "/v1/txn", g.params(), g.token, body)
+	status, answer, err := c.do(ctx, http.MethodPut, "/v1/txn", g.params(), g.token, body)
 	if err == nil && status != http.StatusOK && status != http.StatusConflict {
 		err = classify(ctx, api.StatusError{Code: status, Body: string(answer)})
 	}
@@ -432,7 +433,7 @@ func (g *registration) deregister(ctx context.Context) error {
 	return discovery.Deregister(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, discovery.DeregisterTimeout/2, errTimeout)
 		defer cancel()
-		if owner, _, err := g.look(ctx); err == nil && (owner == other || owner == lapsed) {
+		if owner, _, err := g.look(ctx, g.client); err == nil && (owner == other || owner == lapsed) {
 			return nil
 		}
 		err := classify(ctx, g.Agent().ServiceDeregisterOpts(g.service.ID, g.options(ctx)))

@@ -29,6 +29,12 @@ const (
 	forCatalog purpose = "catalog" // what it asks a server about
 )
 
+// connections are how many each purpose takes at most: one question serves all
+// watches, while each registration has its own.
+//
+//nolint:gochecknoglobals // a constant
+var connections = map[purpose]int{forLeader: 1, forAgent: 4, forCatalog: 4}
+
 // shared is a client that the watches or registrations at one agent share for
 // what is short and does not wait. An agent has 200 connections for all
 // programs of a host.
@@ -69,7 +75,7 @@ func share(c *config, agent string, why purpose) (*shared, error) {
 		s.users++
 		return s, nil
 	}
-	cl, err := newClient(&config{tls: c.tls, timeout: c.timeout}, agent, "")
+	cl, err := newClient(&config{tls: c.tls, timeout: c.timeout}, agent, "", connections[why])
 	if err != nil {
 		return nil, err
 	}
