@@ -116,7 +116,7 @@ func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // exchange is RoundTrip of a request without a Cancel.
 func (c *Conn) exchange(req *http.Request) (*http.Response, error) {
-	out := c.outgoing(req, req.Body, "")
+	out := c.outgoing(req, req.Body, "", 0)
 	t := traceOf(req)
 	t.gotConn(c, t.getConn(req.URL))
 	resp, sent, err := c.roundTrip(out)
@@ -169,17 +169,19 @@ type outgoing struct {
 	body    *requestBody    // nil if there is none
 	timeout *headerTimeout
 	stream  *streamTimeout // HTTP/2 only, which has timeout; nil if there is no limit
+	within  time.Duration  // the limit of this attempt; 0: only that of the Config
 }
 
 // outgoing makes the request for this connection, with another body and, unless
-// host is empty, another Host.
-func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string) outgoing {
-	o := outgoing{ctx: req.Context(), timeout: &c.headerTimeout}
+// host is empty, another Host, whose response must begin within the given time,
+// unless that is 0.
+func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string, within time.Duration) outgoing {
+	o := outgoing{ctx: req.Context(), timeout: &c.headerTimeout, within: within}
 	empty := body == nil || body == http.NoBody
 	if c.http2 {
 		o.req = new(http.Request)
 		*o.req = *req
-		if o.stream = c.streams.begin(o.req); o.stream != nil {
+		if o.stream = c.streams.begin(o.req, within); o.stream != nil {
 			o.timeout = &o.stream.headerTimeout
 		}
 	} else {
@@ -214,7 +216,7 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 		c.ctx.begin(out.ctx)
 	}
 	before := c.sock.written.Load()
-	out.timeout.start()
+	out.timeout.start(out.within)
 	resp, err = c.cc.RoundTrip(out.req)
 	expired := out.timeout.stop()
 	if out.stream != nil && out.body == nil && !expired {

@@ -14,7 +14,8 @@ type headerTimeout struct {
 	abort func() // ends the request
 
 	mu      sync.Mutex
-	timer   *time.Timer
+	present time.Duration // the limit of the present request
+	timer   *time.Timer   // nil until there is a limit
 	waiting bool          // for the response to begin
 	due     time.Duration // when the response is overdue, by now
 	expired bool
@@ -22,17 +23,19 @@ type headerTimeout struct {
 
 func (t *headerTimeout) init(limit time.Duration, now func() time.Duration, abort func()) {
 	t.limit, t.now, t.abort = limit, now, abort
-	if limit > 0 {
-		t.timer = time.AfterFunc(limit, t.fire)
-		t.timer.Stop()
-	}
 }
 
-// start starts the clock of a request.
-func (t *headerTimeout) start() {
+// start starts the clock of a request, whose own limit is within, 0: none.
+func (t *headerTimeout) start(within time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.waiting = true
+	t.waiting, t.present = true, t.limit
+	if within > 0 && (t.limit == 0 || within < t.limit) {
+		t.present = within
+	}
+	if t.timer == nil && t.present > 0 {
+		t.timer = time.AfterFunc(t.present, t.fire)
+	}
 	t.restartLocked()
 }
 
@@ -40,7 +43,7 @@ func (t *headerTimeout) start() {
 func (t *headerTimeout) pause() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.timer != nil && t.waiting {
+	if t.present > 0 && t.waiting {
 		t.timer.Stop()
 		t.due = never
 	}
@@ -56,9 +59,9 @@ func (t *headerTimeout) resume() {
 }
 
 func (t *headerTimeout) restartLocked() {
-	if t.timer != nil && t.waiting && !t.expired {
-		t.due = t.now() + t.limit
-		t.timer.Reset(t.limit)
+	if t.present > 0 && t.waiting && !t.expired {
+		t.due = t.now() + t.present
+		t.timer.Reset(t.present)
 	}
 }
 

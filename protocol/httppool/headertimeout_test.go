@@ -15,14 +15,14 @@ func TestTheHeaderTimeoutCountsTheTimeOfTheServerOnly(t *testing.T) {
 		var clock headerTimeout
 		clock.init(limit, func() time.Duration { return time.Since(begun) }, func() { aborts.Add(1) })
 		for range 3 { // in time
-			clock.start()
+			clock.start(0)
 			time.Sleep(limit - 1)
 			if clock.stop() {
 				t.Fatal("aborted too early")
 			}
 			time.Sleep(2 * limit) // nobody waits
 		}
-		clock.start()
+		clock.start(0)
 		for range 3 { // a body that is read late and taken late
 			clock.pause()
 			time.Sleep(5 * limit)
@@ -33,7 +33,7 @@ func TestTheHeaderTimeoutCountsTheTimeOfTheServerOnly(t *testing.T) {
 			t.Fatal("the reader's time counts")
 		}
 		clock.resume() // by a body that outlives the wait
-		clock.start()
+		clock.start(0)
 		clock.fire() // late, for the request before
 		time.Sleep(limit - 1)
 		if aborts.Load() != 0 {
@@ -44,7 +44,7 @@ func TestTheHeaderTimeoutCountsTheTimeOfTheServerOnly(t *testing.T) {
 		if aborts.Load() == 0 || !clock.stop() {
 			t.Error("not aborted when it was overdue")
 		}
-		clock.start()
+		clock.start(0)
 		time.Sleep(2 * limit)
 	})
 }

@@ -46,6 +46,9 @@ func newService(pool *core.Pool[*Conn], opts []Option) *service {
 func (s *service) send(req *http.Request) (*http.Response, error) {
 	hedged := s.hedged(req)
 	call := retry.Call{Attempts: s.attempts, Repeatable: hedged || s.idempotent(req)}
+	if call.Repeatable { // what takes how long is measured by method and path
+		call.Method = balance.Hash(req.Method) ^ balance.Hash(req.URL.Path)
+	}
 	var route []core.CallOption
 	if s.route != nil {
 		route = s.route(req)
@@ -144,65 +147,76 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 	if held {
 		_ = last.resp.Body.Close() // nobody will read it
 	}
-	resp, verdict, f := s.exchange(req, body, lease, call.Repeatable, t, asked)
+	var within time.Duration
+	if now := time.Now(); replayable(req) {
+		if until := a.Until(ctx, now); !until.IsZero() {
+			within = until.Sub(now)
+		}
+	}
+	resp, res, f := s.exchange(req, body, lease, call.Repeatable, within, t, asked)
 	ended = true
 	if f == nil {
-		return resp, retry.Result{Endpoint: conn.addr}, nil
+		return resp, res, nil
 	}
 	if f.unread == nil && !replayable(req) {
-		verdict = retry.VerdictDone
+		res.Verdict = retry.VerdictDone
 	}
 	if last != nil {
 		f.explained.Attempts, f.hangUps = last.explained.Attempts, last.hangUps
 	}
 	if f.hungUp {
 		if slices.Contains(f.hangUps, conn.addr) {
-			verdict = retry.VerdictDone // a third connection would be no better
+			res.Verdict = retry.VerdictDone // a third connection would be no better
 		}
 		f.hangUps = append(f.hangUps, conn.addr)
 	}
-	if verdict != retry.VerdictStale {
+	if res.Verdict != retry.VerdictStale {
 		f.explained.Attempts++
 	}
-	return resp, retry.Result{Verdict: verdict, Endpoint: conn.addr}, f
+	return resp, res, f
 }
 
 // exchange sends the request on the leased connection and reports the outcome.
+// The response must begin within the given time, if that is not 0.
 // The lease ends with exchange, or with the body of the response that it returns.
 // The failure is nil if the outcome is OutcomeOK.
 func (s *service) exchange(
-	req *http.Request, body io.ReadCloser, lease core.Lease[*Conn], repeatable bool, t trace, asked time.Time,
-) (*http.Response, retry.Verdict, *failure) {
+	req *http.Request, body io.ReadCloser, lease core.Lease[*Conn], repeatable bool, within time.Duration, t trace, asked time.Time,
+) (*http.Response, retry.Result, *failure) {
 	conn := lease.Conn()
+	res := retry.Result{Endpoint: conn.addr}
 	start := conn.staleness.Now()
 	// Certainty costs half a microsecond. A repeatable request can do without.
 	if err := conn.stale(start, !repeatable); err != nil {
 		f := &failure{explained: explain(req, conn.addr, 0, balance.OutcomeNeutral, err), unread: body, hungUp: conn.isNew(start)}
-		verdict := retry.VerdictStale
+		res.Verdict = retry.VerdictStale
 		if f.hungUp {
-			verdict, f.explained.Outcome = retry.VerdictUnsent, balance.OutcomeFailure
+			res.Verdict, f.explained.Outcome = retry.VerdictUnsent, balance.OutcomeFailure
 			lease.Report(balance.Report{Outcome: balance.OutcomeDialFailure})
 		}
 		_ = lease.Discard(err)
-		return nil, verdict, f
+		return nil, res, f
 	}
 	if !repeatable && lease.Probe() { // rather lose a ping than the request
 		if err := conn.Health(req.Context()); err != nil {
 			verdict, f := s.failed(req, lease, nil, true, conn.staleness.Now()-start, err)
 			f.unread = body
 			if verdict != retry.VerdictDone {
-				verdict = retry.VerdictUnsent
+				res.Verdict = retry.VerdictUnsent
 			}
-			return nil, verdict, f
+			return nil, res, f
 		}
 	}
-	out := conn.outgoing(req, body, s.hostFor(req, conn))
+	out := conn.outgoing(req, body, s.hostFor(req, conn), within)
 	t.gotConn(conn, asked)
 	resp, sent, err := conn.roundTrip(out)
 	took := conn.staleness.Now() - start
 	if err != nil {
 		verdict, f := s.failed(req, lease, out.body, sent, took, err)
-		return nil, verdict, f
+		if res.Verdict = verdict; verdict == retry.VerdictFailed {
+			res.Took = took
+		}
+		return nil, res, f
 	}
 	if out.body != nil {
 		out.body.answered()
@@ -211,18 +225,18 @@ func (s *service) exchange(
 	lease.Report(balance.Report{Outcome: outcome, Latency: took, Load: s.loadOf(resp)})
 	resp.Request = req
 	bindLease(resp, lease)
-	verdict := retry.VerdictDone
+	res.Took = took
 	switch outcome {
 	case balance.OutcomeOK:
-		return resp, verdict, nil
+		return resp, res, nil
 	case balance.OutcomeFailure:
-		verdict = retry.VerdictFailed
+		res.Verdict = retry.VerdictFailed
 	case balance.OutcomeOverload:
-		verdict = retry.VerdictOverload
+		res.Verdict = retry.VerdictOverload
 		s.avoid(conn.addr, resp)
 	default: // another server would gain nothing
 	}
-	return resp, verdict, &failure{resp: resp}
+	return resp, res, &failure{resp: resp}
 }
 
 // failed judges an attempt without a response, reports it and ends the lease.

@@ -29,8 +29,8 @@ func newStreamTimeouts(limit time.Duration, now func() time.Duration) *streamTim
 
 // begin returns the timeout of a request, whose Cancel it sets; nil if there is no
 // limit.
-func (s *streamTimeouts) begin(req *http.Request) *streamTimeout {
-	if s.limit == 0 {
+func (s *streamTimeouts) begin(req *http.Request, within time.Duration) *streamTimeout {
+	if s.limit == 0 && within == 0 {
 		return nil
 	}
 	t, _ := s.idle.Get().(*streamTimeout)
