@@ -12,6 +12,8 @@ import (
 // that the pool waits for, and gives the slot back or retires it. Calls that wait
 // meanwhile count it as a connection about to come, so that they do not dial for
 // what takes one round trip; if it takes longer, they do.
+//
+//nolint:contextcheck,nolintlint // it lasts beyond the call, which contextcheck reports where it is called
 func (s *subpool) reset(sl *slots.Slot) {
 	s.mu.Lock()
 	s.handingOver++
