@@ -339,6 +339,7 @@ func TestProcessThatWasFrozenReportsThatItsLeaseHasEnded(t *testing.T) {
 		}
 		<-t.Context().Done() // never: it is killed
 	}
+	servers(t) // or else it is skipped, as the process would be
 	prefix := newPrefix()
 	process := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	process.Env = append(os.Environ(), variable+"="+prefix)

@@ -63,8 +63,9 @@
 //
 // The context of a request, or the Timeout of an http.Client, ends the request at
 // any stage. [Config.Timeout] bounds how long each server may do nothing before
-// its response begins. A request that may be repeated then goes to another
-// server, which needs a Timeout well below the deadline.
+// its response begins. A request that may be repeated is given up earlier, in time
+// to go to another server, by how long responses to its method and path take: see
+// [retry.Attempt.Until].
 //
 // # Repeated requests
 //
@@ -73,8 +74,8 @@
 //   - always, if no server has processed it: the connection had ended before the
 //     request was sent, or the server has refused the request or said goodbye by
 //     the means of HTTP/2;
-//   - if it is [Idempotent], and the connection broke, [Config.Timeout] has
-//     passed, or the response makes its server fail or overloaded (408, 502, 503
+//   - if it is [Idempotent], and the connection broke, the response did not begin in
+//     time, or the response makes its server fail or overloaded (408, 502, 503
 //     and 504, see [WithClassifier]).
 //
 // In both cases the body of the request must be untouched or available again from

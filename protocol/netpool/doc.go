@@ -22,7 +22,9 @@
 //
 // A call ends at the deadline of its context, or when [Config.Timeout] has passed,
 // whichever is first. When its context is canceled, reading and writing return
-// within a few milliseconds. No deadline is left behind.
+// within a few milliseconds. No deadline is left behind. With [core.Attempts], an
+// attempt is given up earlier, in time for another server, by how long calls of the
+// function take: see [core.WithMethod].
 //
 // # Errors
 //

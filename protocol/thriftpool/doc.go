@@ -40,6 +40,9 @@
 // within a few milliseconds. In each case its connection is closed, since the
 // reply may still arrive.
 //
+// A call of a method that is [Idempotent] is given up earlier, in time to go to
+// another server, by how long replies to the method take: see [retry.Attempt.Until].
+//
 // # Retries
 //
 // A call that no server can have executed is sent again, preferably to another
@@ -49,8 +52,7 @@
 // attempts, see [Attempts]. Package retry has the rules.
 //
 // A call of a method that is [Hedged] is made a second time, on another server,
-// when it is late. Hedging costs the least time when a server hangs; a
-// [Config.Timeout] below the deadlines of the callers is the other way.
+// when it is late, which costs the least time when a server hangs.
 //
 // The package peeks whether the server has closed the connection, before a call on
 // one that was idle for a millisecond, and before every call for a second after a
