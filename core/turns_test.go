@@ -82,8 +82,8 @@ func TestServerThatWasRestartedHasItsShareAtOnce(t *testing.T) {
 					t.Fatal("the call to the server that restarts went well")
 				}
 				time.Sleep(time.Second)
-				if n := shares(t, p, 100)["a:1"]; n < 19 || n > 21 {
-					t.Errorf("it got %d calls of 100, want 20", n)
+				if n := shares(t, p, 1000)["a:1"]; n < 195 || n > 205 {
+					t.Errorf("it got %d calls of 1000, want 200", n)
 				}
 			})
 		})
