@@ -154,11 +154,11 @@ func TestNoAnswerComesBeforeTheClientHasSetItsWatches(t *testing.T) {
 			t.Fatalf("%s: %v", c.what, err)
 		}
 		come := make(chan time.Time, 1)
+		asked := time.Now()
 		go func() {
 			_, _ = io.ReadFull(w, make([]byte, len(answer)))
 			come <- time.Now()
 		}()
-		asked := time.Now()
 		if c.waits {
 			time.Sleep(50 * time.Millisecond) // the answer has come by then
 			asked = time.Now()
