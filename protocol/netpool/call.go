@@ -99,7 +99,9 @@ func (c *Conn) usable(ctx context.Context, now time.Time) error {
 		err = ended(ctx)
 	}
 	if d, ok := ctx.Deadline(); ok && err == nil && !d.After(now) {
-		err = context.DeadlineExceeded
+		if err = endedBy(ctx, d); err == nil {
+			err = context.DeadlineExceeded
+		}
 	}
 	switch {
 	case c.stream.err != nil:
@@ -169,7 +171,7 @@ func endedBy(ctx context.Context, deadline time.Time) error {
 
 // lateTimer is how long a call whose deadline has passed waits for its context to
 // notice.
-const lateTimer = 20 * time.Millisecond
+const lateTimer = 100 * time.Millisecond
 
 // examineSync is examine for a connection on which no reading or writing failed.
 func (c *Conn) examineSync(returned error) (own bool, err error) {
