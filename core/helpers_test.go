@@ -194,6 +194,9 @@ func stuck(release <-chan struct{}) func(context.Context) error {
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 { // in a bubble a timer that is due at once may crash the race detector (Go 1.26.8)
+		return ctx.Err()
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
