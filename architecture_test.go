@@ -50,6 +50,7 @@ func TestRootModuleImportsOnlyTheStandardLibraryAndItself(t *testing.T) {
 var layers = map[string][]string{
 	"":                              nil,
 	"internal/callee":               nil,
+	"internal/ctxerr":               nil,
 	"internal/load":                 nil,
 	"discovery":                     nil,
 	"discovery/format":              {"discovery"},
@@ -62,10 +63,10 @@ var layers = map[string][]string{
 	"balance":                       {"discovery", "internal/load"},
 	"balance/balancetest":           {"balance", "discovery", "internal/load"},
 	"outlier":                       {"balance", "discovery", "internal/load"},
-	"retry":                         nil,
-	"core":                          {"discovery", "balance", "outlier", "retry", "internal/callee", "internal/load"},
+	"retry":                         {"internal/ctxerr"},
+	"core":                          {"discovery", "balance", "outlier", "retry", "internal/callee", "internal/ctxerr", "internal/load"},
 	"config":                        {"core", "discovery"},
-	"protocol":                      {"core", "discovery", "balance", "retry", "internal/callee"},
+	"protocol":                      {"core", "discovery", "balance", "retry", "internal/callee", "internal/ctxerr"},
 }
 
 func TestImportsPointDown(t *testing.T) {

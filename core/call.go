@@ -26,9 +26,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 	if plan.hedged {
 		return errHedgedDo
 	}
-	if plan.attempts > 1 && plan.method == 0 {
-		plan.method = uint64(callee.Of(&fn))
-	}
+	plan.nameMethod(callee.Of(&fn))
 	return p.do(ctx, plan, opts, fn)
 }
 
@@ -45,7 +43,7 @@ func (p *Pool[C]) do(ctx context.Context, plan plan, opts []CallOption, fn func(
 	if err != nil {
 		return err
 	}
-	_, _, err = l.call(ctx, fn)
+	_, err = l.call(ctx, fn)
 	return err
 }
 
@@ -56,9 +54,7 @@ var errHedgedDo = errors.New("core: Do cannot be Hedged: two functions without a
 // same time.
 func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.Context, C) (T, error), opts ...CallOption) (T, error) {
 	plan := planOf(opts)
-	if plan.method == 0 && (plan.hedged || plan.attempts > 1) {
-		plan.method = uint64(callee.Of(&fn))
-	}
+	plan.nameMethod(callee.Of(&fn))
 	if !plan.hedged {
 		var value T
 		err := p.do(ctx, plan, opts, func(ctx context.Context, c C) (err error) {
@@ -76,8 +72,8 @@ func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.C
 	})
 }
 
-// call calls fn with the connection, and ends the lease.
-func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (balance.Outcome, time.Duration, error) {
+// call calls fn with the connection, ends the lease, and returns what it reports.
+func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (balance.Report, error) {
 	ended := false
 	defer func() {
 		if !ended { // fn panicked, or ended its goroutine
@@ -88,9 +84,8 @@ func (l Lease[C]) call(ctx context.Context, fn func(context.Context, C) error) (
 	begun := s.pool.now()
 	err := fn(ctx, l.Conn())
 	ended = true
-	took := s.pool.now() - begun
-	outcome, _ := end(s, l.slot, l.gen, begun, err) // fn may have ended it
-	return outcome, took, err
+	r, _ := end(s, l.slot, l.gen, begun, err) // fn may have ended it
+	return r, err
 }
 
 // attempt makes one attempt of a call that may be made several times.
@@ -117,12 +112,12 @@ func (p *Pool[C]) attempt(
 		ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
 		defer cancel()
 	}
-	outcome, took, err := l.call(ctx, fn)
-	switch outcome {
+	r, err := l.call(ctx, fn)
+	switch r.Outcome {
 	case balance.OutcomeOK:
-		res.Took = took
+		res.Took = r.Latency
 	case balance.OutcomeFailure:
-		res.Verdict, res.Took = retry.VerdictFailed, took
+		res.Verdict, res.Took = retry.VerdictFailed, r.Latency
 	default:
 	}
 	return res, err

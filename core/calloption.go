@@ -110,6 +110,14 @@ func planOf(opts []CallOption) plan {
 	return p
 }
 
+// nameMethod makes the method the function whose code is at an address, unless
+// an option has named it.
+func (p *plan) nameMethod(code uintptr) {
+	if p.method == 0 {
+		p.method = uint64(code)
+	}
+}
+
 // call is the plan as package retry has it.
 func (p plan) call() retry.Call {
 	return retry.Call{Attempts: p.attempts, Repeatable: true, Method: p.method}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 )
 
 func (p *pool) close(ctx context.Context) error {
@@ -35,7 +37,7 @@ func (p *pool) close(ctx context.Context) error {
 	}
 	p.mu.Unlock()
 	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
-		ended(ctx), c.InUse, c.Dialing, c.Closing)
+		ctxerr.Of(ctx), c.InUse, c.Dialing, c.Closing)
 }
 
 // teardown ends everything in the order of use: the sources of change, the

@@ -52,8 +52,9 @@ type Error struct {
 	counts struct{ endpoints, open, idle, dialing, waiting int }
 }
 
-// Error says the kind, the cause, which place has been empty or unknown for how long, how many endpoints, connections and waiting
-// calls there were, and the last errors.
+// Error says the kind, the cause, which place has been empty or unknown for how
+// long, how many endpoints, connections and waiting calls there were, and the last
+// errors.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Kind.Error())
@@ -94,13 +95,4 @@ func (e *Error) Unwrap() []error {
 		}
 	}
 	return errs
-}
-
-// ended returns the error of ctx, which is done, and its cause if it has one.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(err, cause) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }

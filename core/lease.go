@@ -70,9 +70,9 @@ func (l Lease[C]) End(err error) error {
 const notTimed = -1
 
 // end ends a lease, if it lasts, of a call that began then and ended with err,
-// and returns the outcome; the error is nil or [ErrStaleLease]. It is End of every
-// type of connection.
-func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error) (balance.Outcome, error) {
+// and returns what it reports; the error is nil or [ErrStaleLease]. It is End of
+// every type of connection.
+func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error) (balance.Report, error) {
 	r := balance.Report{At: s.pool.now()}
 	if began != notTimed {
 		r.Latency = r.At - began
@@ -95,9 +95,9 @@ func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error)
 		s.pool.report(s, r)
 	}
 	if keep {
-		return r.Outcome, release(sl, gen)
+		return r, release(sl, gen)
 	}
-	return r.Outcome, discard(sl, gen, err)
+	return r, discard(sl, gen, err)
 }
 
 // Report tells the balancer and outlier detection how the call went. It does not

@@ -28,6 +28,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
@@ -153,7 +154,7 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			if e, ok := errors.AsType[*Error](err); ok {
-				e.Waited, e.Cause = p.p.now()-begun, ended(ctx)
+				e.Waited, e.Cause = p.p.now()-begun, ctxerr.Of(ctx)
 			}
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 )
 
 const (
@@ -109,7 +110,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 		return p.fail(&r, ErrClosed, nil, didNotWait)
 	}
 	if ctx.Err() != nil {
-		return p.fail(&r, ended(ctx), nil, didNotWait)
+		return p.fail(&r, ctxerr.Of(ctx), nil, didNotWait)
 	}
 	r.resolve(v)
 	// What may be had at once, without the cost of the queue.
@@ -194,7 +195,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 			case r.want != nil:
 				kind = ErrUnavailable
 			}
-			return p.fail(&r, kind, ended(ctx), begun)
+			return p.fail(&r, kind, ctxerr.Of(ctx), begun)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 )
 
 // errEnded is the error of an attempt that ended its goroutine.
@@ -69,7 +71,7 @@ func RunHedged[T any](ctx context.Context, r *Retrier, c Call, try func(context.
 				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: asked[len(asked)-1:]}) // ends as the first does
 			}
 		case <-outer.Done():
-			return none, ended(outer)
+			return none, ctxerr.Of(outer)
 		}
 	}
 }
@@ -151,13 +153,4 @@ func (h *hedged[T]) leave() {
 			return
 		}
 	}
-}
-
-// ended returns the error of ctx, which is done, and its cause if it has one.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(err, cause) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// headerTimeout bounds how long a server may take to begin its response. It does what the ResponseHeaderTimeout of net/http does and
-// more: that one starts only when the request has been sent. It allocates nothing
+// headerTimeout bounds how long a server may take to begin its response. It does
+// what the ResponseHeaderTimeout of net/http does and more: that one starts only when the request has been sent. It allocates nothing
 // per request and costs less than a twentieth of a small one.
 type headerTimeout struct {
 	limit time.Duration // 0 = none

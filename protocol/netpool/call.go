@@ -10,6 +10,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/internal/callee"
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 )
 
 // Do leases a connection of the pool, calls fn with it as [Conn.Call] does, and
@@ -96,7 +97,7 @@ func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err 
 func (c *Conn) usable(ctx context.Context, now time.Time) error {
 	var err error
 	if ctx.Err() != nil {
-		err = ended(ctx)
+		err = ctxerr.Of(ctx)
 	}
 	if d, ok := ctx.Deadline(); ok && err == nil && !d.After(now) {
 		if err = endedBy(ctx, d); err == nil {
@@ -166,7 +167,7 @@ func endedBy(ctx context.Context, deadline time.Time) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return ended(ctx)
+	return ctxerr.Of(ctx)
 }
 
 // lateTimer is how long a call whose deadline has passed waits for its context to

@@ -3,7 +3,6 @@ package netpool
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -105,13 +104,4 @@ func Classify(err error) balance.Outcome {
 		return e.outcome()
 	}
 	return core.Classify(err)
-}
-
-// ended returns the error of ctx, which is done, and its cause if it has one.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(err, cause) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
