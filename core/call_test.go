@@ -223,12 +223,8 @@ func TestOnGoesToThatServerAndToNoOther(t *testing.T) {
 			t.Errorf("a server that is down: %v", err)
 		}
 		// Nor does it matter that others wait in vain.
-		third := background(t.Context(), p)
-		release(t, get(t, p, core.WithEndpoint("a:1")))
-		synctest.Wait()
-		release(t, served(t, third))
 		held := get(t, p, core.WithEndpoint("a:1"))
-		third = background(t.Context(), p)
+		third := background(t.Context(), p)
 		synctest.Wait()
 		if _, err := p.Get(t.Context(), core.WithEndpoint("down:1")); !errors.Is(err, core.ErrUnavailable) {
 			t.Errorf("a server that is down, while others wait: %v", err)

@@ -322,10 +322,13 @@ type user interface {
 	unuse()
 }
 
-// get leases a connection or ends the test.
+// get leases a connection or ends the test, also when it would wait for ever:
+// the clock of a bubble runs on for as long as a pool has something to do.
 func get[C user](t *testing.T, p *core.Pool[C], opts ...core.CallOption) core.Lease[C] {
 	t.Helper()
-	l, err := p.Get(t.Context(), opts...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	l, err := p.Get(ctx, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
