@@ -117,9 +117,13 @@ func LeakDetectionThreshold(d time.Duration) Option { return func(c *config) { c
 
 // RemovalGrace is how long endpoints are kept that vanish when more than half
 // of the set vanishes at once, an empty report included: the pool doubts the
-// registry, and servers that are really gone fail to be dialed. A set that the
-// program itself has set, as static.List.Set does, counts at once. The default
-// is 30 seconds; 0 is not at all.
+// registry, and servers that are really gone fail to be dialed. An endpoint that
+// vanishes within ten seconds of a failure of the registry is kept until these
+// are over, since servers may register again later than the watch is back; any
+// other for 100 ms, in case its entry is deleted and created again. Neither is
+// longer than RemovalGrace. A set that the program itself has set, as
+// static.List.Set does, counts at once. The default is 30 seconds; 0 is not at
+// all.
 func RemovalGrace(d time.Duration) Option {
 	return fixed("RemovalGrace", func(c *config) { c.removalGrace = d })
 }

@@ -57,7 +57,7 @@ func (c *counted) Close() error {
 func TestChangeOfOneAmongManyEndpointsTouchesNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, c := newRegistry(t), newCounter()
-		p, err := core.New[*counted](r, c, core.MinIdle(1), core.MaxActive(2), core.IdleTimeout(0))
+		p, err := core.New[*counted](r, c, core.MinIdle(1), core.MaxActive(2), core.IdleTimeout(0), core.RemovalGrace(0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -101,7 +101,7 @@ func TestNewAttributesOfAnEndpointAreSeenByLeasesAndDials(t *testing.T) {
 func TestEndpointThatLeavesIsDrained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
-		p := open(t, r, f, core.DrainTimeout(time.Minute))
+		p := open(t, r, f, core.DrainTimeout(time.Minute), core.RemovalGrace(0))
 		r.say(endpoints("a:1", "b:1")...)
 		leases := getMany(t, p, 4, core.WithEndpoint("a:1"))
 		released, discarded, cut, idle := leases[0], leases[1], leases[2], leases[3]
@@ -163,7 +163,7 @@ func TestEndpointThatLeavesIsDrained(t *testing.T) {
 func TestDrainTimeoutOfZeroCutsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
-		p := open(t, r, f, core.DrainTimeout(0))
+		p := open(t, r, f, core.DrainTimeout(0), core.RemovalGrace(0))
 		r.say(endpoints("a:1", "b:1")...)
 		l := get(t, p, core.WithEndpoint("a:1"))
 		r.say(endpoints("b:1")...)
@@ -226,7 +226,7 @@ func (j *inspector) Observe(ev core.Event) {
 func TestEndpointThatLeavesAndReturnsBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f, j := newRegistry(t), newFleet(t), &journal{}
-		p := open(t, r, f, core.WithObserver(j.Observe), core.MaxActive(2), core.DrainTimeout(time.Hour))
+		p := open(t, r, f, core.WithObserver(j.Observe), core.MaxActive(2), core.DrainTimeout(time.Hour), core.RemovalGrace(0))
 		r.say(endpoints("a:1", "b:1")...)
 		old := getMany(t, p, 2, core.WithEndpoint("a:1"))
 		j.forget()
@@ -279,7 +279,7 @@ func TestEndpointThatLeavesAndReturnsWithinABurstHasNotLeft(t *testing.T) {
 func TestCallThatWaitsForAnEndpointThatLeavesFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, f := newRegistry(t), newFleet(t)
-		p := open(t, r, f, core.MaxActive(1))
+		p := open(t, r, f, core.MaxActive(1), core.RemovalGrace(0))
 		r.say(endpoints("a:1", "b:1")...)
 		f.server("b:1").dialed(hang)
 		held := get(t, p, core.WithEndpoint("a:1"))
@@ -294,7 +294,6 @@ func TestCallThatWaitsForAnEndpointThatLeavesFailsAtOnce(t *testing.T) {
 		}
 		waits(t, dialing)
 		r.say(endpoints("c:1", "d:1")...)
-		time.Sleep(time.Minute) // the one that was left of two is held for the grace
 		if err := failed(t, dialing); !errors.Is(err, core.ErrNoEndpoint) && !errors.Is(err, core.ErrUnavailable) {
 			t.Errorf("the call for b:1 failed with %v", err)
 		}

@@ -15,9 +15,12 @@ const coalesce = 20 * time.Millisecond
 // blocks holds up the others, and Reported the watcher too.
 type Follower struct {
 	// RemovalGrace is how long endpoints stay in use that vanish when more than
-	// half of what the registry reported vanishes at once. Zero means not at
-	// all. It does not apply to a set that is the program's own decision, see
-	// [Watcher].
+	// half of what the registry reported vanishes at once. An endpoint that
+	// vanishes within ten seconds of a failure or loss stays until these are over,
+	// since registrars may be back later than the watch; any other stays for 100
+	// ms, in case its entry is deleted and created again. Neither is longer than
+	// RemovalGrace. Zero means that nothing stays. Nor does anything when the set
+	// is the program's own decision, see [Watcher].
 	RemovalGrace time.Duration
 	// Changed is called with the first report, with each set in use that differs
 	// from the one before, and with the first report after a loss even if
@@ -73,11 +76,10 @@ func Follow(ctx context.Context, w Watcher, f Follower) {
 		lost:     true,
 	}
 	_ = rerun(ctx, "the watcher", func(ctx context.Context, a *attempt) error {
-		if r.Retrying != nil {
-			ctx = withRetrying(ctx, func(err error) {
-				a.do(func() { r.callback(func() { r.Retrying(err) }) })
-			})
-		}
+		outer := ctx
+		ctx = withRetrying(ctx, func(err error) {
+			a.do(func() { r.callback(func() { r.fail(outer, err) }) })
+		})
 		return w.Watch(ctx, func(set []Endpoint) {
 			own := authoritative(w)
 			a.do(func() { r.receive(set, own) })
@@ -102,7 +104,7 @@ type report struct {
 }
 
 // following is a call of Follow. All fields but turn and reports belong to the
-// goroutine of Follow.
+// goroutine of Follow, and what its callbacks share, to whose turn it is.
 type following struct {
 	Follower
 	tracker tracker
@@ -145,12 +147,25 @@ func (r *following) callback(f func()) {
 	f()
 }
 
+// fail is called in a callback with each failure that does not end the watch.
+func (r *following) fail(outer context.Context, err error) {
+	r.tracker.failed = time.Now()
+	if r.Retrying != nil {
+		r.Retrying(err)
+	} else {
+		ReportFailure(outer, err)
+	}
+}
+
 // lose calls Lost.
 func (r *following) lose(err error, pause time.Duration) {
 	r.lost = true
-	if r.Lost != nil {
-		r.callback(func() { r.Lost(err, pause) })
-	}
+	r.callback(func() {
+		r.tracker.failed = time.Now()
+		if r.Lost != nil {
+			r.Lost(err, pause)
+		}
+	})
 }
 
 // serve takes reports, and does what falls due, until a watch or a pause ends.
@@ -212,8 +227,12 @@ func (r *following) update() {
 	next := r.pending
 	r.pending, r.updated = nil, time.Now()
 	r.callback(func() {
+		back := next != nil && r.lost
+		if back && !r.tracker.failed.IsZero() {
+			r.tracker.failed = r.updated // no more than by now has it recovered
+		}
 		c, differs := r.tracker.update(next, r.updated)
-		if next != nil && r.lost {
+		if back {
 			r.lost, differs = false, true
 		}
 		if c.Lost = r.lost; differs {

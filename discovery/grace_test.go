@@ -29,9 +29,9 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 			[]event{{0, "a b c d e"}, {31 * s, "a b"}},
 		},
 		{
-			"exactly half goes at once",
+			"exactly half goes",
 			[]step{{0, "a b c d"}, {s, "a b"}},
-			[]event{{0, "a b c d"}, {s, "a b"}},
+			[]event{{0, "a b c d"}, {s + 100*ms, "a b"}},
 		},
 		{
 			"all",
@@ -44,14 +44,14 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 			[]event{{0, "a"}, {31 * s, ""}},
 		},
 		{
-			"one of two goes at once",
+			"one of two goes",
 			[]step{{0, "a b"}, {s, "b"}},
-			[]event{{0, "a b"}, {s, "b"}},
+			[]event{{0, "a b"}, {s + 100*ms, "b"}},
 		},
 		{
 			"one that comes back is not kept any more",
 			[]step{{0, "a b c"}, {s, ""}, {2 * s, "a b"}, {3 * s, "b"}},
-			[]event{{0, "a b c"}, {3 * s, "b c"}, {31 * s, "b"}},
+			[]event{{0, "a b c"}, {3*s + 100*ms, "b c"}, {31 * s, "b"}},
 		},
 		{
 			"all come back",
@@ -79,9 +79,9 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 			[]event{{0, "a b c d e f"}, {31 * s, "a b"}, {40 * s, ""}},
 		},
 		{
-			"half of the rest goes at once",
+			"half of the rest goes",
 			[]step{{0, "a b c d e f"}, {s, "a b"}, {10 * s, "a"}},
-			[]event{{0, "a b c d e f"}, {10 * s, "a c d e f"}, {31 * s, "a"}},
+			[]event{{0, "a b c d e f"}, {10*s + 100*ms, "a c d e f"}, {31 * s, "a"}},
 		},
 		{
 			"again after the grace",
@@ -101,7 +101,7 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 		{
 			"in a burst the last report counts",
 			[]step{{0, "a b c"}, {ms, ""}, {2 * ms, "a b"}},
-			[]event{{0, "a b c"}, {20 * ms, "a b"}},
+			[]event{{0, "a b c"}, {120 * ms, "a b"}},
 		},
 		{
 			"it begins when the report counts",
@@ -121,12 +121,27 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 		{
 			"invalid entries do not count",
 			[]step{{0, "a b ! ! !"}, {s, "a"}},
-			[]event{{0, "a b"}, {s, "a"}},
+			[]event{{0, "a b"}, {s + 100*ms, "a"}},
 		},
 		{
 			"an entry gone bad has vanished",
 			[]step{{0, "a b c"}, {s, "a b c!"}},
-			[]event{{0, "a b c"}, {s, "a b"}},
+			[]event{{0, "a b c"}, {s + 100*ms, "a b"}},
+		},
+		{
+			"one that is deleted and created again stays",
+			[]step{{0, "a b c"}, {s, "b c"}, {s + 99*ms, "b c a"}},
+			[]event{{0, "a b c"}},
+		},
+		{
+			"for ten seconds after a loss, what vanishes waits for their end",
+			[]step{{0, "a b c d"}, {s, "lose"}, {20 * s, "a b c"}, {25 * s, "a b"}, {26 * s, "a b d"}},
+			[]event{{0, "a b c d"}, {20 * s, "a b c d"}, {30 * s, "a b d"}},
+		},
+		{
+			"the first report comes late, and is no return",
+			[]step{{20 * s, "a b c"}, {21 * s, "a b"}},
+			[]event{{20 * s, "a b c"}, {21*s + 100*ms, "a b"}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -285,6 +300,7 @@ type model struct {
 	pending *traced
 	updated time.Duration
 	lost    bool
+	failed  time.Duration // the last loss, or the first report after it; below 0: none
 
 	valid map[string]discovery.Endpoint // of the report in use
 	kept  map[string]keptEntry
@@ -298,7 +314,7 @@ type keptEntry struct {
 
 // play returns the changes that the trace makes.
 func (m *model) play(trace []traced) []event {
-	m.lost, m.updated = true, -time.Hour
+	m.lost, m.updated, m.failed = true, -time.Hour, -1
 	m.kept = map[string]keptEntry{}
 	for _, next := range trace {
 		m.pass(next.at)
@@ -313,9 +329,9 @@ func (m *model) play(trace []traced) []event {
 			}
 		case m.pending != nil:
 			m.update(next.at)
-			m.lost = true
+			m.lost, m.failed = true, next.at
 		default:
-			m.lost = true
+			m.lost, m.failed = true, next.at
 		}
 	}
 	m.pass(24 * time.Hour)
@@ -342,6 +358,9 @@ func (m *model) pass(end time.Duration) {
 func (m *model) update(now time.Duration) {
 	m.updated = now
 	force := m.pending != nil && m.lost
+	if force && m.failed >= 0 {
+		m.failed = now
+	}
 	if m.pending != nil {
 		m.take(*m.pending, now)
 		m.pending, m.lost = nil, false
@@ -366,11 +385,58 @@ func (m *model) take(next traced, now time.Duration) {
 	}
 	gone := maps.Clone(m.valid)
 	maps.DeleteFunc(gone, func(addr string, _ discovery.Endpoint) bool { _, ok := valid[addr]; return ok })
-	if m.grace > 0 && 2*len(gone) > len(m.valid) {
+	hold := 100 * ms
+	switch {
+	case 2*len(gone) > len(m.valid):
+		hold = m.grace
+	case m.failed >= 0:
+		hold = max(hold, m.failed+10*s-now)
+	}
+	if m.grace > 0 {
 		for addr, e := range gone {
-			m.kept[addr] = keptEntry{e, now + m.grace}
+			m.kept[addr] = keptEntry{e, now + min(hold, m.grace)}
 		}
 	}
 	maps.DeleteFunc(m.kept, func(addr string, _ keptEntry) bool { _, ok := valid[addr]; return ok || next.own })
 	m.valid = valid
+}
+
+// TestWhatVanishesSoonAfterAFailureWaitsForRegistrars is about failures that
+// stay within a watch, and within the watch of a watcher that is made of others.
+func TestWhatVanishesSoonAfterAFailureWaitsForRegistrars(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		inner := watcherFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+			report(set("a b c"))
+			_ = sleep(ctx, 20*s)
+			discovery.ReportFailure(ctx, errors.New("no answer"))
+			_ = sleep(ctx, s)
+			report(set("a b"))
+			_ = sleep(ctx, 20*s)
+			report(set("a b d"))
+			_ = sleep(ctx, s)
+			report(set("a d"))
+			return sleep(ctx, time.Hour)
+		})
+		outer := watcherFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+			discovery.Follow(ctx, inner, discovery.Follower{Reported: report})
+			return ctx.Err()
+		})
+		var got []event
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		discovery.Follow(ctx, outer, discovery.Follower{RemovalGrace: 30 * s, Changed: func(c discovery.Change) {
+			got = append(got, event{time.Since(begun), changeText(c.Set, c.Lost)})
+		}})
+		want := []event{{0, "a b c"}, {30 * s, "a b"}, {41 * s, "a b d"}, {42*s + 100*ms, "a d"}}
+		if !slices.Equal(got, want) {
+			t.Errorf("got  %v\nwant %v", got, want)
+		}
+	})
+}
+
+type watcherFunc func(context.Context, func([]discovery.Endpoint)) error
+
+func (f watcherFunc) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	return f(ctx, report)
 }

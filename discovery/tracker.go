@@ -6,8 +6,18 @@ import (
 	"time"
 )
 
-// massRemoval is the share of the last report whose removal at once is doubted.
-const massRemoval = 0.5
+const (
+	// massRemoval is the share of the last report whose removal at once is doubted.
+	massRemoval = 0.5
+	// replacing is how long an endpoint may be missing whose server restarts and
+	// registers by deleting its entry and creating it again: many times the round
+	// trip between the two, and soon enough for a server that leaves.
+	replacing = 100 * time.Millisecond
+	// settling is for how long after a failure of the registry vanished endpoints
+	// are kept: registrations may have ended meanwhile, and registrars, who try
+	// for [RetryWindow] with pauses as the watcher does, may be back later than it.
+	settling = RetryWindow
+)
 
 // tracker turns reports into changes of the set in use. A registry of thousands
 // of servers changes by one or two at a time: what two reports begin and end
@@ -15,6 +25,7 @@ const massRemoval = 0.5
 type tracker struct {
 	grace    time.Duration
 	rejected func(Endpoint, error)
+	failed   time.Time // the registry's last failure
 
 	last []Endpoint // the last report, as it is
 	// dropped are the indices of the entries of last that do not count,
@@ -86,20 +97,28 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 		}
 		t.add(&set[i], gone, c)
 	}
-	doubted := t.grace > 0 && float64(len(gone)) > massRemoval*float64(len(t.valid))
+	hold := t.hold(now, float64(len(gone)) > massRemoval*float64(len(t.valid)))
 	for i := from; i < oldEnd && len(gone) > 0; i++ {
 		e := &t.last[i]
 		if gone[e.Addr] != e {
 			continue
 		}
-		if doubted {
-			t.keep(*e, now.Add(t.grace))
+		if hold > 0 {
+			t.keep(*e, now.Add(hold))
 		} else {
 			c.Removed = append(c.Removed, *e)
 		}
 	}
 	t.last, t.dropped = set, slices.Concat(dropped, after)
 	t.valid = without(set, t.dropped)
+}
+
+// hold returns how long what vanishes now is kept.
+func (t *tracker) hold(now time.Time, mass bool) time.Duration {
+	if mass {
+		return t.grace
+	}
+	return min(t.grace, max(replacing, settling-now.Sub(t.failed)))
 }
 
 // middle returns where two sets differ: they are alike before from, and behind
