@@ -83,6 +83,7 @@ type Config struct {
 	MaxIdle            int `json:"max_idle,omitempty" yaml:"max_idle,omitempty"`
 	MaxConcurrentDials int `json:"max_concurrent_dials,omitempty" yaml:"max_concurrent_dials,omitempty"`
 	MaxConcurrentCalls int `json:"max_concurrent_calls,omitempty" yaml:"max_concurrent_calls,omitempty"`
+	MaxEndpoints       int `json:"max_endpoints,omitempty" yaml:"max_endpoints,omitempty"`
 
 	IdleTimeout            string `json:"idle_timeout,omitempty" yaml:"idle_timeout,omitempty"`
 	MaxLifetime            string `json:"max_lifetime,omitempty" yaml:"max_lifetime,omitempty"`
@@ -113,6 +114,7 @@ func (c *Config) settings() []setting {
 		{name: "max_idle", number: &c.MaxIdle, count: core.MaxIdle},
 		{name: "max_concurrent_dials", number: &c.MaxConcurrentDials, count: core.MaxConcurrentDials},
 		{name: "max_concurrent_calls", number: &c.MaxConcurrentCalls, count: core.MaxConcurrentCalls},
+		{name: "max_endpoints", number: &c.MaxEndpoints, count: core.MaxEndpoints},
 		{name: "idle_timeout", text: &c.IdleTimeout, period: core.IdleTimeout},
 		{name: "max_lifetime", text: &c.MaxLifetime, period: core.MaxLifetime},
 		{name: "validate_after_idle", text: &c.ValidateAfterIdle, period: core.ValidateAfterIdle},

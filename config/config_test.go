@@ -43,12 +43,12 @@ func mistakes(t *testing.T, c config.Config) string {
 func TestEachParameterReachesItsOption(t *testing.T) {
 	for name, option := range map[string]string{
 		"max_active": "MaxActive", "max_total": "MaxTotal", "min_idle": "MinIdle", "max_idle": "MaxIdle",
-		"max_concurrent_dials": "MaxConcurrentDials", "max_concurrent_calls": "MaxConcurrentCalls", "idle_timeout": "IdleTimeout", "max_lifetime": "MaxLifetime",
+		"max_concurrent_dials": "MaxConcurrentDials", "max_concurrent_calls": "MaxConcurrentCalls", "max_endpoints": "MaxEndpoints", "idle_timeout": "IdleTimeout", "max_lifetime": "MaxLifetime",
 		"health_check_interval": "HealthCheckInterval", "dial_timeout": "DialTimeout", "drain_timeout": "DrainTimeout",
 		"removal_grace": "RemovalGrace", "leak_detection_threshold": "LeakDetectionThreshold",
 	} {
 		value := "-7"
-		if !slices.Contains([]string{"max_active", "max_total", "min_idle", "max_idle", "max_concurrent_dials", "max_concurrent_calls"}, name) {
+		if !slices.Contains([]string{"max_active", "max_total", "min_idle", "max_idle", "max_concurrent_dials", "max_concurrent_calls", "max_endpoints"}, name) {
 			value = `"-7s"`
 		}
 		c, err := config.Parse(fmt.Appendf(nil, `{%q: %s}`, name, value))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 	"github.com/minicaptain/multi_connection_pool/internal/callee"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
@@ -149,17 +150,23 @@ func isAnswered(err error) bool {
 	return ok
 }
 
-// classify asks the classifier.
-func (p *pool) classify(err error) (o balance.Outcome) {
+// classify asks the classifier about the call of a lease.
+func (p *pool) classify(sl *slots.Slot, gen uint64, err error) (o balance.Outcome) {
+	returned := false
 	defer func() {
-		if recover() != nil {
+		switch {
+		case returned:
+		case recover() != nil:
 			o = balance.OutcomeFailure
+		default: // it ends its goroutine, and nobody else would end the lease
+			_ = discard(sl, gen, err)
 		}
 	}()
-	if isAnswered(err) {
-		return balance.OutcomeOK
+	if o = balance.OutcomeOK; !isAnswered(err) {
+		o = p.cfg.classify(err)
 	}
-	return p.cfg.classify(err)
+	returned = true
+	return o
 }
 
 // Classify is the classifier of a pool whose dialer has none of its own. It is

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,47 @@ func TestCallThatPanicsOrEndsItsGoroutineDiscardsItsConnection(t *testing.T) {
 		f.wantCounts(2, 2)
 		if err := p.Do(t.Context(), func(context.Context, *link) error { return nil }); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestObserverOrClassifierThatEndsItsGoroutineHarmsNothing is about testing's
+// FailNow, which does so.
+func TestObserverOrClassifierThatEndsItsGoroutineHarmsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		var events atomic.Int64
+		classified := 0
+		p := f.pool(core.MaxActive(1), core.IdleTimeout(time.Minute), core.RemovalGrace(0),
+			core.WithObserver(func(core.Event) { runtime.Goexit() }),
+			core.WithObserver(func(core.Event) { events.Add(1) }),
+			core.WithClassifier(func(error) balance.Outcome {
+				if classified++; classified == 1 {
+					runtime.Goexit()
+				}
+				return balance.OutcomeOK
+			}))
+		call := func() {
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = p.Do(within(t, time.Minute), func(context.Context, *link) error { return nil })
+			}()
+			<-done
+		}
+		call() // its lease must not be lost
+		call()
+		if st := endpointStats(t, p, "a:1"); classified != 2 || st.InUse != 0 {
+			t.Errorf("%d calls were classified, %d connections are in use", classified, st.InUse)
+		}
+		f.report("a:1", "b:1") // the set is followed
+		time.Sleep(time.Second)
+		if p.Len() != 2 || events.Load() == 0 {
+			t.Errorf("%d endpoints, %d events", p.Len(), events.Load())
+		}
+		time.Sleep(2 * time.Minute) // the janitor works
+		if st := endpointStats(t, p, "a:1"); st.Open != 0 {
+			t.Errorf("%d connections are open", st.Open)
 		}
 	})
 }

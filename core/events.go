@@ -19,7 +19,8 @@ type Event struct {
 	Duration time.Duration
 	// State is the new state, for EventStateChanged; empty for all others.
 	State State
-	// Stack is where a leaked lease was taken.
+	// Stack is where a leaked lease was taken, or where a watcher panicked whose
+	// watch is lost.
 	Stack string
 }
 
@@ -88,9 +89,14 @@ const (
 // event notifies the observers.
 func (p *pool) event(ev Event) {
 	for _, f := range p.cfg.observers {
-		func() {
+		// In a goroutine of its own, which f may end, as testing's FailNow does: this
+		// one may be a loop that the pool needs.
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
 			defer func() { _ = recover() }() // as the contract of WithObserver says
 			f(ev)
 		}()
+		<-told
 	}
 }

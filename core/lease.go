@@ -78,7 +78,7 @@ func end(s *subpool, sl *slots.Slot, gen uint64, began time.Duration, err error)
 		r.Latency = r.At - began
 	}
 	keep := true
-	switch r.Outcome = s.pool.classify(err); r.Outcome {
+	switch r.Outcome = s.pool.classify(sl, gen, err); r.Outcome {
 	case balance.OutcomeOK, balance.OutcomeOverload:
 		if err != nil { // the call may have ended in the middle of the answer
 			p, ok := sl.Conn.Value.(Peeker)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
@@ -31,6 +32,7 @@ type settings struct {
 type config struct {
 	settings
 	removalGrace time.Duration
+	maxEndpoints int
 	balancer     balance.Balancer // nil: the default
 	outliers     *outlier.Config  // nil: none
 	observers    []func(Event)
@@ -49,6 +51,7 @@ func defaults() config {
 			validateAfterIdle: time.Second, healthInterval: 30 * time.Second, drainTimeout: 30 * time.Second,
 		},
 		removalGrace: 30 * time.Second,
+		maxEndpoints: discovery.DefaultMaxEndpoints,
 		outliers:     &outlier.Config{},
 	}
 }
@@ -128,6 +131,12 @@ func RemovalGrace(d time.Duration) Option {
 	return fixed("RemovalGrace", func(c *config) { c.removalGrace = d })
 }
 
+// MaxEndpoints bounds the endpoints of the pool, since a registry need not be
+// trusted: of a longer set, those behind the first n are rejected, and
+// [EventEndpointRejected] tells of the first of them. The default is
+// [discovery.DefaultMaxEndpoints], 16,384; n must be from 1 to 131,072.
+func MaxEndpoints(n int) Option { return fixed("MaxEndpoints", func(c *config) { c.maxEndpoints = n }) }
+
 // MaxConcurrentCalls lets up to n callers lease one connection at the same time,
 // for multiplexed protocols. Peek and Health of such connections must be safe to
 // call beside calls. The default is what the dialer says, see [Dialer], and else
@@ -163,9 +172,9 @@ func WithoutOutlierDetection() Option {
 }
 
 // WithObserver adds a receiver of the pool's events; nil is none. f is called
-// synchronously, never under a lock, from the goroutine where the event happened,
-// so it must be quick and safe for concurrent use. A panic in it is recovered and
-// dropped.
+// synchronously, never under a lock, in a goroutine of its own for which the one
+// where the event happened waits, so it must be quick and safe for concurrent use.
+// A panic in it is recovered and dropped.
 func WithObserver(f func(Event)) Option {
 	return fixed("WithObserver", func(c *config) {
 		if f != nil {
@@ -231,6 +240,10 @@ func (c *config) validate() error {
 	errs := []error{errors.Join(c.wrong...), c.settings.validate()}
 	if c.removalGrace < 0 {
 		errs = append(errs, fmt.Errorf("core: RemovalGrace(%v): must not be negative", c.removalGrace))
+	}
+	// As many may be kept for their grace, and a picker chooses from 262,144.
+	if most := 1 << 17; c.maxEndpoints < 1 || c.maxEndpoints > most {
+		errs = append(errs, fmt.Errorf("core: MaxEndpoints(%d): must be from 1 to %d", c.maxEndpoints, most))
 	}
 	if !isNil(c.balancer) {
 		errs = append(errs, usable("balancer", c.balancer))

@@ -206,6 +206,7 @@ type pool struct {
 	latency                 latency // of all endpoints
 	rejected, waits, waited atomic.Int64
 	lastWatch               atomic.Pointer[error]
+	counted                 atomic.Pointer[counted]
 	place                   string // that is watched; empty if unknown
 
 	mu      sync.Mutex
@@ -239,7 +240,7 @@ func (p *pool) start(w Watcher) {
 	p.tasks.Add(1)
 	p.loops.Go(func() {
 		discovery.Follow(ctx, w, discovery.Follower{
-			RemovalGrace: p.cfg.removalGrace, Changed: p.apply, Rejected: p.reject, Retrying: p.watchFailing, Lost: p.watchLost,
+			RemovalGrace: p.cfg.removalGrace, MaxEndpoints: p.cfg.maxEndpoints, Changed: p.apply, Rejected: p.reject, Retrying: p.watchFailing, Lost: p.watchLost,
 		})
 	})
 	p.loops.Go(func() { p.janitor(ctx) })

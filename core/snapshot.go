@@ -134,7 +134,11 @@ func (p *pool) closeView() *snapshot {
 // watchLost notes that the watch ended.
 func (p *pool) watchLost(err error, _ time.Duration) {
 	p.lastWatch.Store(&err)
-	p.event(Event{Kind: EventWatchLost, Err: err})
+	ev := Event{Kind: EventWatchLost, Err: err}
+	if s := interface{ Stack() string }(nil); errors.As(err, &s) {
+		ev.Stack = s.Stack()
+	}
+	p.event(ev)
 	old := p.view.Load()
 	if next := *old; old.state != StatePending && old.state != StateStale && !old.closed {
 		next.state = StateStale

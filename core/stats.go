@@ -138,10 +138,31 @@ func (p *pool) counts() (sum EndpointStats) {
 	return sum
 }
 
+// recentCounts returns what counts does, in a large pool that of the last few
+// milliseconds: calls fail by the thousand when they do.
+func (p *pool) recentCounts(endpoints int) EndpointStats {
+	const large, recent = 64, 10 * time.Millisecond
+	if endpoints <= large {
+		return p.counts()
+	}
+	last, now := p.counted.Load(), p.now()
+	if last == nil || now-last.at > recent {
+		last = &counted{p.counts(), now}
+		p.counted.Store(last)
+	}
+	return last.sum
+}
+
+// counted is what counts returned at a time.
+type counted struct {
+	sum EndpointStats
+	at  time.Duration
+}
+
 // fail makes the error of a Get that is still in the queue, or never waited.
 func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.Slot, uint64, error) {
 	v := p.view.Load()
-	c := p.counts()
+	c := p.recentCounts(len(v.subs))
 	if r.only != nil {
 		c.LastDial = r.only.lastDialError()
 	}

@@ -420,10 +420,20 @@ func TestWatcherThatIgnoresItsContextHoldsClose(t *testing.T) {
 func TestWatcherThatFailsFromTheStartIsToldToTheCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
-		p := open(t, watchFunc(func(context.Context, func([]core.Endpoint)) error { panic("no such host") }), f)
+		var stack string
+		told := func(e core.Event) {
+			if e.Kind == core.EventWatchLost {
+				stack = e.Stack
+			}
+		}
+		p := open(t, watchFunc(func(context.Context, func([]core.Endpoint)) error { panic("no such host") }), f, core.WithObserver(told))
 		_, err := p.Get(within(t, time.Second))
-		if e := asError(t, err); e.LastWatch == nil || !strings.Contains(e.LastWatch.Error(), "panicked: no such host") {
+		if e := asError(t, err); e.LastWatch == nil || !strings.HasSuffix(e.LastWatch.Error(), "panicked: no such host") {
 			t.Errorf("the error does not tell of the watcher: %v", err)
+		}
+		synctest.Wait()
+		if !strings.Contains(stack, "watcher_test.go") {
+			t.Errorf("the event has the stack %q", stack)
 		}
 	})
 }

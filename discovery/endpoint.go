@@ -9,6 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of an endpoint: what registries hold is not to be trusted, and appears
+// in errors, events and metrics. A host name has at most 253 bytes (RFC 1035,
+// 2.3.4) and the path of a socket 107 (sys/un.h).
+const (
+	maxAddr  = 512
+	maxZone  = 256
+	maxAttrs = 128 << 10 // names and values together
 )
 
 // Endpoint is one server: its address and its attributes in the registry.
@@ -18,14 +28,16 @@ import (
 // Endpoints are values. Nobody may modify the map in Attrs once the endpoint was
 // reported.
 type Endpoint struct {
-	// Addr is "host:port" (an IPv6 host in brackets) or "unix:/path".
+	// Addr is "host:port" (an IPv6 host in brackets) or "unix:/path", of at most
+	// 512 bytes and without control characters.
 	Addr string
 	// Weight is the server's relative capacity. Zero means 1. It must be
 	// finite and not negative.
 	Weight float64
-	// Zone is the availability zone of the server, empty if unknown.
+	// Zone is the availability zone of the server, empty if unknown: text of at
+	// most 256 bytes without control characters.
 	Zone string
-	// Attrs holds further attributes. It may be nil.
+	// Attrs holds further attributes, of at most 128 KiB in all. It may be nil.
 	Attrs map[string]string
 }
 
@@ -38,10 +50,28 @@ func (e Endpoint) Validate() error {
 	if e.Weight < 0 || math.IsNaN(e.Weight) || math.IsInf(e.Weight, 0) {
 		errs = append(errs, fmt.Errorf("weight %v is not a finite number >= 0", e.Weight))
 	}
+	switch {
+	case len(e.Zone) > maxZone:
+		errs = append(errs, fmt.Errorf("the zone has %d bytes, more than %d", len(e.Zone), maxZone))
+	case !printable(e.Zone):
+		errs = append(errs, fmt.Errorf("the zone %q is not plain text", e.Zone))
+	}
+	size := 0
+	for name, value := range e.Attrs {
+		size += len(name) + len(value)
+	}
+	if size > maxAttrs {
+		errs = append(errs, fmt.Errorf("the attributes have %d bytes, more than %d", size, maxAttrs))
+	}
 	if len(errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("discovery: endpoint %q: %w", e.Addr, errors.Join(errs...))
+	return fmt.Errorf("discovery: endpoint %.*q: %w", maxAddr, e.Addr, errors.Join(errs...))
+}
+
+// printable reports whether a line of a log shows s as it is.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // Equal reports whether e and o are the same server with the same attributes.
@@ -54,9 +84,15 @@ func equal(a, b *Endpoint) bool {
 }
 
 func validAddr(addr string) error {
+	if len(addr) > maxAddr {
+		return fmt.Errorf("address of %d bytes, more than %d", len(addr), maxAddr)
+	}
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		if path == "" {
+		switch {
+		case path == "":
 			return errors.New("empty socket path")
+		case !printable(path):
+			return errors.New("the socket path is not plain text")
 		}
 		return nil
 	}
@@ -67,7 +103,7 @@ func validAddr(addr string) error {
 	if host == "" {
 		return errors.New("address has no host")
 	}
-	if strings.ContainsFunc(host, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
+	if strings.ContainsFunc(host, func(r rune) bool { return r == '/' || unicode.IsSpace(r) }) || !printable(host) {
 		return fmt.Errorf("host %q has a character that no host name has", host)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

@@ -49,6 +49,9 @@ func TestEndpointThatCanBeDialedIsValid(t *testing.T) {
 		{addr: "host\u00a0:80", want: "has a character"},
 		{addr: "a/b:80", want: `host "a/b" has a character`},
 		{addr: "unix:", want: "empty socket path"},
+		{addr: "unix:/s\nlevel=INFO", want: "the socket path is not plain text"},
+		{addr: "unix:/\u202es", want: "the socket path is not plain text"},
+		{addr: "h\xff:80", want: "has a character"},
 		{addr: "h:1", weight: -1, want: "weight -1 is not a finite number >= 0"},
 		{addr: "h:1", weight: math.NaN(), want: "weight NaN is not"},
 		{addr: "h:1", weight: math.Inf(1), want: "weight +Inf is not"},
@@ -76,6 +79,31 @@ func TestValidateNamesEachMistake(t *testing.T) {
 	}
 }
 
+func TestEndpointIsBounded(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	for _, c := range []struct {
+		name string
+		e    discovery.Endpoint
+		want string
+	}{
+		{"an address", discovery.Endpoint{Addr: long(509) + ":80"}, ""},
+		{"a longer one", discovery.Endpoint{Addr: long(510) + ":80"}, "address of 513 bytes"},
+		{"a zone", discovery.Endpoint{Addr: "h:1", Zone: long(256)}, ""},
+		{"a longer one", discovery.Endpoint{Addr: "h:1", Zone: long(257)}, "the zone has 257 bytes"},
+		{"a zone of two lines", discovery.Endpoint{Addr: "h:1", Zone: "a\nb"}, `the zone "a\nb" is not plain text`},
+		{"attributes", discovery.Endpoint{Addr: "h:1", Attrs: map[string]string{"k": long(131071)}}, ""},
+		{"larger ones", discovery.Endpoint{Addr: "h:1", Attrs: map[string]string{"k": long(131072)}}, "the attributes have 131073 bytes"},
+	} {
+		err := c.e.Validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("%s: an error of %d bytes", c.name, len(err.Error()))
+		}
+	}
+}
+
 func FuzzValidEndpointHasAHostAndAPort(f *testing.F) {
 	for _, s := range []string{"h:1", "[::1]:80", "unix:/s", "", ":", "[]:1", "a:b:c", "h:99999", "\x00:1", "h\t:1"} {
 		f.Add(s, 1.0)
@@ -85,7 +113,7 @@ func FuzzValidEndpointHasAHostAndAPort(f *testing.F) {
 		e := discovery.Endpoint{Addr: addr, Weight: weight}
 		err := e.Validate()
 		if err != nil {
-			if !strings.Contains(err.Error(), strconv.Quote(addr)) {
+			if len(addr) <= 512 && !strings.Contains(err.Error(), strconv.Quote(addr)) {
 				t.Errorf("the error does not name the endpoint: %v", err)
 			}
 			return

@@ -10,6 +10,10 @@ import (
 // of a burst counts at once, the last one when the time is over.
 const coalesce = 20 * time.Millisecond
 
+// DefaultMaxEndpoints is the [Follower.MaxEndpoints] of a pool or a resolver that
+// sets none: far more servers than one client calls, and few enough to hold.
+const DefaultMaxEndpoints = 16384
+
 // Follower is what [Follow] does with the reports of a watcher. Every callback
 // may be nil. Follow calls them one at a time and in order; a callback that
 // blocks holds up the others, and Reported the watcher too.
@@ -22,6 +26,10 @@ type Follower struct {
 	// RemovalGrace. Zero means that nothing stays. Nor does anything when the set
 	// is the program's own decision, see [Watcher].
 	RemovalGrace time.Duration
+	// MaxEndpoints bounds the set: of a longer one, the endpoints behind the first
+	// MaxEndpoints are rejected. As many more may stay in use for RemovalGrace.
+	// Zero means no bound.
+	MaxEndpoints int
 	// Changed is called with the first report, with each set in use that differs
 	// from the one before, and with the first report after a loss even if
 	// nothing differs. The order of a set is not a difference. Without Changed,
@@ -31,8 +39,9 @@ type Follower struct {
 	// held back or coalesced, from within the report. It must not keep the set.
 	Reported func(set []Endpoint)
 	// Rejected is called with each entry that is dropped from the set, and why:
-	// the endpoint is not valid, or an earlier entry has the same address. While
-	// an entry stays where it is, a later report may have it rejected again.
+	// the endpoint is not valid, an earlier entry has the same address, or the set
+	// is full, which is told of the first endpoint alone. While an entry stays
+	// where it is, a later report may have it rejected again.
 	Rejected func(e Endpoint, err error)
 	// Retrying is called with each failure that does not end the watch, see
 	// [ReportFailure]. If it is nil, a Follow within a Watch passes them on to the
@@ -70,7 +79,7 @@ type Change struct {
 func Follow(ctx context.Context, w Watcher, f Follower) {
 	r := &following{
 		Follower: f,
-		tracker:  tracker{grace: f.RemovalGrace, rejected: f.Rejected},
+		tracker:  tracker{grace: f.RemovalGrace, max: f.MaxEndpoints, rejected: f.Rejected},
 		turn:     make(chan struct{}, 1),
 		reports:  make(chan *report, 1),
 		lost:     true,

@@ -270,8 +270,8 @@ func TestEveryWayToEndAWatchIsALoss(t *testing.T) {
 	}{
 		{"an error", func() error { return errors.New("session expired") }, "lost: session expired"},
 		{"nil", func() error { return nil }, "lost: the watcher returned without an error"},
-		{"a panic", func() error { panic("nil map") }, "lost: the watcher panicked: nil map\ngoroutine "},
-		{"a panic with an error", func() error { panic(errors.New("inner")) }, "lost: the watcher panicked: inner\ngoroutine "},
+		{"a panic", func() error { panic("nil map") }, "lost: the watcher panicked: nil map"},
+		{"a panic with an error", func() error { panic(errors.New("inner")) }, "lost: the watcher panicked: inner"},
 		{"the end of its goroutine", func() error { runtime.Goexit(); return nil }, "lost: the watcher ended its goroutine"},
 		{"a context's error of its own", func() error { return context.Canceled }, "lost: context canceled"},
 	} {

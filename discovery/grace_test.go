@@ -406,7 +406,7 @@ func (m *model) take(next traced, now time.Duration) {
 func TestWhatVanishesSoonAfterAFailureWaitsForRegistrars(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		inner := watcherFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+		inner := watchFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
 			report(set("a b c"))
 			_ = sleep(ctx, 20*s)
 			discovery.ReportFailure(ctx, errors.New("no answer"))
@@ -418,7 +418,7 @@ func TestWhatVanishesSoonAfterAFailureWaitsForRegistrars(t *testing.T) {
 			report(set("a d"))
 			return sleep(ctx, time.Hour)
 		})
-		outer := watcherFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+		outer := watchFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
 			discovery.Follow(ctx, inner, discovery.Follower{Reported: report})
 			return ctx.Err()
 		})
@@ -435,8 +435,63 @@ func TestWhatVanishesSoonAfterAFailureWaitsForRegistrars(t *testing.T) {
 	})
 }
 
-type watcherFunc func(context.Context, func([]discovery.Endpoint)) error
+func TestOfASetThatIsTooLongTheFirstCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got, rejected []string
+		begun := time.Now()
+		sets := []string{"a b", "a b c d e", "a b c d e", "a c d e", "a b", "x y z"}
+		w := watchFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+			for _, words := range sets {
+				report(set(words))
+				_ = sleep(ctx, s)
+			}
+			return sleep(ctx, time.Hour)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		discovery.Follow(ctx, w, discovery.Follower{
+			MaxEndpoints: 3,
+			Changed:      func(c discovery.Change) { got = append(got, fmt.Sprint(time.Since(begun), " ", inWords(c.Set))) },
+			Rejected: func(e discovery.Endpoint, err error) {
+				if !strings.Contains(err.Error(), "more than 3") {
+					t.Error(err)
+				}
+				rejected = append(rejected, word(e))
+			},
+		})
+		if want := []string{"0s a b", "1s a b c", "3s a c d", "4s a b", "5s x y z"}; !slices.Equal(got, want) {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+		if want := []string{"d", "e"}; !slices.Equal(rejected, want) {
+			t.Errorf("told of %q, want %q", rejected, want)
+		}
+	})
+}
 
-func (f watcherFunc) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
-	return f(ctx, report)
+// TestASetOfNewNamesAtEachReportIsBounded has a registry that is flooded: what is
+// doubted is kept, but no more than as much again.
+func TestASetOfNewNamesAtEachReportIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most := 0
+		w := watchFunc(func(ctx context.Context, report func([]discovery.Endpoint)) error {
+			for i := range 50 {
+				var all []discovery.Endpoint
+				for j := range 500 {
+					all = append(all, discovery.Endpoint{Addr: fmt.Sprintf("h%d-%d:1", i, j)})
+				}
+				report(all)
+				_ = sleep(ctx, 100*ms)
+			}
+			return sleep(ctx, time.Hour)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		discovery.Follow(ctx, w, discovery.Follower{
+			RemovalGrace: 30 * s, MaxEndpoints: 100,
+			Changed: func(c discovery.Change) { most = max(most, len(c.Set)) },
+		})
+		if most != 200 {
+			t.Errorf("the largest set in use had %d endpoints, want 200", most)
+		}
+	})
 }

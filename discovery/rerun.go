@@ -87,7 +87,7 @@ func start(ctx context.Context, name string, task func(context.Context) error) <
 		err := fmt.Errorf("%s ended its goroutine", name)
 		defer func() {
 			if v := recover(); v != nil {
-				err = fmt.Errorf("%s panicked: %v\n%s", name, v, debug.Stack())
+				err = &panicked{fmt.Sprintf("%s panicked: %.1000s", name, fmt.Sprint(v)), string(debug.Stack())}
 			}
 			end <- err
 		}()
@@ -95,6 +95,15 @@ func start(ctx context.Context, name string, task func(context.Context) error) <
 	}()
 	return end
 }
+
+// panicked is the error of a task that panicked. Its text, which callers of a pool
+// see, has no stack.
+type panicked struct{ text, stack string }
+
+func (p *panicked) Error() string { return p.text }
+
+// Stack is for events.
+func (p *panicked) Stack() string { return p.stack }
 
 // sleep waits for d, or until ctx is done.
 func sleep(ctx context.Context, d time.Duration) error {

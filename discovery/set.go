@@ -2,8 +2,18 @@ package discovery
 
 import (
 	"fmt"
+	"hash/maphash"
 	"iter"
 	"slices"
+)
+
+const (
+	// maxEntryValue is the size in bytes above which the value of an entry is not
+	// looked at. Registries refuse larger ones by default: ZooKeeper's limit is 1
+	// MiB, etcd's 1.5 MiB, Consul's 512 KiB.
+	maxEntryValue = 1 << 20
+	// maxEntryEndpoints bounds the endpoints of one entry.
+	maxEntryEndpoints = 1024
 )
 
 // Decoder decodes one entry of a registry. Of key, only the part behind the last
@@ -27,7 +37,8 @@ type Decoder func(key string, value []byte) ([]Endpoint, error)
 //		set.Report(report)
 //	}
 //
-// An entry that cannot be decoded is skipped, and all others count. If two
+// An entry that cannot be decoded is skipped, and all others count. So is a value
+// of more than 1 MiB, and of an entry's endpoints what is above 1,024. If two
 // entries have the same address, the one with the lower key counts, whichever
 // came first; when that is deleted, the other counts. The order of the endpoints
 // is that of their keys, and within an entry that of the entry.
@@ -36,6 +47,8 @@ type Decoder func(key string, value []byte) ([]Endpoint, error)
 type Set struct {
 	decode  Decoder
 	skipped func(key string, err error)
+	seed    maphash.Seed
+	admit   Admission
 
 	byKey  map[string]*entry
 	sorted []*entry // by key
@@ -52,7 +65,7 @@ type Set struct {
 // entry is one entry of the registry.
 type entry struct {
 	key       string
-	value     string
+	value     uint64 // its hash: who writes to a registry decides how large a value is
 	eps       []Endpoint
 	malformed bool
 }
@@ -67,24 +80,30 @@ func NewSet(decode Decoder, skipped func(key string, err error)) *Set {
 	return &Set{
 		decode:  decode,
 		skipped: skipped,
+		seed:    maphash.MakeSeed(),
 		byKey:   make(map[string]*entry),
 		claims:  make(map[string]int),
 		dirty:   true,
 	}
 }
 
-// Put adds an entry or changes its value. It keeps a copy of value. An entry that
+// Admit sets which endpoints count, from the next entry on. Before, those of the
+// zero [Admission] do.
+func (s *Set) Admit(a Admission) { s.admit = a }
+
+// Put adds an entry or changes its value. It does not keep value. An entry that
 // has this value already is not decoded again.
 func (s *Set) Put(key string, value []byte) {
+	hash := maphash.Bytes(s.seed, value)
 	e := s.byKey[key]
 	if e == nil {
 		e = s.add(key)
 		i, _ := s.find(key)
 		s.sorted = slices.Insert(s.sorted, i, e)
-	} else if e.value == string(value) {
+	} else if e.value == hash {
 		return
 	}
-	s.set(e, value)
+	s.set(e, value, hash)
 }
 
 // Delete removes an entry, if the set has it.
@@ -105,15 +124,16 @@ func (s *Set) Replace(entries iter.Seq2[string, []byte]) {
 	added := false
 	for key, value := range entries {
 		present[key] = true
+		hash := maphash.Bytes(s.seed, value)
 		e := s.byKey[key]
 		if e == nil {
 			e = s.add(key)
 			s.sorted = append(s.sorted, e)
 			added = true
-		} else if e.value == string(value) {
+		} else if e.value == hash {
 			continue
 		}
-		s.set(e, value)
+		s.set(e, value, hash)
 	}
 	s.keep(present)
 	if added {
@@ -188,8 +208,8 @@ func (s *Set) add(key string) *entry {
 }
 
 // set decodes the value of e.
-func (s *Set) set(e *entry, value []byte) {
-	e.value = string(value)
+func (s *Set) set(e *entry, value []byte, hash uint64) {
+	e.value = hash
 	eps, err := s.decodeEntry(e.key, value)
 	s.mark(e, err != nil)
 	if err != nil {
@@ -211,10 +231,20 @@ func (s *Set) decodeEntry(key string, value []byte) (eps []Endpoint, err error) 
 			eps, err = nil, fmt.Errorf("discovery: the decoder panicked: %v", v)
 		}
 	}()
+	if len(value) > maxEntryValue {
+		return nil, fmt.Errorf("discovery: the value has %d bytes, more than %d", len(value), maxEntryValue)
+	}
 	eps, err = s.decode(key, value)
+	if n := len(eps); n > maxEntryEndpoints {
+		eps, err = eps[:maxEntryEndpoints], fmt.Errorf("discovery: %d endpoints in one entry, of which %d count", n, maxEntryEndpoints)
+	}
 	good := make([]Endpoint, 0, len(eps))
 	for _, e := range eps {
-		if verr := e.Validate(); verr != nil {
+		verr := e.Validate()
+		if verr == nil {
+			verr = s.admit.Check(e)
+		}
+		if verr != nil {
 			err = verr
 			continue
 		}

@@ -317,3 +317,25 @@ func TestSetKeepsACopyOfTheValue(t *testing.T) {
 		t.Errorf("reported %v", got)
 	}
 }
+
+func TestEntryThatIsTooLargeIsSkipped(t *testing.T) {
+	decodes, skipped := 0, ""
+	set := discovery.NewSet(words(&decodes), func(_ string, err error) { skipped = err.Error() })
+	set.Put("a", []byte("a:1"+strings.Repeat(" ", 1<<20)))
+	if decodes != 0 || set.Malformed() != 1 || !strings.Contains(skipped, "1048579 bytes") {
+		t.Errorf("%d decodes, %d malformed, skipped: %s", decodes, set.Malformed(), skipped)
+	}
+	var many []string
+	for i := range 1030 {
+		many = append(many, fmt.Sprintf("h%d:1", i))
+	}
+	set.Put("b", []byte(strings.Join(many, " ")))
+	set.Report(func(eps []discovery.Endpoint) {
+		if len(eps) != 1024 || eps[1023].Addr != "h1023:1" {
+			t.Errorf("%d endpoints, the last is %v", len(eps), eps[len(eps)-1])
+		}
+	})
+	if set.Malformed() != 2 || !strings.Contains(skipped, "1030 endpoints") {
+		t.Errorf("%d malformed, skipped: %s", set.Malformed(), skipped)
+	}
+}

@@ -1,7 +1,9 @@
 package discovery
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -24,16 +26,19 @@ const (
 // with is compared and then left alone.
 type tracker struct {
 	grace    time.Duration
+	max      int // endpoints that count; zero means any number
 	rejected func(Endpoint, error)
 	failed   time.Time // the registry's last failure
 
 	last []Endpoint // the last report, as it is
 	// dropped are the indices of the entries of last that do not count,
-	// ascending. duplicates: some of them have the address of another.
-	dropped    []int
-	duplicates bool
-	valid      []Endpoint          // last without dropped
-	present    map[string]struct{} // the addresses of valid
+	// ascending. crowded: some of them would count but for another entry, which
+	// has the same address or is before them in a set that is full.
+	dropped []int
+	crowded bool
+	valid   []Endpoint          // last without dropped
+	present map[string]struct{} // the addresses of valid
+	most    int                 // that present has held since it was made
 
 	// kept are the endpoints in use that last does not name any more, in the
 	// order in which they vanished, and keptAt the same by address. deadline is
@@ -80,18 +85,23 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 	}
 	gone := make(map[string]*Endpoint, oldEnd-from) // endpoints of last that set may not have
 	t.forget(from, oldEnd, gone)
-	if t.duplicates || t.hasAny(set[from:newEnd]) {
+	if t.crowded || t.hasAny(set[from:newEnd]) {
 		// Whether an entry outside of what differs counts may have changed.
 		from, oldEnd, newEnd = 0, len(t.last), len(set)
 		t.forget(from, oldEnd, gone)
-		t.duplicates = false
+		t.crowded = false
 	}
 	dropped, after := t.droppedOutside(from, oldEnd, newEnd)
+	t.shrink(len(set))
+	excess := 0
 	for i := from; i < newEnd; i++ {
 		if err := t.check(&set[i]); err != nil {
 			dropped = append(dropped, i)
-			if t.rejected != nil {
-				t.rejected(set[i], err)
+			if !errors.Is(err, errTooMany) || excess == 0 { // the others are like the first
+				t.reject(set[i], err)
+			}
+			if errors.Is(err, errTooMany) {
+				excess++
 			}
 			continue
 		}
@@ -103,7 +113,7 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 		if gone[e.Addr] != e {
 			continue
 		}
-		if hold > 0 {
+		if hold > 0 && (t.max == 0 || len(t.keptAt) < t.max) {
 			t.keep(*e, now.Add(hold))
 		} else {
 			c.Removed = append(c.Removed, *e)
@@ -167,13 +177,37 @@ func (t *tracker) droppedOutside(from, oldEnd, newEnd int) (before, after []int)
 	return slices.Clip(t.dropped[:i]), after
 }
 
+// errTooMany is why an endpoint above the bound does not count.
+var errTooMany = errors.New("too many endpoints")
+
+func (t *tracker) reject(e Endpoint, err error) {
+	if t.rejected != nil {
+		t.rejected(e, err)
+	}
+}
+
+// shrink gives the memory of present back, which grows to the largest set and
+// never shrinks, when a set of n endpoints needs less than a quarter of it.
+func (t *tracker) shrink(n int) {
+	const small = 1024
+	if t.most = max(t.most, len(t.present)); t.most > small && max(n, len(t.present)) < t.most/4 {
+		fewer := make(map[string]struct{}, len(t.present)) // a clone would be as large
+		maps.Copy(fewer, t.present)
+		t.present, t.most = fewer, 0
+	}
+}
+
 // check returns why an entry of the next report does not count, or nil.
 func (t *tracker) check(e *Endpoint) error {
 	if err := e.Validate(); err != nil {
 		return err
 	}
+	if t.max > 0 && len(t.present) >= t.max {
+		t.crowded = true
+		return fmt.Errorf("discovery: endpoint %q: %w: the set has more than %d, and this one and those behind it are left out", e.Addr, errTooMany, t.max)
+	}
 	if _, ok := t.present[e.Addr]; ok {
-		t.duplicates = true
+		t.crowded = true
 		return fmt.Errorf("discovery: endpoint %q: an earlier entry has the same address", e.Addr)
 	}
 	return nil

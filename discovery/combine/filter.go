@@ -19,6 +19,23 @@ func Filter(w discovery.Watcher, keep func(discovery.Endpoint) bool) discovery.W
 	return filter{w, keep}
 }
 
+// Admit watches the endpoints of w that a admits.
+func Admit(w discovery.Watcher, a discovery.Admission) discovery.Watcher {
+	return filter{admitting{w, a}, func(e discovery.Endpoint) bool { return a.Check(e) == nil }}
+}
+
+// admitting is w with the mistakes of an Admission.
+type admitting struct {
+	discovery.Watcher
+	a discovery.Admission
+}
+
+func (a admitting) Validate() error { return errors.Join(a.a.Validate(), validate(a.Watcher)) }
+
+func (a admitting) String() string { return places("", a.Watcher) }
+
+func (a admitting) Authoritative() bool { return isOwn(a.Watcher) }
+
 // String names the place of w.
 func (f filter) String() string { return places("", f.w) }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -37,7 +38,9 @@ type memory struct {
 //
 // The file is a JSON array of [discovery.Endpoint], and is replaced in one step.
 // Remember does not write an empty set: a registry that was wiped is a case it is
-// for. The file need not exist. Errors of the file do not stop the watch; failed
+// for. The file need not exist. It is read only if it is a regular file of at most
+// 16 MiB which, where there are such things, belongs to this user or root and
+// which nobody else may write. Errors of the file do not stop the watch; failed
 // is called with them, if it is not nil. Two programs must not share a file.
 func Remember(w discovery.Watcher, file string, after time.Duration, failed func(error)) discovery.Watcher {
 	if failed == nil {
@@ -99,20 +102,74 @@ func (m *memory) Watch(ctx context.Context, report func([]discovery.Endpoint)) e
 	}
 }
 
+// maxRemembered is the size in bytes above which a file is not read or written: that
+// of a hundred thousand servers.
+const maxRemembered = 16 << 20
+
 func (m *memory) read() []discovery.Endpoint {
-	data, err := os.ReadFile(m.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var set []discovery.Endpoint
-	if err == nil {
-		err = json.Unmarshal(data, &set)
-	}
-	if err != nil {
+	set, err := readSet(m.file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		m.failed(fmt.Errorf("combine: reading the remembered set: %w", err))
-		return nil
 	}
 	return set
+}
+
+// readSet returns the endpoints in a file that are valid. The error may be about
+// others.
+func readSet(file string) (set []discovery.Endpoint, err error) {
+	f, err := openTrusted(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxRemembered+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxRemembered {
+		return nil, fmt.Errorf("%s has more than %d bytes", file, maxRemembered)
+	}
+	if err := json.Unmarshal(data, &set); err != nil {
+		return nil, err
+	}
+	var wrong error // the last one
+	set = slices.DeleteFunc(set, func(e discovery.Endpoint) bool {
+		err := e.Validate()
+		if err != nil {
+			wrong = err
+		}
+		return err != nil
+	})
+	return set, wrong
+}
+
+// openTrusted opens a regular file that nobody else can have written.
+func openTrusted(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|noWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = trusted(info)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
+}
+
+// trusted returns why a file is not believed.
+func trusted(info fs.FileInfo) error {
+	switch {
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("it is no regular file (%v)", info.Mode().Type())
+	case info.Mode().Perm()&othersWrite != 0:
+		return fmt.Errorf("others than its owner may write it (mode %v)", info.Mode().Perm())
+	default:
+		return owned(info)
+	}
 }
 
 func (m *memory) write(set []discovery.Endpoint) {
@@ -121,6 +178,9 @@ func (m *memory) write(set []discovery.Endpoint) {
 	}
 	data, err := json.MarshalIndent(set, "", "\t")
 	hash := maphash.Bytes(m.seed, data)
+	if err == nil && len(data) > maxRemembered {
+		err = fmt.Errorf("it has %d bytes, more than %d", len(data), maxRemembered)
+	}
 	if err == nil && m.written.Load() != hash {
 		err = m.replace(data)
 	}

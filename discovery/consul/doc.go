@@ -46,6 +46,8 @@
 //	                  tls_cert           -
 //	                  tls_key            -
 //	                  tls_server_name    -
+//	Allow             allow              -
+//	Deny              deny               -
 //	OnSkipped         -                  -
 //	Timeout           timeout            5s
 //	TTL               ttl                10s
@@ -56,6 +58,9 @@
 //	WithAddress       address            -
 //	WithDatacenter    datacenter         -
 //	WithNamespace     namespace          -
+//
+// Without Allow, the registry may name every host and port, the program's own host
+// too, and no Unix socket: see [discovery.Admission].
 //
 // Without credentials, the token is that of the environment variable
 // CONSUL_HTTP_TOKEN_FILE, which names a file, or CONSUL_HTTP_TOKEN, as in all

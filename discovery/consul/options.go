@@ -31,6 +31,7 @@ type config struct {
 	service         string
 	credentials     discovery.Secret // the token
 	tls             discovery.TLS
+	admission       discovery.Admission
 	timeout         time.Duration
 	ttl             time.Duration
 	deregisterAfter time.Duration
@@ -111,11 +112,22 @@ func WithDatacenter(name string) Option { return func(c *config) { c.datacenter 
 // is the token's.
 func WithNamespace(name string) Option { return func(c *config) { c.namespace = name } }
 
+// Allow sets which endpoints the registry may name, in the rules of
+// [discovery.Admission]: an address, a prefix, a name or a socket, with or without
+// ports. Without rules these are all hosts, and no Unix socket. Further ones add to
+// it. Registrars ignore it.
+func Allow(rules ...string) Option { return func(c *config) { c.admission.Allow(rules...) } }
+
+// Deny sets which endpoints the registry may not name, in the same rules. What both
+// match is denied. Registrars ignore it.
+func Deny(rules ...string) Option { return func(c *config) { c.admission.Deny(rules...) } }
+
 // declare declares the fields as parameters, which gives them their defaults.
 func (c *config) declare(p *discovery.Params) {
 	c.params = p
 	p.Credentials(&c.credentials, "the token; empty means that of CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN")
 	p.TLS(&c.tls)
+	p.Admission(&c.admission)
 	p.Timeout(&c.timeout)
 	p.TTL(&c.ttl)
 	p.Duration(&c.deregisterAfter, "deregister_after", defaultDeregisterAfter, minDeregisterAfter, maxDeregisterAfter,

@@ -112,7 +112,7 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 		"consul://h/x?ttl=2500ms":          "whole seconds",
 		"consul://h/x?wait=1h":             "wait",
 		"consul://h/x?deregister_after=1s": "deregister_after",
-		"consul://h/x?dc=d": "known are credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, timeout, ttl, deregister_after, wait, " +
+		"consul://h/x?dc=d": "known are credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, allow, deny, timeout, ttl, deregister_after, wait, " +
 			"passing, tag, address, datacenter, namespace",
 		"consul://h/x?tls_ca=a":                         "tls=true",
 		"consul://h/x?credentials=secret&credentials=s": "2 times",

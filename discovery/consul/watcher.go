@@ -46,6 +46,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		return err
 	}
 	set := discovery.NewSet(decode, w.onSkipped)
+	set.Admit(w.admission)
 	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
 	attempts := 0
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {

@@ -25,10 +25,15 @@
 //	                  tls_cert          -
 //	                  tls_key           -
 //	                  tls_server_name   -
+//	Allow             allow             -
+//	Deny              deny              -
 //	OnSkipped         -                 -
 //	Timeout           timeout           5s
 //	TTL               ttl               10s
 //	-                 prefix            -
+//
+// Without Allow, the registry may name every host and port, the program's own host
+// too, and no Unix socket: see [discovery.Admission].
 //
 // The parameter prefix replaces the URL's path, for a prefix that does not
 // begin with a slash.

@@ -21,6 +21,7 @@ type config struct {
 	format      format.Format
 	credentials discovery.Secret // "user:password"
 	tls         discovery.TLS
+	admission   discovery.Admission
 	timeout     time.Duration
 	ttl         time.Duration
 	onSkipped   func(key string, err error)
@@ -66,12 +67,23 @@ func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } 
 // Watchers ignore it.
 func TTL(d time.Duration) Option { return func(c *config) { c.ttl = d } }
 
+// Allow sets which endpoints the registry may name, in the rules of
+// [discovery.Admission]: an address, a prefix, a name or a socket, with or without
+// ports. Without rules these are all hosts, and no Unix socket. Further ones add to
+// it. Registrars ignore it.
+func Allow(rules ...string) Option { return func(c *config) { c.admission.Allow(rules...) } }
+
+// Deny sets which endpoints the registry may not name, in the same rules. What both
+// match is denied. Registrars ignore it.
+func Deny(rules ...string) Option { return func(c *config) { c.admission.Deny(rules...) } }
+
 // declare declares the fields as parameters, which gives them their defaults.
 func (c *config) declare(p *discovery.Params) {
 	c.params = p
 	format.Param(p, &c.format, "format", "naming", "how keys and values are written")
 	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
 	p.TLS(&c.tls)
+	p.Admission(&c.admission)
 	p.Timeout(&c.timeout)
 	p.TTL(&c.ttl)
 }

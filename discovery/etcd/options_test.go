@@ -110,7 +110,7 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 		"etcd://u:p@h/x?credentials=u:p":  "twice",
 		"etcd://h/x?prefix=y":             "twice",
 		"etcd://h/x?tls_ca=a":             "tls=true",
-		"etcd://h/x?dial_timeout=3s":      "known are format, credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, timeout, ttl, prefix",
+		"etcd://h/x?dial_timeout=3s":      "known are format, credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, allow, deny, timeout, ttl, prefix",
 		"etcd://h/x?format=xml":           "format",
 		"etcd://u:secret@h/x?timeout=1ms": "timeout",
 	} {

@@ -52,6 +52,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	}
 	defer c.release()
 	set := discovery.NewSet(w.format.Decode, w.onSkipped)
+	set.Admit(w.admission)
 	err = discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
 		return w.follow(ctx, c, set, func() { set.Report(report) }, healthy)
 	})

@@ -37,6 +37,28 @@ func clip(s string) string {
 	return s[:most] + "..."
 }
 
+// faults are what is wrong with the parts of one entry: the first three, and the
+// number of the others.
+type faults struct {
+	first []error
+	more  int
+}
+
+func (f *faults) add(err error) {
+	if len(f.first) == 3 {
+		f.more++
+		return
+	}
+	f.first = append(f.first, err)
+}
+
+func (f *faults) err() error {
+	if f.more > 0 {
+		return fmt.Errorf("%w\nand %d more", errors.Join(f.first...), f.more)
+	}
+	return errors.Join(f.first...)
+}
+
 // unmarshal is json.Unmarshal for values of a registry.
 func unmarshal(value []byte, v any) error {
 	if len(value) > maxValue {
@@ -222,9 +244,6 @@ func attributes(e discovery.Endpoint) (texts, error) {
 			return nil, lacks("the attribute " + strconv.Quote(clip(k)) + ", which is not text")
 		}
 		t[k] = v
-	}
-	if !utf8.ValidString(e.Zone) {
-		return nil, lacks("a zone that is not text")
 	}
 	return t, nil
 }

@@ -133,7 +133,6 @@ func full() []discovery.Endpoint {
 		{Addr: "10.0.0.1:1", Attrs: map[string]string{"weight": "7"}},
 		{Addr: "10.0.0.1:1", Attrs: map[string]string{"zone": "z"}},
 		{Addr: "10.0.0.1:1", Attrs: map[string]string{"bytes": "\xff"}},
-		{Addr: "10.0.0.1:1", Zone: "\xff"},
 	}
 }
 

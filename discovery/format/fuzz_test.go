@@ -2,7 +2,10 @@ package format_test
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -39,6 +42,7 @@ func fuzz(f *testing.F, family string) {
 			if !slices.EqualFunc(eps, again, discovery.Endpoint.Equal) || (err == nil) != (err2 == nil) {
 				t.Fatalf("%s: read once as %v, %v and once as %v, %v", name, eps, err, again, err2)
 			}
+			wantBounded(t, name, len(key)+len(value), eps, err)
 			for _, e := range eps {
 				if err := e.Validate(); err != nil {
 					t.Fatalf("%s: %v", name, err)
@@ -79,4 +83,62 @@ func FuzzEncode(f *testing.F) {
 			wantRoundTrip(t, form, e)
 		}
 	})
+}
+
+// wantBounded fails the test if so much is kept of an entry that who writes one
+// could fill the memory of its readers.
+func wantBounded(t *testing.T, name string, entry int, eps []discovery.Endpoint, err error) {
+	t.Helper()
+	const (
+		most  = 64   // times the entry
+		small = 1024 // bytes that do not matter
+		slot  = 75   // bytes of a map for an element, at its emptiest
+	)
+	kept := 0
+	maps := make(map[uintptr]bool)
+	for _, e := range eps {
+		kept += int(reflect.TypeFor[discovery.Endpoint]().Size()) + len(e.Addr) + len(e.Zone)
+		at := reflect.ValueOf(e.Attrs).Pointer()
+		if maps[at] { // shared
+			continue
+		}
+		maps[at] = true
+		for k, v := range e.Attrs {
+			kept += slot + len(k) + len(v)
+		}
+	}
+	if err != nil {
+		kept += len(err.Error())
+	}
+	if kept > most*entry+small {
+		t.Fatalf("%s: %d bytes are kept of an entry of %d", name, kept, entry)
+	}
+}
+
+// TestALargeEntryIsKeptWithinBounds has the largest instance of Kratos that is
+// made of many short parts.
+func TestALargeEntryIsKeptWithinBounds(t *testing.T) {
+	var metadata, endpoints []string
+	for i := range 2000 {
+		metadata = append(metadata, fmt.Sprintf("\"%x\":\"\"", i))
+		endpoints = append(endpoints, fmt.Sprintf("\"grpc://h:%d/%x\"", i+1, i))
+	}
+	for range 2000 {
+		endpoints = append(endpoints, "\"\"")
+	}
+	value := []byte("{\"metadata\":{" + strings.Join(metadata, ",") + "},\"endpoints\":[" + strings.Join(endpoints, ",") + "]}")
+	eps, err := named(t, "kratos").Decode("k", value)
+	if len(eps) != 4 || err == nil || len(err.Error()) > 1000 || !strings.Contains(err.Error(), "and 3993 more") {
+		t.Errorf("%d endpoints, error %v", len(eps), err)
+	}
+	wantBounded(t, "kratos", len(value), eps, err)
+	for i := range endpoints { // of one kind
+		endpoints[i] = fmt.Sprintf("\"grpc://h:%d\"", i+1)
+	}
+	value = []byte("{\"metadata\":{" + strings.Join(metadata, ",") + "},\"endpoints\":[" + strings.Join(endpoints, ",") + "]}")
+	eps, err = named(t, "kratos").Decode("k", value)
+	if len(eps) != 4000 || err != nil {
+		t.Errorf("%d endpoints, error %v", len(eps), err)
+	}
+	wantBounded(t, "kratos", len(value), eps, err)
 }

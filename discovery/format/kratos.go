@@ -3,6 +3,7 @@ package format
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 
@@ -44,32 +45,54 @@ func decodeKratos(value []byte) ([]discovery.Endpoint, error) {
 	if len(k.Endpoints) == 0 {
 		return nil, errors.New("no endpoints")
 	}
+	base := maps.Clone(k.Metadata)
+	if base == nil {
+		base = texts{}
+	}
+	if k.Version != "" {
+		base["version"] = k.Version
+	}
+	var instance discovery.Endpoint
+	base.takeZone(&instance)
+	if !base.takeWeight(&instance, kratosWeight) {
+		return nil, nil
+	}
+	delete(base, "scheme") // of the URL, and of nothing else
 	var eps []discovery.Endpoint
-	var errs []error
+	var wrong faults
+	of := make(map[kratosKind]texts)
 	for _, u := range k.Endpoints {
 		e, err := urlAddr(u, "grpc")
 		if err != nil {
-			errs = append(errs, err)
+			wrong.add(err)
 			continue
 		}
-		attrs := maps.Clone(k.Metadata)
-		if attrs == nil {
-			attrs = texts{}
+		kind := kratosKind{e.Attrs["scheme"], e.Attrs["secure"], e.Attrs["path"]}
+		attrs, ok := of[kind]
+		if !ok {
+			if len(of) == kratosKinds {
+				wrong.add(fmt.Errorf("the URL %q: its protocol and path are one kind more than the %d of an instance", clip(u), kratosKinds))
+				continue
+			}
+			attrs = maps.Clone(base)
+			maps.Copy(attrs, e.Attrs)
+			of[kind] = attrs
 		}
-		if k.Version != "" {
-			attrs["version"] = k.Version
-		}
-		attrs.takeZone(&e)
-		if !attrs.takeWeight(&e, kratosWeight) {
-			return nil, nil
-		}
-		delete(attrs, "scheme") // of the URL, and of nothing else
-		maps.Copy(attrs, e.Attrs)
+		e.Zone, e.Weight, e.Attrs = instance.Zone, instance.Weight, nil
 		attrs.to(&e)
 		eps = append(eps, e)
 	}
-	return eps, errors.Join(errs...)
+	return eps, wrong.err()
 }
+
+// kratosKind is what the attributes of an instance's addresses differ in. Those of
+// one kind share their map: who writes an entry cannot have it kept a thousand
+// times.
+type kratosKind struct{ scheme, secure, path string }
+
+// kratosKinds is how many kinds of addresses an instance may have: each protocol,
+// with TLS and without.
+const kratosKinds = 4
 
 func encodeKratos(p string, e discovery.Endpoint, scheme string) (string, []byte, error) {
 	attrs, err := metadata(e, kratosWeight)

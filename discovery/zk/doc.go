@@ -25,10 +25,15 @@
 //	                  tls_cert          -
 //	                  tls_key           -
 //	                  tls_server_name   -
+//	Allow             allow             -
+//	Deny              deny              -
 //	OnSkipped         -                 -
 //	SessionTimeout    session_timeout   10s
 //	WithChroot        chroot            -
 //	WithACL           acl               open
+//
+// Without Allow, the registry may name every host and port, the program's own host
+// too, and no Unix socket: see [discovery.Admission].
 //
 // # Load on the ensemble
 //

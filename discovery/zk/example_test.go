@@ -53,6 +53,8 @@ func ExampleOpener() {
 	// tls_cert ()
 	// tls_key ()
 	// tls_server_name ()
+	// allow ()
+	// deny ()
 	// session_timeout (10s)
 	// chroot ()
 	// acl (open)

@@ -30,6 +30,7 @@ type config struct {
 	format         format.Format
 	credentials    discovery.Secret // "user:password"
 	tls            discovery.TLS
+	admission      discovery.Admission
 	sessionTimeout time.Duration
 	chroot         string
 	acl            ACL
@@ -107,12 +108,23 @@ func (a ACL) entries() []client.ACL {
 	}
 }
 
+// Allow sets which endpoints the registry may name, in the rules of
+// [discovery.Admission]: an address, a prefix, a name or a socket, with or without
+// ports. Without rules these are all hosts, and no Unix socket. Further ones add to
+// it. Registrars ignore it.
+func Allow(rules ...string) Option { return func(c *config) { c.admission.Allow(rules...) } }
+
+// Deny sets which endpoints the registry may not name, in the same rules. What both
+// match is denied. Registrars ignore it.
+func Deny(rules ...string) Option { return func(c *config) { c.admission.Deny(rules...) } }
+
 // declare declares the fields as parameters, which gives them their defaults.
 func (c *config) declare(p *discovery.Params) {
 	c.params = p
 	format.Param(p, &c.format, "format", "name", "how nodes are named and what their data is")
 	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
 	p.TLS(&c.tls)
+	p.Admission(&c.admission)
 	p.Duration(&c.sessionTimeout, "session_timeout", defaultSessionTimeout, minSessionTimeout, maxSessionTimeout,
 		"how long the ensemble keeps the session, and what is registered with it, of a silent program")
 	p.String(&c.chroot, "chroot", "", "path in front of the URL's path")

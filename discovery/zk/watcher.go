@@ -73,6 +73,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	}
 	defer h.release()
 	v := &view{handle: h, set: discovery.NewSet(w.format.Decode, w.onSkipped), unread: make(map[string]bool)}
+	v.set.Admit(w.admission)
 	v.silence = time.AfterFunc(w.sessionTimeout, h.noEvent)
 	defer v.silence.Stop()
 	err = discovery.Retry(ctx, func(ctx context.Context, healthy func()) error { return v.follow(ctx, report, healthy) })

@@ -31,7 +31,11 @@ import (
 func main() {
 	url := flag.String("registry", "", "URL of ZooKeeper, etcd or Consul, where the servers register; empty for none")
 	servers := flag.Int("servers", 3, "number of servers, at least 2")
-	flag.Parse()
+	flag.Parse() // exits with 2
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "hello: %q: there are no arguments\n", flag.Args())
+		os.Exit(2)
+	}
 	program.Run(false, func(ctx context.Context) error { return run(ctx, *url, *servers, os.Stdout) })
 }
 

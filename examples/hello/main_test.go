@@ -11,23 +11,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/examples/hello/internal/registry"
+	"github.com/minicaptain/multi_connection_pool/examples/internal/process"
 )
 
-// asProgram is the variable that makes the test binary run as the program.
-const asProgram = "HELLO_AS_PROGRAM"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { process.Main(m, main) }
 
 func TestFrontAnswersEveryRequestWhenAServerIsKilled(t *testing.T) {
 	greet(t, "")
@@ -123,8 +116,8 @@ func find(s, pattern string) (all []string) {
 }
 
 func TestChildrenEndWithTheirParent(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), asProgram+"=1", "TMPDIR="+t.TempDir()) // a killed program cannot clean up
+	t.Setenv("TMPDIR", t.TempDir()) // a killed program cannot clean up
+	cmd := process.Command(t)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -157,19 +150,66 @@ func TestChildrenEndWithTheirParent(t *testing.T) {
 	}
 }
 
-func TestErrorsNameTheMistake(t *testing.T) {
-	for _, c := range []struct {
-		url     string
-		servers int
-		want    string
+func TestExitStatusSaysHowItWent(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		last   string
 	}{
-		{"", 1, "-servers 1"},
-		{"zk://127.0.0.1:1/x?session_timeoout=1s", 2, "session_timeoout"},
-		{"nonsense://x", 2, "nonsense"},
+		"a flag that is none":       {[]string{"-nonsense"}, 2, ""},
+		"too few servers":           {[]string{"-servers", "1"}, 1, "-servers 1"},
+		"a scheme that is none":     {[]string{"-registry", "nonsense://x"}, 1, "nonsense"},
+		"words that mean nothing":   {[]string{"nonsense"}, 2, "nonsense"},
+		"a parameter that is wrong": {[]string{"-registry", "zk://127.0.0.1:1/x?session_timeoout=1s"}, 1, "session_timeoout"},
 	} {
-		var out strings.Builder
-		if err := run(t.Context(), c.url, c.servers, &out); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("error %v does not name %s", err, c.want)
+		if status, out, last := process.Self(t, nil, c.args...); status != c.status || out != "" || !strings.Contains(last, c.last) {
+			t.Errorf("%s: exit status %d, output %q, last line %q; want %d and %q", name, status, out, last, c.status, c.last)
 		}
 	}
+}
+
+// TestInterruptEndsEachProcess does so when the first of them is ready.
+func TestInterruptEndsEachProcess(t *testing.T) {
+	cmd := process.Command(t)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var addrs []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if ready := find(lines.Text(), `is ready at (\S+)`); len(ready) > 0 {
+			addrs = append(addrs, ready...)
+			_ = cmd.Process.Signal(os.Interrupt)
+		}
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "canceled") {
+		t.Errorf("ended with %v, said %q", err, stderr.String())
+	}
+	if len(addrs) == 0 {
+		t.Error("no server became ready")
+	}
+	for _, addr := range addrs {
+		if nc, err := net.Dial("tcp", addr); err == nil {
+			t.Errorf("%s still listens", addr)
+			_ = nc.Close()
+		}
+	}
+}
+
+func TestTwoRunsAtOnceDoNotMeet(t *testing.T) {
+	var runs sync.WaitGroup
+	for range 2 {
+		runs.Go(func() {
+			if status, out, last := process.Self(t, nil, "-servers", "2"); status != 0 || strings.Count(out, ": 200 OK") != 12 {
+				t.Errorf("exit status %d, last line %q, output:\n%s", status, last, out)
+			}
+		})
+	}
+	runs.Wait()
 }

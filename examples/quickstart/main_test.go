@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -127,6 +128,19 @@ func TestInterruptEndsTheRunWithItsSummary(t *testing.T) {
 	if !strings.Contains(string(rest), "; 0 lost") {
 		t.Error("there is no summary")
 	}
+}
+
+func TestTwoRunsAtOnceDoNotMeet(t *testing.T) {
+	var runs sync.WaitGroup
+	for range 2 {
+		cmd := program(t, "-duration", "3s", "-rate", "100")
+		runs.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "; 0 lost") {
+				t.Errorf("ended with %v, output:\n%s", err, out)
+			}
+		})
+	}
+	runs.Wait()
 }
 
 func TestServersDieWithTheirParent(t *testing.T) {

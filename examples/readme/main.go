@@ -22,6 +22,8 @@ func main() {
 	client := thriftpool.Client(pool, thriftpool.Idempotent("echo")) // goroutines share it
 
 	reply, err := echo.NewEchoClient(client).Echo(context.Background(), "hello") // and not what the compiler generated
-	log.Println(reply, err)
-	log.Println(pool.Close(context.Background()))
+	if err != nil {
+		log.Fatal(err) // which servers were tried, and what each of them said
+	}
+	log.Println(reply, pool.Close(context.Background()))
 }

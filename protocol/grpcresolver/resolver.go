@@ -27,6 +27,7 @@ func follow(w discovery.Watcher, t *translator, grace time.Duration) *following 
 		defer close(r.ended)
 		discovery.Follow(ctx, w, discovery.Follower{
 			RemovalGrace: grace,
+			MaxEndpoints: discovery.DefaultMaxEndpoints,
 			Changed:      t.changed,
 			Rejected:     t.rejected,
 			Lost:         t.lost,

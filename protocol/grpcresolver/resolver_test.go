@@ -104,7 +104,7 @@ func TestLostWatchIsReportedAndItsServersStay(t *testing.T) {
 	a, b := start(t), start(t)
 	w := newScript()
 	var log errorLog
-	cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.OnError(log.add)))
+	cc := dial(t, "multipool:///echo", grpcresolver.Of(w, grpcresolver.OnError(log.add), grpcresolver.RemovalGrace(0)))
 	cc.Connect()
 	w.reports <- endpoints(a, b)
 	serving(t, cc, a, b)

@@ -298,6 +298,13 @@ func TestAResponseThatIsNoHTTPIsAnErrorThatSaysSo(t *testing.T) {
 	if _, _, err := get(t.Context(), newClient(t, conf, []string{addr}), "http://echo/"); err == nil || !strings.Contains(err.Error(), "exceeded 1024 bytes") {
 		t.Errorf("a header that is too long: %v", err)
 	}
+	addr = prototest.Listen(t, func(nc net.Conn) {
+		_, _ = nc.Read(make([]byte, 4096))
+		_, _ = fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nA: %s\r\n\r\n", bytes.Repeat([]byte("x"), 70<<10))
+	})
+	if _, _, err := get(t.Context(), newClient(t, Config{}, []string{addr}), "http://echo/"); err == nil || !strings.Contains(err.Error(), "exceeded 65536 bytes") {
+		t.Errorf("a header that is too long for the default: %v", err)
+	}
 }
 
 func TestTheBodyOfAnEarlyAnswerIsRead(t *testing.T) {

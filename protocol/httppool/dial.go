@@ -73,7 +73,8 @@ type Config struct {
 	// Base has further settings: DisableCompression, ExpectContinueTimeout, HTTP2,
 	// MaxResponseHeaderBytes, ReadBufferSize and WriteBufferSize. They are copied
 	// when the dialer is made; the other fields are ignored, and there are no
-	// proxies. Nil means zero values, except for an ExpectContinueTimeout of one
+	// proxies. A MaxResponseHeaderBytes of zero means 64 KiB, not the 10 MiB of
+	// net/http. Nil means zero values, except for an ExpectContinueTimeout of one
 	// second, and pings on HTTP/2 connections that were silent for 15 seconds.
 	Base *http.Transport
 }
@@ -101,6 +102,10 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	return d
 }
 
+// maxHeader bounds the header of a response, by default: several times what servers
+// send, and little enough for each of the attempts of many requests.
+const maxHeader = 64 << 10
+
 // newTransport returns the transport that makes a ClientConn of each socket. It
 // sends no request itself.
 func newTransport(conf Config) *http.Transport {
@@ -115,6 +120,9 @@ func newTransport(conf Config) *http.Transport {
 			h2 := *b.HTTP2
 			t.HTTP2 = &h2
 		}
+	}
+	if t.MaxResponseHeaderBytes == 0 {
+		t.MaxResponseHeaderBytes = maxHeader
 	}
 	t.Protocols.SetHTTP1(!conf.HTTP2)
 	t.Protocols.SetUnencryptedHTTP2(conf.HTTP2) // TLS, if any, is below what net/http gets

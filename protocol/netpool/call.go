@@ -73,7 +73,7 @@ func (c *Conn) call(ctx context.Context, fn func(c *Conn) error) (own bool, err 
 		return false, err
 	}
 	deadline := c.deadline(ctx, now)
-	c.stream.begin(now, deadline)
+	c.stream.begin(now, deadline, c.maxRead)
 	c.guard.Begin(ctx)
 	hit, ended := false, false
 	defer func() {

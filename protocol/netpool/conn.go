@@ -34,6 +34,7 @@ type Conn struct {
 
 	endpoint core.Endpoint
 	timeout  time.Duration // of one call; not above 0 = none
+	maxRead  int64         // bytes of one call; below 0 = any number
 	ping     func(*Conn) error
 	sock     *sock.Socket
 	stream   stream
@@ -46,12 +47,12 @@ type Conn struct {
 }
 
 func newConn(s *sock.Socket, e core.Endpoint, conf Config, dog *sock.Watchdog) *Conn {
-	c := &Conn{endpoint: e, timeout: conf.Timeout, ping: conf.Ping, oneWay: conf.OneWay, sock: s}
+	c := &Conn{endpoint: e, timeout: conf.Timeout, maxRead: conf.MaxRead, ping: conf.Ping, oneWay: conf.OneWay, sock: s}
 	c.stream.Conn = s.Conn
 	c.Writer = bufio.NewWriterSize(sending{c}, conf.Buffer)
 	c.Reader = bufio.NewReaderSize(flushing{&c.stream, c.Writer}, conf.Buffer)
 	c.guard = dog.Guard(c.abort)
-	c.stream.guard = c.guard
+	c.stream.guard, c.stream.left = c.guard, -1
 	return c
 }
 
@@ -129,13 +130,15 @@ type stream struct {
 	deadline time.Time // of the call; zero for none
 	armed    bool      // a deadline was set through the stream
 	sent     int       // bytes
+	left     int64     // bytes that this call may read; below 0 = any number
 	received bool      // a byte at least
 	awaiting bool      // nothing was received since the last was sent
 }
 
-// begin begins a call.
-func (s *stream) begin(now, deadline time.Time) {
+// begin begins a call, which may read so many bytes.
+func (s *stream) begin(now, deadline time.Time, maxRead int64) {
 	s.forget()
+	s.left = maxRead
 	s.begun, s.deadline = now, deadline
 	if !deadline.IsZero() {
 		s.note(s.Conn.SetDeadline(deadline))
@@ -147,6 +150,7 @@ func (s *stream) forget() { s.sent, s.received, s.awaiting = 0, false, false }
 
 // end ends a call, whose deadlines end with it.
 func (s *stream) end(hit bool) {
+	s.left = -1
 	if hit || s.armed || !s.deadline.IsZero() {
 		s.disarm()
 	}
@@ -180,8 +184,18 @@ func (s *stream) arm(set func(time.Time) error, t time.Time) error {
 }
 
 func (s *stream) Read(b []byte) (int, error) {
+	if s.left == 0 {
+		s.note(ErrMaxRead)
+		return 0, ErrMaxRead
+	}
+	if s.left > 0 {
+		b = b[:min(int64(len(b)), s.left)]
+	}
 	n, err := s.Conn.Read(b)
 	if n > 0 {
+		if s.left > 0 {
+			s.left -= int64(n)
+		}
 		s.received, s.awaiting = true, false
 	}
 	s.note(err)

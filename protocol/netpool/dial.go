@@ -19,6 +19,9 @@ const DefaultTimeout = 5 * time.Second
 // DefaultBuffer is the size in bytes if [Config.Buffer] is zero.
 const DefaultBuffer = 4096
 
+// DefaultMaxRead is the number of bytes if [Config.MaxRead] is zero.
+const DefaultMaxRead = 64 << 20
+
 // Config sets how connections are opened. The zero Config opens plain TCP or unix
 // sockets, with keep-alive probes after 15 silent seconds.
 type Config struct {
@@ -58,6 +61,11 @@ type Config struct {
 	// so the connection is closed.
 	OneWay bool
 
+	// MaxRead bounds what one call reads, in bytes: a server that sends a line
+	// without an end must not fill the client's memory. Reading more fails with
+	// [ErrMaxRead]. Zero means [DefaultMaxRead], 64 MiB; negative means no bound.
+	MaxRead int64
+
 	// Buffer is the size of each of a connection's two buffers in bytes. Zero
 	// means [DefaultBuffer]; the least is 16. ReadSlice and ReadLine return lines
 	// up to this size whole.
@@ -76,6 +84,9 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	d := &dialer{conf: conf, dog: sock.NewWatchdog()}
 	if d.conf.Timeout == 0 {
 		d.conf.Timeout = DefaultTimeout
+	}
+	if d.conf.MaxRead == 0 {
+		d.conf.MaxRead = DefaultMaxRead
 	}
 	if d.conf.Buffer == 0 {
 		d.conf.Buffer = DefaultBuffer

@@ -18,6 +18,11 @@ import (
 //     when it does not understand an answer.
 var ErrOutOfSync = errors.New("the connection is out of sync")
 
+// ErrMaxRead means that a call has read as much as [Config.MaxRead] allows, and
+// wanted more. The connection is closed. The error says nothing about the health of
+// the server, so that one large answer ejects nobody.
+var ErrMaxRead = errors.New("the answer is larger than MaxRead")
+
 // Error is a call that failed because of its connection. Errors that the function
 // of the call made by itself are returned as they are.
 //
@@ -73,7 +78,7 @@ func (e *Error) outcome() balance.Outcome {
 	switch {
 	case errors.Is(e.Ctx, context.Canceled), errors.Is(e.Err, context.Canceled):
 		return balance.OutcomeCanceled
-	case e.stopped(), e.Ctx == nil && errors.Is(e.Err, context.DeadlineExceeded): // that was before the call
+	case errors.Is(e.Err, ErrMaxRead), e.stopped(), e.Ctx == nil && errors.Is(e.Err, context.DeadlineExceeded): // that was before the call
 		return balance.OutcomeNeutral
 	default:
 		return balance.OutcomeFailure
@@ -88,8 +93,9 @@ func (e *Error) outcome() balance.Outcome {
 //     after the server had sent something; if it had not, the error is
 //     OutcomeNeutral.
 //   - An [*Error] is OutcomeCanceled if the caller gave up. It is OutcomeNeutral
-//     if the context had expired before the call, or if the function stopped with
-//     an error of its own in the middle of an exchange. All others are
+//     if the context had expired before the call, if the answer was larger than
+//     [Config.MaxRead], or if the function stopped with an error of its own in the
+//     middle of an exchange. All others are
 //     OutcomeFailure: broken connections, timeouts, answers that the function did
 //     not understand or did not expect.
 //   - Any other error is what [core.Classify] says.

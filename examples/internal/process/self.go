@@ -21,13 +21,21 @@ func Main(m *testing.M, program func()) {
 	os.Exit(m.Run())
 }
 
+// Command returns the program under test, to be run by the caller. It is killed at the
+// end of the test.
+func Command(tb testing.TB, args ...string) *exec.Cmd {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
+
 // Self runs the program under test. It returns the exit status, what the program wrote to
 // standard output, and the last line of its standard error. The program is interrupted
 // when interrupt, unless it is nil, can be received from.
 func Self(tb testing.TB, interrupt <-chan struct{}, args ...string) (status int, out, last string) {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd := Command(tb, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
