@@ -35,12 +35,12 @@ func TestRulesDecideWhatARegistryMayName(t *testing.T) {
 		if err := a.Validate(); err != nil {
 			t.Errorf("allow %q, deny %q: %v", c.allow, c.deny, err)
 		}
-		for _, addr := range strings.Fields(c.admitted) {
+		for addr := range strings.FieldsSeq(c.admitted) {
 			if err := a.Check(discovery.Endpoint{Addr: addr}); err != nil {
 				t.Errorf("allow %q, deny %q: %v", c.allow, c.deny, err)
 			}
 		}
-		for _, addr := range strings.Fields(c.refused) {
+		for addr := range strings.FieldsSeq(c.refused) {
 			if err := a.Check(discovery.Endpoint{Addr: addr}); err == nil || !strings.Contains(err.Error(), addr) {
 				t.Errorf("allow %q, deny %q: %s: error %v", c.allow, c.deny, addr, err)
 			}
