@@ -56,7 +56,7 @@ func newClient(c *config, agent, token string, connections int) (*client, error)
 			return handshake(ctx, conn, c, addr)
 		},
 	}
-	cl := &client{config: c, http: &http.Client{Transport: transport}, base: url.URL{Scheme: "http", Host: agent}, token: token}
+	cl := &client{config: c, http: &http.Client{Transport: bounded{transport}, CheckRedirect: noRedirect}, base: url.URL{Scheme: "http", Host: agent}, token: token}
 	if c.tls.Enabled {
 		cl.base.Scheme = "https"
 	}
@@ -162,6 +162,9 @@ func classify(ctx context.Context, err error) error {
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(err, cause) {
 		return fmt.Errorf("%w (%v)", cause, err) //nolint:errorlint // err only says that a context ended
+	}
+	if errors.Is(err, errRedirect) || errors.Is(err, errTooLarge) {
+		return discovery.Permanent(err)
 	}
 	if status, ok := errors.AsType[api.StatusError](err); ok {
 		switch status.Code {

@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,6 +9,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
+
+// maxAnswer bounds a message of the server, in bytes. Lists grow beyond gRPC's
+// default of 4 MiB; a page of ten thousand keys, see pageSize, has about 3 MB.
+const maxAnswer = 64 << 20
 
 // dial returns the connections to the servers, one to each address. Requests
 // take turns on those that are up. dial does no I/O but to read the files of
@@ -30,8 +33,7 @@ func dial(key clientKey, servers []string, user credentials.PerRPCCredentials) (
 		}),
 		// gRPC allows no shorter time until a silent server counts as dead.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: key.timeout}),
-		// Lists grow beyond gRPC's default of 4 MiB.
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(math.MaxInt32)),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithResolvers(&addresses{servers: servers, timeout: key.timeout}),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
 	}

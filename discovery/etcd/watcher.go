@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,6 +106,9 @@ func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, rep
 // pageSize is the number of keys that one request lists.
 const pageSize = 10_000
 
+// maxKeys is the number of keys above which a prefix is not taken for a service.
+const maxKeys = 1 << 20
+
 // list returns all keys as they were at one revision, and that revision.
 func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, listed position, err error) {
 	request := &pb.RangeRequest{
@@ -127,8 +131,13 @@ func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, 
 			return nil, listed, fmt.Errorf("one page of the list is from cluster %x, another from %x", listed.cluster, now.cluster)
 		}
 		all = append(all, answer.Kvs...)
-		if !answer.More {
+		switch n := len(answer.Kvs); {
+		case !answer.More:
 			return all, listed, nil
+		case len(all) > maxKeys:
+			return nil, listed, fmt.Errorf("more than %d keys", maxKeys)
+		case n == 0 || bytes.Compare(answer.Kvs[n-1].Key, request.Key) < 0:
+			return nil, listed, errors.New("a page of the list does not go on where the one before ended")
 		}
 		request.Key = []byte(string(all[len(all)-1].Key) + "\x00") // the next possible key
 	}

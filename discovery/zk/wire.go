@@ -74,7 +74,7 @@ type wire struct {
 	wrote      bool
 	resumes    bool             // the client resumes a session
 	watchesSet chan struct{}    // closed when the client has set its watches again
-	setting    map[int32]bool   // calls that set a watch, by their number
+	setting    map[int32]uint32 // operations of calls that set a watch, by their number
 	removing   map[int32][]byte // by the number of an own request: the event that replaces its reply, or nothing
 	removals   int32
 }
@@ -84,7 +84,7 @@ func newWire(c, raw net.Conn, handshakeDeadline time.Time, writeTimeout time.Dur
 		Conn: c, raw: raw, r: bufio.NewReaderSize(c, 64<<10),
 		handshakeDeadline: handshakeDeadline, writeTimeout: writeTimeout, onFailure: onFailure, watches: watches,
 		onAnswer:   func(time.Duration) {},
-		watchesSet: make(chan struct{}), setting: make(map[int32]bool), removing: make(map[int32][]byte),
+		watchesSet: make(chan struct{}), setting: make(map[int32]uint32), removing: make(map[int32][]byte),
 	}
 }
 
@@ -195,7 +195,7 @@ func (w *wire) noteLocked(b []byte) {
 	switch binary.BigEndian.Uint32(b[8:]) {
 	case opExists, opGetData, opGetChildren: // the last byte says whether to watch
 		if b[len(b)-1] == 1 {
-			w.setting[int32(binary.BigEndian.Uint32(b[4:]))] = true
+			w.setting[int32(binary.BigEndian.Uint32(b[4:]))] = binary.BigEndian.Uint32(b[8:])
 		}
 	case opSetWatches:
 		select {
@@ -288,14 +288,14 @@ func (w *wire) readFrame() error {
 		if w.timeout > 0 { // else the session has expired
 			w.onAnswer(w.timeout)
 		}
-		return nil
+		return w.fits(1) // the session's password
 	}
 	number, transaction := int32(binary.BigEndian.Uint32(head[4:])), int64(binary.BigEndian.Uint64(head[8:]))
 	if number != -1 { // an event does not show that the ensemble hears the client
 		w.onAnswer(w.timeout)
 	}
-	var event []byte
-	event, w.setsWatch = w.takeCall(number)
+	event, op := w.takeCall(number)
+	w.setsWatch = op != 0
 	switch {
 	case event != nil:
 		_, err := w.r.Discard(w.remaining)
@@ -304,6 +304,31 @@ func (w *wire) readFrame() error {
 	case number >= 0 && transaction > 0 && !w.answering:
 		w.awaitWatches()
 		w.answering = true
+	}
+	switch op {
+	case opGetData:
+		return w.fits(1)
+	case opGetChildren:
+		return w.fits(4) // each name has a length
+	}
+	return nil
+}
+
+// fits checks the first list of the frame, of parts that have so many bytes at
+// least. Its length is behind four bytes: the end of the session's number, or the
+// error of the call. The client allocates what a length says before it looks
+// whether there is as much.
+func (w *wire) fits(least int) error {
+	const before = 8
+	if w.remaining < before {
+		return nil // an error, and no list
+	}
+	b, err := w.r.Peek(before)
+	if err != nil {
+		return err
+	}
+	if n := int(int32(binary.BigEndian.Uint32(b[4:]))); n > (w.remaining-before)/least {
+		return fmt.Errorf("it sent a list of %d in a packet of %d bytes, which is not ZooKeeper", n, w.remaining)
 	}
 	return nil
 }
@@ -321,14 +346,14 @@ func (w *wire) awaitWatches() {
 }
 
 // takeCall returns what is noted of the call with this number: the event that
-// replaces its reply, or whether it sets a watch.
-func (w *wire) takeCall(number int32) (event []byte, setsWatch bool) {
+// replaces its reply, or its operation if it sets a watch.
+func (w *wire) takeCall(number int32) (event []byte, op uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	event, setsWatch = w.removing[number], w.setting[number]
+	event, op = w.removing[number], w.setting[number]
 	delete(w.removing, number)
 	delete(w.setting, number)
-	return event, setsWatch
+	return event, op
 }
 
 // removal is a watch to remove.

@@ -195,6 +195,59 @@ func TestInvalidPacketEndsTheConnection(t *testing.T) {
 }
 
 // Without acceptAll, Close of a client without a server would wait for a second.
+// TestPacketThatContradictsItselfEndsTheConnection has lengths a little larger than
+// what follows, of which the client would make room before it looks.
+func TestPacketThatContradictsItselfEndsTheConnection(t *testing.T) {
+	greeting := packet(int32(0), int32(10_000), int64(1), "0123456789abcdef")
+	children := packet(int32(1), int64(7), int32(0), int32(2), "a", "b", int64(0))
+	data := packet(int32(2), int64(7), int32(0), "data", int64(0))
+	none := packet(int32(2), int64(7), int32(0), int32(-1), int64(0))
+	missing := packet(int32(1), int64(7), int32(-101))
+	lie := func(b []byte, at int, n byte) []byte {
+		b = slices.Clone(b)
+		b[at] = n
+		return b
+	}
+	for name, c := range map[string]struct {
+		packets [][]byte
+		want    bool // an error
+	}{
+		"all is well":               {[][]byte{greeting, children, data}, false},
+		"no data":                   {[][]byte{greeting, children, none}, false},
+		"a node is missing":         {[][]byte{greeting, missing, data}, false},
+		"the password is longer":    {[][]byte{lie(greeting, 23, 17)}, true},
+		"more children":             {[][]byte{greeting, lie(children, 23, 5)}, true},
+		"the data are longer":       {[][]byte{greeting, children, lie(data, 23, 13)}, true},
+		"of another call, not seen": {[][]byte{greeting, lie(reply(3, "x"), 23, 90)}, false},
+	} {
+		near, far := net.Pipe()
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
+		go func() { // ends with w
+			for range 3 { // the handshake and two calls
+				_, _ = far.Read(make([]byte, 100))
+			}
+			for _, p := range c.packets {
+				_, _ = far.Write(p)
+			}
+			_ = far.Close()
+		}()
+		for _, b := range [][]byte{
+			packet(int32(0), int64(0), int32(10_000), int64(0), ""),
+			append(packet(int32(1), int32(opGetChildren), "/a"), 1),
+			append(packet(int32(2), int32(opGetData), "/a/b"), 1),
+		} {
+			if _, err := w.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := io.Copy(io.Discard, struct{ io.Reader }{w})
+		if (err != nil) != c.want || err != nil && !strings.Contains(err.Error(), "a list of") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		_ = w.Close()
+	}
+}
+
 func TestSessionWithoutAServerEndsAtOnce(t *testing.T) {
 	refused := listen(t, func(c net.Conn) { _ = c.Close() })
 	hung := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
