@@ -28,13 +28,14 @@ type Conn struct {
 	timeout time.Duration // of one call; 0 = none
 	ping    func(context.Context, *Conn) error
 
-	sock   *sock.Socket
-	wire   *wire
-	framed *framed // nil when the transport is the user's
-	proto  thrift.TProtocol
-	header *thrift.THeaderProtocol // proto, or nil when that is another
-	left   func() bool             // reports whether the transport holds more than the reply
-	frames bool                    // a request is complete with its last byte only
+	sock    *sock.Socket
+	wire    *wire
+	framed  *framed // nil when the transport is the user's
+	proto   thrift.TProtocol
+	reading limits                  // proto, for replies
+	header  *thrift.THeaderProtocol // proto, or nil when that is another
+	left    func() bool             // reports whether the transport holds more than the reply
+	frames  bool                    // a request is complete with its last byte only
 
 	seq     int32 // sequence id of the last message
 	encoded bool  // the arguments were written completely

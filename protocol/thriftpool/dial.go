@@ -42,6 +42,12 @@ type Config struct {
 	// is ignored: [core.DialTimeout] is used.
 	Thrift *thrift.TConfiguration
 
+	// MaxElements bounds the elements of each list, set and map in a reply: code
+	// that the compiler generates makes room for all of them before it reads one.
+	// Zero means [DefaultMaxElements]; negative means no bound but the size of the
+	// reply, where the transport has frames. Structs may be nested 64 deep.
+	MaxElements int
+
 	// TLS is the configuration for servers that speak TLS. Nil means
 	// Thrift.TLSConfig, and plain connections if that is nil too. If ServerName is
 	// empty, the certificate of each server must be valid for the host of its
@@ -84,6 +90,9 @@ func Dial(conf Config) core.Dialer[*Conn] {
 	}
 	if d.timeout == 0 {
 		d.timeout = DefaultTimeout
+	}
+	if d.conf.MaxElements == 0 {
+		d.conf.MaxElements = DefaultMaxElements
 	}
 	if d.conf.Protocol == nil {
 		d.conf.Protocol = thrift.NewTBinaryProtocolFactoryConf(conf.Thrift)
@@ -189,7 +198,7 @@ func (d *dialer) stack(w *wire) (*Conn, error) {
 		thrift.PropagateTConfiguration(trans, d.conf.Thrift)
 		thrift.PropagateTConfiguration(proto, d.conf.Thrift)
 	}
-	c.proto = proto
+	c.proto, c.reading = proto, limits{TProtocol: proto, most: d.conf.MaxElements}
 	return c, c.inspect(trans, proto)
 }
 

@@ -20,7 +20,8 @@ func (c *Conn) exchange(ctx context.Context, service, method string, args, resul
 		return meta, err
 	}
 	var std thrift.TStandardClient
-	err = std.Recv(ctx, c.proto, c.seq, method, result)
+	c.reading.depth = 0
+	err = std.Recv(ctx, &c.reading, c.seq, method, result)
 	if c.header != nil {
 		meta.Headers = c.header.GetReadHeaders()
 	}
