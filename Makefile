@@ -84,7 +84,7 @@ check-32bit: ## everything compiles for 32 bits too, tests included
 
 check-lint: .bin/golangci-lint ## golangci-lint in each module
 	$(call step,golangci-lint)
-	$(call each,$(CURDIR)/.bin/golangci-lint run ./...)
+	$(call each,$(CURDIR)/.bin/golangci-lint run --allow-parallel-runners ./...)
 
 check-race: ## all tests with the race detector
 	$(call step,go test -race)

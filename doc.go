@@ -11,7 +11,8 @@
 //   - protocol: connections of a protocol, and clients that call through a pool;
 //   - config: a pool from a file and the environment;
 //   - examples: programs to run, the shortest being examples/readme;
-//   - bench: the comparison with other pools.
+//   - bench: the comparison with other pools;
+//   - findings: surprises of the libraries and servers around it, each a script.
 //
 // A package with a dependency is in a module of its own, so that this module has
 // none. DESIGN.md describes how the parts work together.
