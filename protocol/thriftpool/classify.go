@@ -42,6 +42,9 @@ type ending struct {
 	ctx error
 	// large: the request may be more than any server accepts.
 	large bool
+	// hungUp: the server closed a connection on which it never answered, before
+	// anything was sent.
+	hungUp bool
 }
 
 // judge applies the rules.

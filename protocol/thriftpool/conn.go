@@ -147,6 +147,7 @@ func (c *Conn) begin(ctx context.Context, start, until time.Time) (ending, error
 		err = c.sock.Conn.SetDeadline(deadline)
 	}
 	if err != nil {
+		stale.hungUp = !c.answered && closedByPeer(err)
 		return stale, &transportError{thrift.NOT_OPEN, err}
 	}
 	if c.framed != nil {

@@ -34,6 +34,8 @@ type Error struct {
 	Err error
 	// Ctx is the context's error if that ended the call, else nil.
 	Ctx error
+
+	hungUp bool // the server closed a new connection before anything was sent
 }
 
 // Error names the method, the server and the cause.

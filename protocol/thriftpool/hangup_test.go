@@ -1,0 +1,38 @@
+package thriftpool
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/protocol/internal/prototest"
+	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
+)
+
+// TestAServerThatAcceptsAndHangsUpGetsOneConnectionMoreThanTheCallHasAttempts is about
+// connections that were closed before anything was sent: the first costs no attempt.
+func TestAServerThatAcceptsAndHangsUpGetsOneConnectionMoreThanTheCallHasAttempts(t *testing.T) {
+	for what, speak := range map[string]func(net.Conn){
+		"closes at once":            func(net.Conn) {},
+		"resets at once":            prototest.Reset,
+		"closes at the first byte":  func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) },
+		"closes behind the request": func(nc net.Conn) { _, _ = nc.Read(make([]byte, 4<<10)) },
+	} {
+		var conns atomic.Int32
+		addr := prototest.Listen(t, func(nc net.Conn) { conns.Add(1); speak(nc) })
+		for name, opts := range map[string][]Option{"once": {Attempts(3)}, "repeatable": {Attempts(3), Idempotent("echo")}} {
+			conns.Store(0)
+			pool := newPool(t, Config{}, []string{addr})
+			_, err := echo.NewEchoClient(Client(pool, opts...)).Echo(t.Context(), "hello")
+			var e *Error
+			undialed := errors.Is(err, core.ErrUnavailable) // a reset may meet the dial
+			if !errors.As(err, &e) || e.Attempts > 3 || e.Outcome != balance.OutcomeFailure && !undialed || conns.Load() > 4 {
+				t.Errorf("%s, %s: %v, on %d connections", what, name, err, conns.Load())
+			}
+			t.Logf("%s, %s: %d connections, %v", what, name, conns.Load(), err)
+		}
+	}
+}
