@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	"internal/callee":               nil,
 	"internal/ctxerr":               nil,
 	"internal/load":                 nil,
+	"internal/printing":             nil,
 	"discovery":                     nil,
 	"discovery/format":              {"discovery"},
 	"discovery/static":              {"discovery"},

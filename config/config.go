@@ -74,8 +74,10 @@ func Load(file, prefix string) (Config, error) {
 //
 // The tags serve encoding/json and YAML libraries alike.
 type Config struct {
-	// Registry is the URL of the registry, for a [discovery.Mux].
-	Registry string `json:"registry,omitempty" yaml:"registry,omitempty"`
+	// Registry is the URL of the registry, for a [discovery.Mux]. It is a secret,
+	// since it may have a password, or a reference to one, such as
+	// "file:/run/secrets/registry".
+	Registry discovery.Secret `json:"registry,omitzero" yaml:"registry,omitempty"`
 
 	MaxActive          int `json:"max_active,omitempty" yaml:"max_active,omitempty"`
 	MaxTotal           int `json:"max_total,omitempty" yaml:"max_total,omitempty"`
@@ -95,10 +97,11 @@ type Config struct {
 	LeakDetectionThreshold string `json:"leak_detection_threshold,omitempty" yaml:"leak_detection_threshold,omitempty"`
 }
 
-// setting is one parameter: its name, where it is kept, as a text or as a
+// setting is one parameter: its name, where it is kept, as a secret, a text or a
 // number, and its option, which the registry has none of.
 type setting struct {
 	name   string
+	secret *discovery.Secret
 	text   *string
 	number *int
 	period func(time.Duration) core.Option
@@ -107,7 +110,7 @@ type setting struct {
 
 func (c *Config) settings() []setting {
 	return []setting{
-		{name: "registry", text: &c.Registry},
+		{name: "registry", secret: &c.Registry},
 		{name: "max_active", number: &c.MaxActive, count: core.MaxActive},
 		{name: "max_total", number: &c.MaxTotal, count: core.MaxTotal},
 		{name: "min_idle", number: &c.MinIdle, count: core.MinIdle},
@@ -166,6 +169,8 @@ func (c *Config) ReadEnv(prefix string) error {
 		value := os.Getenv(name)
 		switch {
 		case value == "":
+		case s.secret != nil:
+			*s.secret = discovery.NewSecret(value)
 		case s.text != nil:
 			*s.text = value
 		default:
@@ -209,18 +214,32 @@ func (c *Config) Options() ([]core.Option, error) {
 
 // Watcher opens the registry.
 func (c *Config) Watcher(m *discovery.Mux) (discovery.Watcher, error) {
-	if c.Registry == "" {
-		return nil, errors.New("config: no registry is given")
+	url, err := c.url()
+	if err != nil {
+		return nil, err
 	}
-	return m.Open(c.Registry)
+	return m.Open(url)
 }
 
 // Registrar opens the registry to register in it.
 func (c *Config) Registrar(m *discovery.Mux) (discovery.Registrar, error) {
-	if c.Registry == "" {
-		return nil, errors.New("config: no registry is given")
+	url, err := c.url()
+	if err != nil {
+		return nil, err
 	}
-	return m.OpenRegistrar(c.Registry)
+	return m.OpenRegistrar(url)
+}
+
+// url returns the URL of the registry.
+func (c *Config) url() (string, error) {
+	url, err := c.Registry.Value()
+	if err == nil && url == "" {
+		err = errors.New("no registry is given")
+	}
+	if err != nil {
+		return "", fmt.Errorf("config: %w", err)
+	}
+	return url, nil
 }
 
 // String returns the parameters that are set, without the secrets that the
@@ -229,9 +248,11 @@ func (c Config) String() string {
 	var parts []string
 	for _, s := range c.settings() {
 		switch {
-		case s.name == "registry" && c.Registry != "":
+		case s.secret != nil && s.secret.IsSet():
 			shown := "(not a URL)"
-			if u, err := discovery.ParseURL(c.Registry); err == nil {
+			if url, err := s.secret.Value(); err != nil {
+				shown = "(cannot be read)"
+			} else if u, err := discovery.ParseURL(url); err == nil {
 				shown = u.String()
 			}
 			parts = append(parts, s.name+"="+shown)

@@ -85,3 +85,13 @@ func (s Secret) GoString() string { return "discovery.Secret(" + s.String() + ")
 // MarshalText shows no more than String does, so that no log or dump has the
 // secret.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText makes s what [NewSecret] returns of the text, for configurations in
+// JSON, YAML and the like. What MarshalText has written is no secret any more.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = NewSecret(string(text))
+	return nil
+}
+
+// IsZero reports whether there is none, for the option omitzero of encoding/json.
+func (s Secret) IsZero() bool { return !s.IsSet() }

@@ -202,16 +202,16 @@ func unescape(s string) (string, error) {
 }
 
 // String returns the URL without its password and the values of its
-// parameters, which may be secrets.
+// parameters, which may be secrets. So may a user without a password, which is
+// where a token is likely to be put by mistake.
 func (u *URL) String() string {
 	var b strings.Builder
 	b.WriteString(u.Scheme + "://")
-	if u.User != "" || u.Password.IsSet() {
-		b.WriteString(escape(u.User, ""))
-		if u.Password.IsSet() {
-			b.WriteString(":xxxxx")
-		}
-		b.WriteByte('@')
+	switch {
+	case u.Password.IsSet():
+		b.WriteString(escape(u.User, "") + ":xxxxx@")
+	case u.User != "":
+		b.WriteString("xxxxx@")
 	}
 	for i, h := range u.Hosts {
 		if i > 0 {

@@ -1,0 +1,26 @@
+package consul_test
+
+import (
+	"testing"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/internal/printing"
+)
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	const secret = "hunter2"
+	credentials := consul.WithCredentials(discovery.NewSecret(secret))
+	var mux discovery.Mux
+	mux.Handle("consul", consul.Opener)
+	watcher, err := mux.Open("consul://h1/echo?credentials=hunter2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registrar, err := mux.OpenRegistrar("consul://h1/echo?credentials=hunter2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	printing.CheckHides(t, secret, watcher, registrar,
+		consul.Watcher([]string{"h1"}, "echo", credentials), consul.Registrar([]string{"h1"}, "echo", credentials))
+}
