@@ -20,7 +20,7 @@ func TestURLIsParsedIntoItsParts(t *testing.T) {
 		{"etcd://[::1],h", "etcd", "", "", []string{"[::1]", "h"}, "", "etcd://[::1],h"},
 		{"zk://[fe80::1%25eth0]:2181/", "zk", "", "", []string{"[fe80::1%eth0]:2181"}, "/", "zk://[fe80::1%25eth0]:2181/"},
 		{"ZK://user:pass@h:1/p", "zk", "user", "pass", []string{"h:1"}, "/p", "zk://user:xxxxx@h:1/p"},
-		{"zk://user@h", "zk", "user", "", []string{"h"}, "", "zk://user@h"},
+		{"zk://user@h", "zk", "user", "", []string{"h"}, "", "zk://xxxxx@h"},
 		{"zk://:pass@h", "zk", "", "pass", []string{"h"}, "", "zk://:xxxxx@h"},
 		{"zk://us%40er:p%3A%2F%3F%23%40@h", "zk", "us@er", "p:/?#@", []string{"h"}, "", "zk://us%40er:xxxxx@h"},
 		{"zk://u:p@ss:w@h", "zk", "u", "p@ss:w", []string{"h"}, "", "zk://u:xxxxx@h"},

@@ -42,13 +42,16 @@ type Config struct {
 	HTTP2 bool
 
 	// TLS is for servers that speak TLS. The URLs of the requests must begin with
-	// https then. Nil means plain connections. NextProtos is ignored.
+	// https then. Nil means plain connections. NextProtos is ignored. Set its
+	// ServerName to the name that all servers prove: without one, whoever writes to
+	// the registry chooses the name, and any certificate that RootCAs accept will do.
 	TLS *tls.Config
 
-	// ServerName returns the name that a server must prove by its certificate,
-	// such as an attribute of its endpoint or the name of the service. Nil and an
-	// empty name mean TLS.ServerName, and if that is empty too, the host of the
-	// endpoint's address.
+	// ServerName returns the name that a server must prove by its certificate, where
+	// one name for all will not do. It should follow from what the program knows, as
+	// the name of the service does. An attribute of the endpoint, like its address,
+	// is what somebody has written to the registry. Nil and an empty name mean
+	// TLS.ServerName, and if that is empty too, the host of the endpoint's address.
 	ServerName func(core.Endpoint) string
 
 	// Timeout bounds how long a server may do nothing: take nothing of the request

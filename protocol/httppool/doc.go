@@ -45,7 +45,8 @@
 // another number.
 //
 // With TLS, URLs begin with https, and each server must prove the name that
-// [Config.ServerName] returns, or else the host of its own address.
+// [Config.ServerName] returns, or else TLS.ServerName, or else the host of its own
+// address, which the registry chooses.
 //
 // # Limits, and the end of a lease
 //

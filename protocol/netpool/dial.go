@@ -26,9 +26,11 @@ const DefaultMaxRead = 64 << 20
 // sockets, with keep-alive probes after 15 silent seconds.
 type Config struct {
 	// TLS is the configuration for servers that speak TLS. Nil means plain
-	// connections. If ServerName is empty, the certificate of each server must be
-	// valid for the host of its endpoint's address. Unix sockets have no host and
-	// need a ServerName.
+	// connections. Set ServerName to the name that all servers prove. If it is
+	// empty, the certificate of each server must be valid for the host of its
+	// endpoint's address: whoever writes to the registry chooses the name then, and
+	// any certificate that RootCAs accept will do. Unix sockets have no host and need
+	// a ServerName.
 	TLS *tls.Config
 
 	// Timeout bounds each call, within the deadline of the caller's context.

@@ -49,9 +49,10 @@ type Config struct {
 	MaxElements int
 
 	// TLS is the configuration for servers that speak TLS. Nil means
-	// Thrift.TLSConfig, and plain connections if that is nil too. If ServerName is
-	// empty, the certificate of each server must be valid for the host of its
-	// endpoint's address.
+	// Thrift.TLSConfig, and plain connections if that is nil too. Set ServerName to
+	// the name that all servers prove. If it is empty, the certificate of each server
+	// must be valid for the host of its endpoint's address: whoever writes to the
+	// registry chooses the name then, and any certificate that RootCAs accept will do.
 	TLS *tls.Config
 
 	// Timeout bounds each attempt to make a call, within the deadline of the
