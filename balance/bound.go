@@ -48,6 +48,10 @@ func LoadBound(excess float64) HashOption {
 func newHashConfig(opts []HashOption) hashConfig {
 	c := hashConfig{excess: 0.25}
 	for _, o := range opts {
+		if o == nil {
+			c.err = errors.Join(c.err, errNilOption)
+			continue
+		}
 		o(&c)
 	}
 	return c

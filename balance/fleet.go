@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -21,6 +22,9 @@ type builder struct {
 	build func(previous Picker, members []Member) Picker
 	err   error // of its parameters
 }
+
+// errNilOption is the error of an option that is nil.
+var errNilOption = errors.New("balance: an option is nil")
 
 // Build implements [Balancer].
 func (b builder) Build(previous Picker, members []Member) Picker { return b.build(previous, members) }

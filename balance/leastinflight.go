@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -29,6 +30,10 @@ const (
 func LeastInFlight(opts ...InFlightOption) Balancer {
 	c := inFlightConfig{choices: defaultChoices}
 	for _, o := range opts {
+		if o == nil {
+			c.err = errors.Join(c.err, errNilOption)
+			continue
+		}
 		o(&c)
 	}
 	return builder{err: c.err, build: func(_ Picker, members []Member) Picker {

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -35,6 +36,10 @@ const (
 func PeakEWMA(opts ...EWMAOption) Balancer {
 	c := ewmaConfig{decay: 10 * time.Second}
 	for _, o := range opts {
+		if o == nil {
+			c.err = errors.Join(c.err, errNilOption)
+			continue
+		}
 		o(&c)
 	}
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {

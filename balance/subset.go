@@ -52,6 +52,10 @@ func Subset(index, clients int, inner Balancer, opts ...SubsetOption) Balancer {
 	}
 	c.index, c.clients = (index%clients+clients)%clients, clients
 	for _, o := range opts {
+		if o == nil {
+			c.err = errors.Join(c.err, errNilOption)
+			continue
+		}
 		o(&c)
 	}
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {

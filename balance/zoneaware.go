@@ -28,6 +28,10 @@ import (
 func ZoneAware(zone string, inner Balancer, opts ...ZoneOption) Balancer {
 	c := zoneConfig{err: validateInner("ZoneAware", inner)}
 	for _, o := range opts {
+		if o == nil {
+			c.err = errors.Join(c.err, errNilOption)
+			continue
+		}
 		o(&c)
 	}
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {

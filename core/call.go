@@ -34,7 +34,7 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 func (p *Pool[C]) do(ctx context.Context, plan plan, opts []CallOption, fn func(context.Context, C) error) error {
 	// What is here keeps fn, and what it refers to, off the heap.
 	if plan.attempts > 1 {
-		_, err := retry.Run(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
+		_, err := retry.Run(ctx, p.of().retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
 			res, err := p.attempt(ctx, a, plan, opts, fn)
 			return struct{}{}, res, err
 		})
@@ -64,7 +64,7 @@ func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.C
 		})
 		return value, err
 	}
-	return retry.RunHedged(ctx, p.p.retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
+	return retry.RunHedged(ctx, p.of().retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
 		res, err = p.attempt(ctx, a, plan, opts, func(ctx context.Context, c C) (err error) {
 			value, err = fn(ctx, c)
 			return err

@@ -15,6 +15,9 @@ const flagged = slots.Retired | slots.NeedsCheck | slots.Timed
 func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
 	// The whole way of a call that finds a connection idle at the endpoint that
 	// the picker chose: no lock, no allocation, no clock.
+	if p == nil {
+		return closedPool().get(ctx, opts)
+	}
 	var picked choice
 	if len(opts) == 0 && ctx.Err() == nil {
 		v := p.view.Load()

@@ -39,8 +39,33 @@ type Endpoint = discovery.Endpoint
 type Watcher = discovery.Watcher
 
 // Pool is a pool of pools. Its methods are safe for concurrent use. Make one
-// with [New].
+// with [New]. The zero Pool is closed.
 type Pool[C io.Closer] struct{ p *pool }
+
+// of returns the pool, for a zero Pool one that is closed.
+func (p *Pool[C]) of() *pool {
+	if p.p == nil {
+		return closedPool()
+	}
+	return p.p
+}
+
+// closedPool returns the pool that zero Pools have.
+//
+//nolint:gochecknoglobals // it is made once, and holds nothing
+var closedPool = sync.OnceValue(func() *pool {
+	p := &pool{
+		cfg: defaults(), epoch: time.Now(), changed: make(chan struct{}), resized: make(chan struct{}, 1),
+		cut: make(chan struct{}), done: make(chan struct{}), stop: func() {},
+	}
+	p.cfg.adopt(nil)
+	p.retrier = retry.New(retryView{p})
+	p.adjust(p.cfg.settings)
+	p.view.Store(&snapshot{since: p.epoch})
+	p.tasks.Add(1)
+	_ = p.close(context.Background()) // it has nothing to wait for
+	return p
+})
 
 // New makes a pool of the servers that w names, with connections from d. It
 // connects to nothing: servers and connections come later, and [Pool.WaitReady] waits
@@ -117,11 +142,11 @@ func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error)
 
 // Ready reports whether an endpoint is known that is neither down nor ejected:
 // whether a call made now would find one to go to. It does not wait.
-func (p *Pool[C]) Ready() bool { return p.p.view.Load().available() }
+func (p *Pool[C]) Ready() bool { return p.of().view.Load().available() }
 
 // Len returns the number of endpoints in the set, including those that are down
 // or ejected.
-func (p *Pool[C]) Len() int { return len(p.p.view.Load().subs) }
+func (p *Pool[C]) Len() int { return len(p.of().view.Load().subs) }
 
 func (v *snapshot) available() bool {
 	for _, s := range v.subs {
@@ -136,9 +161,9 @@ func (v *snapshot) available() bool {
 // error is the [*Error] of the last attempt: it matches ctx's own error and
 // says how long WaitReady waited.
 func (p *Pool[C]) WaitReady(ctx context.Context) error {
-	begun := p.p.now()
+	begun := p.of().now()
 	for {
-		changed := p.p.awaitChange()
+		changed := p.of().awaitChange()
 		l, err := p.Get(ctx)
 		if err == nil {
 			l.slot.Flag(slots.Timed)           // the next lease has this one's number, not its time
@@ -166,13 +191,13 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 // leased ones when their lease ends, and no call loses its connection. The
 // error names every option that makes no sense or that cannot change while the
 // pool runs.
-func (p *Pool[C]) Set(opts ...Option) error { return p.p.set(opts) }
+func (p *Pool[C]) Set(opts ...Option) error { return p.of().set(opts) }
 
 // Reset closes every connection there is now: idle ones at once, leased ones
 // when their lease ends, and one that is released in this very instant before it
 // is leased again, within about a second. New ones are opened as they are needed.
 func (p *Pool[C]) Reset() {
-	for _, s := range p.p.view.Load().subs {
+	for _, s := range p.of().view.Load().subs {
 		s.shed(math.MaxInt, true)
 	}
 }
@@ -182,11 +207,11 @@ func (p *Pool[C]) Reset() {
 // that the pool started has ended. When ctx is done before that, connections
 // still leased are closed while in use, and the error says how many and what
 // else has not ended. Close may be called again, and then waits again.
-func (p *Pool[C]) Close(ctx context.Context) error { return p.p.close(ctx) }
+func (p *Pool[C]) Close(ctx context.Context) error { return p.of().close(ctx) }
 
 // Retrier returns the pool's budget of repeated and hedged calls, for adapters
 // that make calls by [retry.Run]; [Pool.Do] and [Call] use it too.
-func (p *Pool[C]) Retrier() *retry.Retrier { return p.p.retrier }
+func (p *Pool[C]) Retrier() *retry.Retrier { return p.of().retrier }
 
 // pool is everything that does not depend on the type of connection.
 type pool struct {

@@ -102,13 +102,14 @@ func text(err error) string {
 // Stats returns the state of the pool. It looks at every connection, under
 // each endpoint's lock in turn; it is not meant for the call path.
 func (p *Pool[C]) Stats() Stats {
-	v := p.p.view.Load()
+	pool := p.of()
+	v := pool.view.Load()
 	st := Stats{
-		State: v.state, Since: v.since, Rejected: uint64(p.p.rejected.Load()),
-		Waiting: p.p.queue.len(), Waits: uint64(p.p.waits.Load()), WaitTime: time.Duration(p.p.waited.Load()),
+		State: v.state, Since: v.since, Rejected: uint64(pool.rejected.Load()),
+		Waiting: pool.queue.len(), Waits: uint64(pool.waits.Load()), WaitTime: time.Duration(pool.waited.Load()),
 		Endpoints: make([]EndpointStats, len(v.subs)),
 	}
-	if err := p.p.lastWatch.Load(); err != nil {
+	if err := pool.lastWatch.Load(); err != nil {
 		st.LastWatch = *err
 	}
 	for i, s := range v.subs {

@@ -90,6 +90,10 @@ func Register(r Registrar, e Endpoint, opts ...RegisterOption) (*Registration, e
 		changed: make(chan struct{}),
 	}
 	for _, o := range opts {
+		if o == nil {
+			cancel()
+			return nil, errors.New("discovery: an option of Register is nil")
+		}
 		o(g)
 	}
 	go g.run(ctx, r, e) // Close ends it and waits for it

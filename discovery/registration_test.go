@@ -350,3 +350,10 @@ func TestConflictAtTheCloseIsNoErrorOfIt(t *testing.T) {
 		t.Errorf("Close returned %v", err)
 	}
 }
+
+func TestOptionOfRegisterThatIsNilIsAnError(t *testing.T) {
+	r := registrar(func(context.Context, discovery.Endpoint, func()) error { t.Error("it registers"); return nil })
+	if g, err := discovery.Register(r, discovery.Endpoint{Addr: "10.0.0.7:80"}, nil); g != nil || err == nil || !strings.Contains(err.Error(), "is nil") {
+		t.Errorf("error %v", err)
+	}
+}

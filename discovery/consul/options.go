@@ -3,6 +3,7 @@ package consul
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,9 +145,14 @@ func newConfig(agents []string, service string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
 	for _, o := range opts {
-		o(c)
+		if o != nil {
+			o(c)
+		}
 	}
 	c.place(agents, service)
+	if i := slices.IndexFunc(opts, func(o Option) bool { return o == nil }); i >= 0 {
+		c.err = errors.Join(c.err, fmt.Errorf("option %d is nil", i+1))
+	}
 	return c
 }
 

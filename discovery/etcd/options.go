@@ -3,6 +3,7 @@ package etcd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,9 +93,14 @@ func newConfig(servers []string, prefix string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
 	for _, o := range opts {
-		o(c)
+		if o != nil {
+			o(c)
+		}
 	}
 	c.place(servers, prefix)
+	if i := slices.IndexFunc(opts, func(o Option) bool { return o == nil }); i >= 0 {
+		c.err = errors.Join(c.err, fmt.Errorf("option %d is nil", i+1))
+	}
 	return c
 }
 

@@ -67,11 +67,16 @@ type builder struct {
 	grace   time.Duration
 	onError func(error)
 	seed    maphash.Seed
+	err     error // of the options
 }
 
 func newBuilder(open func(url.URL) (discovery.Watcher, error), opts []Option) *builder {
 	b := &builder{open: open, grace: DefaultRemovalGrace, seed: maphash.MakeSeed()}
 	for _, o := range opts {
+		if o == nil {
+			b.err = errors.New("grpcresolver: an option is nil")
+			continue
+		}
 		o(b)
 	}
 	return b
@@ -96,7 +101,7 @@ func (b *builder) Build(t resolver.Target, cc resolver.ClientConn, _ resolver.Bu
 }
 
 func (b *builder) validate(w discovery.Watcher) error {
-	var errs []error
+	errs := []error{b.err}
 	if b.grace < 0 {
 		errs = append(errs, fmt.Errorf("grpcresolver: RemovalGrace(%v): must not be negative", b.grace))
 	}

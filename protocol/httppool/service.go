@@ -36,7 +36,9 @@ func newService(pool *core.Pool[*Conn], opts []Option) *service {
 		classify: Classify, maxRetryAfter: DefaultMaxRetryAfter,
 	}
 	for _, o := range opts {
-		o(s)
+		if o != nil {
+			o(s)
+		}
 	}
 	return s
 }

@@ -26,7 +26,9 @@ func Client(pool *core.Pool[*Conn], opts ...Option) thrift.TClient {
 	never := func(string) bool { return false }
 	c := &client{pool: pool, retrier: pool.Retrier(), attempts: DefaultAttempts, idempotent: never, hedged: never}
 	for _, o := range opts {
-		o(c)
+		if o != nil {
+			o(c)
+		}
 	}
 	return c
 }

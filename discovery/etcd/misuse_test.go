@@ -1,6 +1,7 @@
 package etcd_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
@@ -23,4 +24,16 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	printing.CheckHides(t, secret, watcher, registrar,
 		etcd.Watcher([]string{"h1"}, "/services/echo", credentials), etcd.Registrar([]string{"h1"}, "/services/echo", credentials))
+}
+
+func TestOptionThatIsNilIsAnError(t *testing.T) {
+	for _, v := range []any{etcd.Watcher([]string{"h"}, "/services/echo", nil), etcd.Registrar([]string{"h"}, "/services/echo", etcd.WithTLS(discovery.TLS{}), nil)} {
+		validate, ok := v.(interface{ Validate() error })
+		if !ok {
+			t.Fatalf("%T has no Validate", v)
+		}
+		if err := validate.Validate(); err == nil || !strings.Contains(err.Error(), "is nil") {
+			t.Errorf("%T: error %v", v, err)
+		}
+	}
 }

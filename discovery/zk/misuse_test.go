@@ -1,6 +1,7 @@
 package zk_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
@@ -23,4 +24,16 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	printing.CheckHides(t, secret, watcher, registrar,
 		zk.Watcher([]string{"h1"}, "/services/echo", credentials), zk.Registrar([]string{"h1"}, "/services/echo", credentials))
+}
+
+func TestOptionThatIsNilIsAnError(t *testing.T) {
+	for _, v := range []any{zk.Watcher([]string{"h"}, "/services/echo", nil), zk.Registrar([]string{"h"}, "/services/echo", zk.WithTLS(discovery.TLS{}), nil)} {
+		validate, ok := v.(interface{ Validate() error })
+		if !ok {
+			t.Fatalf("%T has no Validate", v)
+		}
+		if err := validate.Validate(); err == nil || !strings.Contains(err.Error(), "is nil") {
+			t.Errorf("%T: error %v", v, err)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package consul_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
@@ -23,4 +24,16 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 	printing.CheckHides(t, secret, watcher, registrar,
 		consul.Watcher([]string{"h1"}, "echo", credentials), consul.Registrar([]string{"h1"}, "echo", credentials))
+}
+
+func TestOptionThatIsNilIsAnError(t *testing.T) {
+	for _, v := range []any{consul.Watcher([]string{"h"}, "echo", nil), consul.Registrar([]string{"h"}, "echo", consul.WithTLS(discovery.TLS{}), nil)} {
+		validate, ok := v.(interface{ Validate() error })
+		if !ok {
+			t.Fatalf("%T has no Validate", v)
+		}
+		if err := validate.Validate(); err == nil || !strings.Contains(err.Error(), "is nil") {
+			t.Errorf("%T: error %v", v, err)
+		}
+	}
 }
