@@ -255,3 +255,27 @@ func BenchmarkChangeOfOneAmongManyEndpoints(b *testing.B) {
 		b.Error(err)
 	}
 }
+
+// TestMemoryComesBackWhenTheSetShrinks is about what lists, maps and indices keep of
+// servers that have left.
+func TestMemoryComesBackWhenTheSetShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry(t)
+		p := open(t, r, newFleet(t), core.RemovalGrace(0))
+		heap := func(set []core.Endpoint) uint64 {
+			r.say(set...)
+			if p.Len() != len(set) {
+				t.Fatalf("%d endpoints, want %d", p.Len(), len(set))
+			}
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		one := heap(manyEndpoints()[:1])
+		all := heap(manyEndpoints())
+		if back := heap(manyEndpoints()[:1]); back > one+(all-one)/8 {
+			t.Errorf("%d KB with one server, %d with %d, %d with one again", one>>10, all>>10, many, back>>10)
+		}
+	})
+}

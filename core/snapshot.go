@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
@@ -225,6 +226,15 @@ func (p *pool) ejected(addr string, c outlier.Change, why error, d time.Duration
 	}
 }
 
+// fit returns s without what is behind its end, which would keep what has left.
+func fit[T any](s []T) []T {
+	if 2*len(s) < cap(s) {
+		return slices.Clone(s)
+	}
+	clear(s[len(s):cap(s)])
+	return s
+}
+
 // edit makes the lists of v those of a set that differs from it by c, and
 // returns the sub-pools that came and those that left.
 //
@@ -277,7 +287,7 @@ func (v *snapshot) edit(p *pool, c discovery.Change) (added, left []*subpool) {
 			subs[i].index.Store(int32(i))
 		}
 	}
-	v.subs, v.members = subs, members
+	v.subs, v.members = fit(subs), fit(members)
 	v.byAddr = v.byAddr.with(added, left, subs)
 	return added, left
 }

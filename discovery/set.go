@@ -58,6 +58,8 @@ type Set struct {
 	// more than one.
 	claims map[string]int
 	shared int
+	// mostKeys and mostClaims are the largest sizes of byKey and claims.
+	mostKeys, mostClaims int
 
 	dirty bool // the set may differ from the last one that was reported
 }
@@ -262,6 +264,7 @@ func (s *Set) keep(present map[string]bool) {
 		}
 		return false
 	})
+	s.byKey, s.claims = shrunk(s.byKey, &s.mostKeys), shrunk(s.claims, &s.mostClaims)
 }
 
 // forget removes e from everything but sorted.

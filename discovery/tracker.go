@@ -38,7 +38,7 @@ type tracker struct {
 	crowded bool
 	valid   []Endpoint          // last without dropped
 	present map[string]struct{} // the addresses of valid
-	most    int                 // that present has held since it was made
+	most    int                 // the largest size of present
 
 	// kept are the endpoints in use that last does not name any more, in the
 	// order in which they vanished, and keptAt the same by address. deadline is
@@ -92,7 +92,6 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 		t.crowded = false
 	}
 	dropped, after := t.droppedOutside(from, oldEnd, newEnd)
-	t.shrink(len(set))
 	excess := 0
 	for i := from; i < newEnd; i++ {
 		if err := t.check(&set[i]); err != nil {
@@ -119,6 +118,7 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 			c.Removed = append(c.Removed, *e)
 		}
 	}
+	t.present = shrunk(t.present, &t.most)
 	t.last, t.dropped = set, slices.Concat(dropped, after)
 	t.valid = without(set, t.dropped)
 }
@@ -186,15 +186,17 @@ func (t *tracker) reject(e Endpoint, err error) {
 	}
 }
 
-// shrink gives the memory of present back, which grows to the largest set and
-// never shrinks, when a set of n endpoints needs less than a quarter of it.
-func (t *tracker) shrink(n int) {
+// shrunk returns m, whose memory grows to the largest size that m ever had, most,
+// and never shrinks; or a copy, when a quarter of that has been enough since.
+func shrunk[V any](m map[string]V, most *int) map[string]V {
 	const small = 1024
-	if t.most = max(t.most, len(t.present)); t.most > small && max(n, len(t.present)) < t.most/4 {
-		fewer := make(map[string]struct{}, len(t.present)) // a clone would be as large
-		maps.Copy(fewer, t.present)
-		t.present, t.most = fewer, 0
+	if *most = max(*most, len(m)); *most <= small || len(m) >= *most/4 {
+		return m
 	}
+	fewer := make(map[string]V, len(m)) // a clone would be as large
+	maps.Copy(fewer, m)
+	*most = len(m)
+	return fewer
 }
 
 // check returns why an entry of the next report does not count, or nil.
@@ -263,6 +265,9 @@ func (t *tracker) release(over func(until time.Time) bool, c *Change) {
 		}
 		return false
 	})
+	if len(t.kept) == 0 {
+		t.kept, t.keptAt = nil, nil // they are as large as the largest mass
+	}
 }
 
 // without returns set without the entries at the indices, which are ascending.
