@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,6 +108,38 @@ func TestConnectionsThatServedOrWereIdleAreNoHangUps(t *testing.T) {
 		}
 		if s := endpointStats(t, p, "a:1"); s.DialFailures != 0 || s.Down {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestUnusedConnectionsThatEndTogetherAreNoHangUps is about a server that restarts:
+// what is lost are connections that were opened ahead, and no call.
+func TestUnusedConnectionsThatEndTogetherAreNoHangUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		var ended atomic.Bool
+		p := newPool(f, core.DialFunc[peekLink](func(ctx context.Context, e core.Endpoint) (peekLink, error) {
+			l, err := f.Dial(ctx, e)
+			if err == nil && !ended.Load() {
+				l.fails(func(context.Context) error {
+					if ended.Load() {
+						return io.EOF
+					}
+					return nil
+				})
+			}
+			return peekLink{l}, err
+		}), core.MinIdle(4), core.ValidateAfterIdle(0), core.IdleTimeout(0))
+		time.Sleep(time.Second)
+		if st := endpointStats(t, p, "a:1"); st.Idle != 4 {
+			t.Fatalf("%d idle connections", st.Idle)
+		}
+		ended.Store(true)
+		for range 20 {
+			release(t, get(t, p))
+		}
+		if st := endpointStats(t, p, "a:1"); st.Down || st.DialFailures > 0 {
+			t.Errorf("%+v", st)
 		}
 	})
 }

@@ -207,10 +207,12 @@ var errHungUp = errors.New("the server closes new connections at once")
 // it. A server that does so again and again cannot be dialed, as far as calls are
 // concerned: it backs off as if the dial had failed.
 func (s *subpool) hungUp(c *slots.Conn) {
-	age := s.pool.now() - c.Born
-	if age >= newFor {
-		return
+	now := s.pool.now()
+	age := now - c.Born
+	if age >= newFor || s.hangUps.Load() > 0 && c.Born < time.Duration(s.hungUpAt.Load()) {
+		return // or it was there already when the last one ended, of the same cause
 	}
+	s.hungUpAt.Store(int64(now))
 	if s.hangUps.Add(1) < hangUpsToPause {
 		return
 	}

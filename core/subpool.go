@@ -62,8 +62,9 @@ type subpool struct {
 	dials, failures uint64
 	// hangUps counts the new connections that the server has closed since the
 	// last call that went well.
-	hangUps atomic.Int32
-	closed  uint64
+	hangUps  atomic.Int32
+	hungUpAt atomic.Int64 // when the last of them was counted
+	closed   uint64
 	// uses are leases of connections already closed.
 	uses uint64
 }
