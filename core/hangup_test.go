@@ -131,8 +131,8 @@ func TestUnusedConnectionsThatEndTogetherAreNoHangUps(t *testing.T) {
 			return peekLink{l}, err
 		}), core.MinIdle(4), core.ValidateAfterIdle(0), core.IdleTimeout(0))
 		time.Sleep(time.Second)
-		if st := endpointStats(t, p, "a:1"); st.Idle != 4 {
-			t.Fatalf("%d idle connections", st.Idle)
+		if st := endpointStats(t, p, "a:1"); st.Open != 4 {
+			t.Fatalf("%d connections", st.Open)
 		}
 		ended.Store(true)
 		for range 20 {

@@ -209,10 +209,10 @@ var errHungUp = errors.New("the server closes new connections at once")
 func (s *subpool) hungUp(c *slots.Conn) {
 	now := s.pool.now()
 	age := now - c.Born
-	if age >= newFor || s.hangUps.Load() > 0 && c.Born < time.Duration(s.hungUpAt.Load()) {
+	last := s.hungUpAt.Load()
+	if age >= newFor || c.Born < time.Duration(last) || !s.hungUpAt.CompareAndSwap(last, int64(now)) {
 		return // or it was there already when the last one ended, of the same cause
 	}
-	s.hungUpAt.Store(int64(now))
 	if s.hangUps.Add(1) < hangUpsToPause {
 		return
 	}
