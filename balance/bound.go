@@ -47,13 +47,7 @@ func LoadBound(excess float64) HashOption {
 
 func newHashConfig(opts []HashOption) hashConfig {
 	c := hashConfig{excess: 0.25}
-	for _, o := range opts {
-		if o == nil {
-			c.err = errors.Join(c.err, errNilOption)
-			continue
-		}
-		o(&c)
-	}
+	c.err = errors.Join(configure(&c, opts), c.err)
 	return c
 }
 

@@ -23,8 +23,17 @@ type builder struct {
 	err   error // of its parameters
 }
 
-// errNilOption is the error of an option that is nil.
-var errNilOption = errors.New("balance: an option is nil")
+// configure applies options to c. The error says that one of them is nil.
+func configure[C any, O ~func(*C)](c *C, opts []O) (err error) {
+	for _, o := range opts {
+		if o == nil {
+			err = errors.New("balance: an option is nil")
+			continue
+		}
+		o(c)
+	}
+	return err
+}
 
 // Build implements [Balancer].
 func (b builder) Build(previous Picker, members []Member) Picker { return b.build(previous, members) }

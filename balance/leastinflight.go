@@ -29,13 +29,7 @@ const (
 // not send all clients to the same server.
 func LeastInFlight(opts ...InFlightOption) Balancer {
 	c := inFlightConfig{choices: defaultChoices}
-	for _, o := range opts {
-		if o == nil {
-			c.err = errors.Join(c.err, errNilOption)
-			continue
-		}
-		o(&c)
-	}
+	c.err = errors.Join(configure(&c, opts), c.err)
 	return builder{err: c.err, build: func(_ Picker, members []Member) Picker {
 		return newLeast(members, c.choices)
 	}}

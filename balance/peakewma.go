@@ -35,13 +35,7 @@ const (
 // to the next.
 func PeakEWMA(opts ...EWMAOption) Balancer {
 	c := ewmaConfig{decay: 10 * time.Second}
-	for _, o := range opts {
-		if o == nil {
-			c.err = errors.Join(c.err, errNilOption)
-			continue
-		}
-		o(&c)
-	}
+	c.err = errors.Join(configure(&c, opts), c.err)
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {
 		return newPeak(previous, members, c)
 	}}

@@ -51,13 +51,7 @@ func Subset(index, clients int, inner Balancer, opts ...SubsetOption) Balancer {
 		clients = 1
 	}
 	c.index, c.clients = (index%clients+clients)%clients, clients
-	for _, o := range opts {
-		if o == nil {
-			c.err = errors.Join(c.err, errNilOption)
-			continue
-		}
-		o(&c)
-	}
+	c.err = errors.Join(configure(&c, opts), c.err)
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {
 		p := &subset{fleet: newFleet(members), where: make([]int32, len(members))}
 		var part []Member

@@ -27,13 +27,7 @@ import (
 // different endpoints for a key.
 func ZoneAware(zone string, inner Balancer, opts ...ZoneOption) Balancer {
 	c := zoneConfig{err: validateInner("ZoneAware", inner)}
-	for _, o := range opts {
-		if o == nil {
-			c.err = errors.Join(c.err, errNilOption)
-			continue
-		}
-		o(&c)
-	}
+	c.err = errors.Join(configure(&c, opts), c.err)
 	return builder{err: c.err, build: func(previous Picker, members []Member) Picker {
 		p := &zoned{members: members, traffic: c.traffic, where: make([]int32, len(members))}
 		zones := map[string]bool{zone: true}

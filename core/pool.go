@@ -54,14 +54,10 @@ func (p *Pool[C]) of() *pool {
 //
 //nolint:gochecknoglobals // it is made once, and holds nothing
 var closedPool = sync.OnceValue(func() *pool {
-	p := &pool{
-		cfg: defaults(), epoch: time.Now(), changed: make(chan struct{}), resized: make(chan struct{}, 1),
-		cut: make(chan struct{}), done: make(chan struct{}), stop: func() {},
-	}
-	p.cfg.adopt(nil)
-	p.retrier = retry.New(retryView{p})
-	p.adjust(p.cfg.settings)
-	p.view.Store(&snapshot{since: p.epoch})
+	cfg := defaults()
+	cfg.adopt(nil)
+	p := unstarted(cfg)
+	p.stop = func() {}
 	p.tasks.Add(1)
 	_ = p.close(context.Background()) // it has nothing to wait for
 	return p
@@ -79,11 +75,8 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	p := &pool{
-		cfg: cfg, epoch: time.Now(), leaving: map[*subpool]struct{}{}, changed: make(chan struct{}),
-		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
-		dial: func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) },
-	}
+	p := unstarted(cfg)
+	p.dial = func(ctx context.Context, e Endpoint) (io.Closer, error) { return d.Dial(ctx, e) }
 	if r, ok := d.(interface {
 		Reset(ctx context.Context, c C) error
 	}); ok && cfg.share == 1 {
@@ -92,14 +85,23 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 			return r.Reset(ctx, c)
 		}
 	}
-	p.retrier = retry.New(retryView{p})
-	p.adjust(cfg.settings)
-	p.view.Store(&snapshot{state: StatePending, since: p.epoch})
 	if s, ok := w.(interface{ String() string }); ok {
 		p.place = s.String()
 	}
 	p.start(w)
 	return &Pool[C]{p}, nil
+}
+
+// unstarted returns a pool that watches nothing yet.
+func unstarted(cfg config) *pool {
+	p := &pool{
+		cfg: cfg, epoch: time.Now(), leaving: map[*subpool]struct{}{}, changed: make(chan struct{}),
+		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
+	}
+	p.retrier = retry.New(retryView{p})
+	p.adjust(cfg.settings)
+	p.view.Store(&snapshot{state: StatePending, since: p.epoch})
+	return p
 }
 
 // isNil reports whether v is nil, or a nil pointer or the like as an interface.

@@ -11,30 +11,20 @@ import (
 type filter struct {
 	w    discovery.Watcher
 	keep func(discovery.Endpoint) bool
+	// wrong are the mistakes in the rules that keep follows.
+	wrong error
 }
 
 // Filter watches the endpoints of w for which keep returns true. keep must not
 // block.
 func Filter(w discovery.Watcher, keep func(discovery.Endpoint) bool) discovery.Watcher {
-	return filter{w, keep}
+	return filter{w: w, keep: keep}
 }
 
 // Admit watches the endpoints of w that a admits.
 func Admit(w discovery.Watcher, a discovery.Admission) discovery.Watcher {
-	return filter{admitting{w, a}, func(e discovery.Endpoint) bool { return a.Check(e) == nil }}
+	return filter{w: w, keep: func(e discovery.Endpoint) bool { return a.Check(e) == nil }, wrong: a.Validate()}
 }
-
-// admitting is w with the mistakes of an Admission.
-type admitting struct {
-	discovery.Watcher
-	a discovery.Admission
-}
-
-func (a admitting) Validate() error { return errors.Join(a.a.Validate(), validate(a.Watcher)) }
-
-func (a admitting) String() string { return places("", a.Watcher) }
-
-func (a admitting) Authoritative() bool { return isOwn(a.Watcher) }
 
 // String names the place of w.
 func (f filter) String() string { return places("", f.w) }
@@ -44,7 +34,7 @@ func (f filter) Validate() error {
 	if f.keep == nil {
 		err = errors.New("combine: the function of a filter is nil")
 	}
-	return errors.Join(err, validate(f.w))
+	return errors.Join(err, f.wrong, validate(f.w))
 }
 
 // Authoritative returns what w does, whose report runs.

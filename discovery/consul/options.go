@@ -3,7 +3,6 @@ package consul
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -144,15 +143,16 @@ func (c *config) declare(p *discovery.Params) {
 func newConfig(agents []string, service string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
-	for _, o := range opts {
-		if o != nil {
-			o(c)
+	var wrong error
+	for i, o := range opts {
+		if o == nil {
+			wrong = fmt.Errorf("option %d is nil", i+1)
+			continue
 		}
+		o(c)
 	}
 	c.place(agents, service)
-	if i := slices.IndexFunc(opts, func(o Option) bool { return o == nil }); i >= 0 {
-		c.err = errors.Join(c.err, fmt.Errorf("option %d is nil", i+1))
-	}
+	c.err = errors.Join(c.err, wrong)
 	return c
 }
 

@@ -16,14 +16,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-const (
-	// maxValue is the size above which a value is not looked at. Registries
-	// refuse larger ones by default: ZooKeeper's limit is 1 MiB, etcd's 1.5.
-	maxValue = 1 << 20
-	// maxAddr bounds an address; a host name has at most 255 bytes, a path of
-	// a socket 108.
-	maxAddr = 512
-)
+// maxValue is the size above which a value is not looked at. Registries
+// refuse larger ones by default: ZooKeeper's limit is 1 MiB, etcd's 1.5.
+const maxValue = 1 << 20
 
 // last returns the part of key behind the last slash.
 func last(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
@@ -75,9 +70,6 @@ func unmarshal(value []byte, v any) error {
 
 // at returns an endpoint, if addr can be one.
 func at(addr string) (discovery.Endpoint, error) {
-	if len(addr) > maxAddr {
-		return discovery.Endpoint{}, fmt.Errorf("an address of %d bytes", len(addr))
-	}
 	e := discovery.Endpoint{Addr: addr}
 	return e, e.Validate()
 }

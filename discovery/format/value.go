@@ -16,7 +16,8 @@ import (
 func PlainValue() Format { return wrap("value", decodeValue, encodeValue) }
 
 func decodeValue(_ string, value []byte) ([]discovery.Endpoint, error) {
-	if len(value) > 4*maxAddr {
+	const most = 2048 // an address, with a scheme and a path
+	if len(value) > most {
 		return nil, fmt.Errorf("a value of %d bytes is no address", len(value))
 	}
 	s := strings.TrimSpace(string(value))

@@ -15,12 +15,7 @@ import (
 )
 
 func TestAServerThatAcceptsAndHangsUpGetsTwoConnectionsOfARequestAndThenNoneForAMoment(t *testing.T) {
-	for what, speak := range map[string]func(net.Conn){
-		"closes at once":            func(net.Conn) {},
-		"resets at once":            prototest.Reset,
-		"closes at the first byte":  func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) },
-		"closes behind the request": func(nc net.Conn) { _, _ = nc.Read(make([]byte, 4<<10)) },
-	} {
+	for what, speak := range prototest.HangUps() {
 		var conns atomic.Int32
 		addr := prototest.Listen(t, func(nc net.Conn) { conns.Add(1); speak(nc) })
 		for _, method := range []string{http.MethodGet, http.MethodPost} {

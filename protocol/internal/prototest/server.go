@@ -63,3 +63,14 @@ func Reset(nc net.Conn) {
 	}
 	_ = nc.Close()
 }
+
+// HangUps returns the ways in which a server accepts a connection and closes it without
+// an answer, by their names.
+func HangUps() map[string]func(net.Conn) {
+	return map[string]func(net.Conn){
+		"closes at once":            func(net.Conn) {},
+		"resets at once":            Reset,
+		"closes at the first byte":  func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1)) },
+		"closes behind the request": func(nc net.Conn) { _, _ = nc.Read(make([]byte, 4<<10)) },
+	}
+}
