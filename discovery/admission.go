@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // Admission decides which endpoints a registry may name. Who can write to a
@@ -67,7 +69,7 @@ func (a *Admission) parse(texts []string) []rule {
 	for _, text := range texts {
 		r, err := parseRule(text)
 		if err != nil {
-			a.wrong = append(a.wrong, fmt.Errorf("discovery: the rule %q %w", clip(text), err))
+			a.wrong = append(a.wrong, fmt.Errorf("discovery: the rule %q %w", brief.Clip(text), err))
 			continue
 		}
 		rules = append(rules, r)
@@ -193,8 +195,8 @@ func (p *Params) Admission(v *Admission) {
 		name, doc string
 		add       func(...string)
 	}{
-		{"allow", "address, prefix, name or socket, with or without ports, that the registry may name; without any all hosts and no socket", v.Allow},
-		{"deny", "the same, that it may not name", v.Deny},
+		{"allow", "address, prefix, name or socket, with or without ports, that the registry may name; empty means every host and no socket", v.Allow},
+		{"deny", "address, prefix, name or socket, with or without ports, that the registry may not name", v.Deny},
 	} {
 		p.all = append(p.all, param{Param: Param{about.name, "rule, may be repeated", "", about.doc}, list: true, set: func(values []string) error {
 			about.add(values...)

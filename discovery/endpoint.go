@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,7 +30,7 @@ const (
 // reported.
 type Endpoint struct {
 	// Addr is "host:port" (an IPv6 host in brackets) or "unix:/path", of at most
-	// 512 bytes and without control characters.
+	// 512 bytes. A host is an IP address or of letters, digits, "-", "_" and ".".
 	Addr string
 	// Weight is the server's relative capacity. Zero means 1. It must be
 	// finite and not negative.
@@ -98,16 +99,37 @@ func validAddr(addr string) error {
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
+		if inner := (*net.AddrError)(nil); errors.As(err, &inner) {
+			err = errors.New(inner.Err) // without the address, which may hold anything
+		}
 		return fmt.Errorf("address is not host:port: %w", err)
 	}
 	if host == "" {
 		return errors.New("address has no host")
 	}
-	if strings.ContainsFunc(host, func(r rune) bool { return r == '/' || unicode.IsSpace(r) }) || !printable(host) {
-		return fmt.Errorf("host %q has a character that no host name has", host)
+	if err := validEndpointHost(host); err != nil {
+		return err
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("port %q is not a number from 1 to 65535", port)
+	}
+	return nil
+}
+
+// validEndpointHost returns why host is no IP address and no name, or nil. What
+// other programs put in front of an address, as in tcp@10.0.0.1:80, would be looked
+// up as a name, again and again.
+func validEndpointHost(host string) error {
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil || !printable(host) {
+			return fmt.Errorf("host %q is not an IPv6 address", host)
+		}
+		return nil
+	}
+	if !utf8.ValidString(host) || strings.ContainsFunc(host, func(r rune) bool {
+		return !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Number) && !strings.ContainsRune("-_.", r)
+	}) {
+		return fmt.Errorf("host %q has a character that no host name has", host)
 	}
 	return nil
 }

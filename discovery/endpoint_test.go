@@ -48,6 +48,14 @@ func TestEndpointThatCanBeDialedIsValid(t *testing.T) {
 		{addr: "ho\x00st:80", want: `host "ho\x00st" has a character`},
 		{addr: "host\u00a0:80", want: "has a character"},
 		{addr: "a/b:80", want: `host "a/b" has a character`},
+		{addr: "tcp@10.0.0.1:8972", want: `host "tcp@10.0.0.1" has a character`},
+		{addr: "user%40host:80", want: "has a character"},
+		{addr: "a,b:80", want: "has a character"},
+		{addr: "h?x=1:80", want: "has a character"},
+		{addr: "${HOST}:80", want: "has a character"},
+		{addr: "*:80", want: "has a character"},
+		{addr: "[tcp@::1]:80", want: "is not an IPv6 address"},
+		{addr: "[::1%eth\n0]:80", want: "is not an IPv6 address"},
 		{addr: "unix:", want: "empty socket path"},
 		{addr: "unix:/s\nlevel=INFO", want: "the socket path is not plain text"},
 		{addr: "unix:/\u202es", want: "the socket path is not plain text"},
@@ -68,6 +76,16 @@ func TestEndpointThatCanBeDialedIsValid(t *testing.T) {
 			t.Errorf("%q with weight %v: error %v, want one that says %q", c.addr, c.weight, err, c.want)
 		} else if prefix := "discovery: endpoint " + strconv.Quote(c.addr) + ": "; !strings.HasPrefix(err.Error(), prefix) {
 			t.Errorf("error %q does not begin with %q", err, prefix)
+		}
+	}
+}
+
+// TestErrorsOfAnAddressAreOneLineOfText has what a registry may hold.
+func TestErrorsOfAnAddressAreOneLineOfText(t *testing.T) {
+	for _, addr := range []string{"\x1b[2J", "a\nlevel=INFO", "\xff\xfe", "[::1\n", "a:b\u202e:c", "::1\x00:80"} {
+		err := discovery.Endpoint{Addr: addr}.Validate()
+		if err == nil || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q: error %q", addr, err)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func Example() {
 	fmt.Println(err)
 
 	// Output:
-	// discovery: memory:///services/echo?timeuot=...: parameter "timeuot" is not known; known are format, timeout
+	// discovery: memory:///services/echo?timeuot=...: parameter "timeuot" is not known; known are format, timeout, where
 	// 10.0.0.1:9090 zone=""; 10.0.0.3:9090 zone="b"; that is all
 	// 10.0.0.3:9090 zone="b"; that is all
 	// memory: watching /services/echo: connection lost

@@ -47,6 +47,10 @@ type Follower struct {
 	// [ReportFailure]. If it is nil, a Follow within a Watch passes them on to the
 	// outer one.
 	Retrying func(err error)
+	// Warned is called with what a user should know of what the registry has, such as
+	// entries that are skipped, and with nil when it is so no more, see [ReportWarning].
+	// If it is nil, a Follow within a Watch passes warnings on to the outer one.
+	Warned func(err error)
 	// Lost is called when the watch has ended before ctx, with the pause after
 	// which Follow begins it again. The last set stays in use.
 	Lost func(err error, pause time.Duration)
@@ -88,6 +92,9 @@ func Follow(ctx context.Context, w Watcher, f Follower) {
 		outer := ctx
 		ctx = withRetrying(ctx, func(err error) {
 			a.do(func() { r.callback(func() { r.fail(outer, err) }) })
+		})
+		ctx = withWarned(ctx, func(err error) {
+			a.do(func() { r.callback(func() { r.warn(outer, err) }) })
 		})
 		return w.Watch(ctx, func(set []Endpoint) {
 			own := authoritative(w)
@@ -163,6 +170,15 @@ func (r *following) fail(outer context.Context, err error) {
 		r.Retrying(err)
 	} else {
 		ReportFailure(outer, err)
+	}
+}
+
+// warn is called in a callback with each warning.
+func (r *following) warn(outer context.Context, err error) {
+	if r.Warned != nil {
+		r.Warned(err)
+	} else {
+		ReportWarning(outer, err)
 	}
 }
 

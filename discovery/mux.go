@@ -51,14 +51,25 @@ func (m *Mux) Handle(scheme string, o Opener) {
 // nothing, and reads the files of secrets and certificates only to see that they are
 // there. Its error names every mistake in the parameters and what is expected, and for an
 // unknown parameter or scheme those that are known.
+//
+// The parameter where, which every scheme has, filters the set:
+//
+//	zk://10.0.0.1/service/demo/members?format=patroni&where=role:replica&where=zone:eu
+//
+// A server must have each of the attributes that are named, and of several values of one
+// name one of them. zone and weight are those of the [Endpoint]. A value that is empty
+// stands for an attribute that is absent.
 func (m *Mux) Open(url string) (Watcher, error) {
-	u, b, err := m.backend(url)
+	u, b, where, err := m.backend(url)
 	if err != nil {
 		return nil, err
 	}
 	w, err := b.Watcher(u)
 	if err != nil {
 		return nil, fmt.Errorf("discovery: %s: %w", u, err)
+	}
+	if len(where) > 0 {
+		return &filtered{w, where}, nil
 	}
 	return w, nil
 }
@@ -67,7 +78,7 @@ func (m *Mux) Open(url string) (Watcher, error) {
 // does a watcher. The error for a scheme that only watches matches
 // [errors.ErrUnsupported].
 func (m *Mux) OpenRegistrar(url string) (Registrar, error) {
-	u, b, err := m.backend(url)
+	u, b, _, err := m.backend(url)
 	if err != nil {
 		return nil, err
 	}
@@ -84,31 +95,43 @@ func (m *Mux) OpenRegistrar(url string) (Registrar, error) {
 	return r, nil
 }
 
-func (m *Mux) backend(url string) (*URL, Backend, error) {
+func (m *Mux) backend(url string) (*URL, Backend, where, error) {
 	u, err := ParseURL(url)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	if m == nil {
+		m = new(Mux)
 	}
 	o := m.openers[u.Scheme]
 	if o == nil {
-		return nil, nil, fmt.Errorf("discovery: %s", m.unknown(u.Scheme))
+		return nil, nil, nil, fmt.Errorf("discovery: %s", m.unknown(u.Scheme))
 	}
 	var p Params
+	var w where
 	b := o(&p)
+	w.declare(&p)
 	if err := p.bind(u); err != nil {
-		return nil, nil, fmt.Errorf("discovery: %s: %w", u, err)
+		return nil, nil, nil, fmt.Errorf("discovery: %s: %w", u, err)
 	}
-	return u, b, nil
+	return u, b, w, nil
 }
 
 // unknown says what is missing for a scheme.
 func (m *Mux) unknown(scheme string) string {
 	text := fmt.Sprintf("scheme %q is not known", scheme)
-	if slices.Contains([]string{"static", "zk", "etcd", "consul"}, scheme) {
-		text += fmt.Sprintf(": import %q and call Handle(%q, %s.Opener) of the Mux",
-			"github.com/minicaptain/multi_connection_pool/discovery/"+scheme, scheme, scheme)
+	name := scheme
+	if scheme == "k8s" {
+		name = "kubernetes"
 	}
-	if len(m.openers) > 0 {
+	if slices.Contains([]string{"static", "file", "dns", "zk", "etcd", "consul", "xds", "kubernetes"}, name) {
+		text += fmt.Sprintf(": import %q and call Handle(%q, %s.Opener) of the Mux",
+			"github.com/minicaptain/multi_connection_pool/discovery/"+name, scheme, name)
+	}
+	switch {
+	case len(m.openers) == 0 && !strings.Contains(text, "Handle"):
+		text += `: this Mux has no scheme; call its Handle, such as Handle("static", static.Opener)`
+	case len(m.openers) > 0:
 		text += "; known are " + strings.Join(m.Schemes(), ", ")
 	}
 	return text
@@ -126,6 +149,8 @@ func (m *Mux) Params(scheme string) []Param {
 		return nil
 	}
 	var p Params
+	var w where
 	o(&p)
+	w.declare(&p)
 	return p.All()
 }

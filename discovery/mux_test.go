@@ -93,8 +93,8 @@ func TestParametersHaveTheirDefaultsAndTheirValues(t *testing.T) {
 func TestMistakesInParametersNameWhatIsExpected(t *testing.T) {
 	for query, wants := range map[string][]string{
 		"nonsense=hunter2":   {`parameter "nonsense" is not known; known are text, tag, mode, on, n, timeout, format, token`},
-		"timeout=5x":         {`parameter "timeout": "5x" is not a duration, such as "5s"`},
-		"timeout=5":          {`"5" is not a duration`},
+		"timeout=5x":         {`parameter "timeout": "5x" is not a duration: write one such as "5s"`},
+		"timeout=5":          {`"5" has no unit: write "5s"`},
 		"timeout=1ms":        {`"1ms" is not a duration from 1s to 1m0s`},
 		"timeout=1h":         {`"1h" is not a duration from 1s to 1m0s`},
 		"n=0":                {`parameter "n": "0" is not a whole number from 1 to 10`},
@@ -133,7 +133,7 @@ func TestMistakesInParametersNameWhatIsExpected(t *testing.T) {
 func TestParametersCanBeDocumented(t *testing.T) {
 	got := testMux().Params("TEST")
 	want := discovery.Param{Name: "timeout", Type: "duration from 1s to 1m0s", Default: "10s", Doc: "how long"}
-	if len(got) != 8 || got[5] != want {
+	if len(got) != 9 || got[5] != want || got[8].Name != "where" {
 		t.Errorf("got %+v", got)
 	}
 	for _, p := range got {
@@ -163,13 +163,24 @@ func TestMuxKnowsTheSchemesThatItWasGiven(t *testing.T) {
 		"static://h1:1,h1:1":        "listed already",
 		"static://h1:1/path":        "neither user nor path",
 		"static://u:hunter2@h1:1":   "neither user nor path",
-		"static://h1:1?weight=7":    `parameter "weight" is not known; the scheme has no parameters`,
+		"static://h1:1?weight=7":    `parameter "weight" is not known; known are where`,
 		"nonsense":                  "no scheme",
 		"static://h1:1,[::1]:1?a=b": `static://h1:1,[::1]:1?a=...: parameter "a"`,
 	} {
 		_, err := m.Open(url)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: error %v, want one with %q", url, err, want)
+		}
+	}
+	var none *discovery.Mux
+	for _, m := range []*discovery.Mux{{}, none} {
+		for url, want := range map[string]string{
+			"zk://h":   `call Handle("zk", zk.Opener) of the Mux`,
+			"tets://h": `scheme "tets" is not known: this Mux has no scheme; call its Handle, such as Handle("static", static.Opener)`,
+		} {
+			if _, err := m.Open(url); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s without schemes: error %v, want %q", url, err, want)
+			}
 		}
 	}
 	if _, err := m.OpenRegistrar("static://h1:1"); !errors.Is(err, errors.ErrUnsupported) {
@@ -194,6 +205,8 @@ func TestMuxNamesTheImportThatAKnownSchemeNeeds(t *testing.T) {
 		"etcd://h/p":     `import "github.com/minicaptain/multi_connection_pool/discovery/etcd" and call Handle("etcd", etcd.Opener)`,
 		"Consul://h/p":   `import "github.com/minicaptain/multi_connection_pool/discovery/consul" and call Handle("consul", consul.Opener)`,
 		"static://h:1":   `import "github.com/minicaptain/multi_connection_pool/discovery/static" and call Handle("static", static.Opener)`,
+		"xds://h/p":      `import "github.com/minicaptain/multi_connection_pool/discovery/xds" and call Handle("xds", xds.Opener)`,
+		"k8s:///shop/a":  `import "github.com/minicaptain/multi_connection_pool/discovery/kubernetes" and call Handle("k8s", kubernetes.Opener)`,
 		"nowhere://h/p":  `scheme "nowhere" is not known`,
 		"zookeeper://h/": `scheme "zookeeper" is not known`,
 	} {
@@ -217,10 +230,14 @@ func TestStaticURLIsAListOfServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := static.Watcher("10.0.0.1:9090", "[::1]:9090", "unix:/run/a.sock")
-	if !reflect.DeepEqual(w, want) {
-		t.Errorf("got %v", w)
-	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	want := []discovery.Endpoint{{Addr: "10.0.0.1:9090"}, {Addr: "[::1]:9090"}, {Addr: "unix:/run/a.sock"}}
+	_ = w.Watch(ctx, func(got []discovery.Endpoint) {
+		if stop(); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v", got)
+		}
+	})
 }
 
 func TestSecretsAreLookedUpWhereTheyAre(t *testing.T) {

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
+	"github.com/minicaptain/multi_connection_pool/internal/duration"
 )
 
 // Param describes one parameter of a registry's URLs.
@@ -61,7 +64,7 @@ func declare[T any](p *Params, v *T, def T, about Param, parse func(string) (T, 
 			err = check(parsed)
 		}
 		if err != nil {
-			return fmt.Errorf("%q %w", clip(values[0]), err)
+			return fmt.Errorf("%q %w", brief.Clip(values[0]), err)
 		}
 		*v = parsed
 		return nil
@@ -69,7 +72,7 @@ func declare[T any](p *Params, v *T, def T, about Param, parse func(string) (T, 
 	if check != nil {
 		p.check(about.Name, func() error {
 			if err := check(*v); err != nil {
-				return fmt.Errorf("%q %w", clip(fmt.Sprint(*v)), err)
+				return fmt.Errorf("%q %w", brief.Clip(fmt.Sprint(*v)), err)
 			}
 			return nil
 		})
@@ -153,20 +156,12 @@ func (p *Params) Int(v *int, name string, def, least, most int, doc string) {
 // Duration declares a parameter that is a duration, such as 1m30s.
 func (p *Params) Duration(v *time.Duration, name string, def, least, most time.Duration, doc string) {
 	bounds := fmt.Sprintf("from %v to %v", least, most)
-	declare(p, v, def, Param{name, "duration " + bounds, def.String(), doc}, parseDuration, func(d time.Duration) error {
+	declare(p, v, def, Param{name, "duration " + bounds, def.String(), doc}, duration.Parse, func(d time.Duration) error {
 		if d < least || d > most {
 			return fmt.Errorf("is not a duration %s", bounds)
 		}
 		return nil
 	})
-}
-
-func parseDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, errors.New(`is not a duration, such as "5s"`)
-	}
-	return d, nil
 }
 
 // Secret declares a parameter that is a secret or a reference to one. Its
@@ -214,21 +209,8 @@ func (p *Params) bind(u *URL) error {
 		if known[name] {
 			continue
 		}
-		list := "the scheme has no parameters"
-		if len(names) > 0 {
-			list = "known are " + strings.Join(names, ", ")
-		}
-		errs = append(errs, fmt.Errorf("parameter %q is not known; %s", clip(name), list))
+		errs = append(errs, fmt.Errorf("parameter %q is not known; known are %s", brief.Clip(name), strings.Join(names, ", ")))
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
-}
-
-// clip shortens a text for an error.
-func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
 }

@@ -80,7 +80,7 @@ func OnChange(f func(State, error)) RegisterOption {
 // again after a random pause of up to 100 ms, doubling to 30 s, and short again
 // after an attempt that lasted five seconds. It never gives up.
 func Register(r Registrar, e Endpoint, opts ...RegisterOption) (*Registration, error) {
-	if err := canRegister(r, e); err != nil {
+	if err := CanRegister(r, e); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -100,8 +100,9 @@ func Register(r Registrar, e Endpoint, opts ...RegisterOption) (*Registration, e
 	return g, nil
 }
 
-// canRegister returns why r can never register e, or nil.
-func canRegister(r Registrar, e Endpoint) error {
+// CanRegister returns why r can never register e, or nil: what [Register] returns at
+// once. It connects to nothing.
+func CanRegister(r Registrar, e Endpoint) error {
 	if r == nil {
 		return errors.New("discovery: the registrar is nil; make one with OpenRegistrar of a Mux, or with Registrar of a plugin")
 	}

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 // Errors call the task name. A task that ignores its context holds rerun up.
 //
 // A nil error, a panic and the end of the task's goroutine are losses like any
-// error. rerun calls lost with each of them, and with the pause that follows.
+// error. rerun calls lost with each of them, its text bounded, and with the pause that follows.
 // rerun waits in await, which returns what the channel delivers: once for each
 // run and once for each pause.
 func rerun(ctx context.Context, name string, task func(context.Context, *attempt) error,
@@ -42,6 +44,7 @@ func rerun(ctx context.Context, name string, task func(context.Context, *attempt
 		if ctx.Err() != nil {
 			return err
 		}
+		err = brief.Error(err)
 		if err == nil {
 			err = fmt.Errorf("%s returned without an error", name)
 		}

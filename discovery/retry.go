@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 const (
@@ -31,7 +33,7 @@ func withRetrying(ctx context.Context, f func(error)) context.Context {
 // where a try itself outlasts failures.
 func ReportFailure(ctx context.Context, err error) {
 	if f, ok := ctx.Value(retrying{}).(func(error)); ok {
-		f(err)
+		f(brief.Error(err))
 	}
 }
 

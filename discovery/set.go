@@ -5,6 +5,8 @@ import (
 	"hash/maphash"
 	"iter"
 	"slices"
+
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 const (
@@ -49,10 +51,12 @@ type Set struct {
 	skipped func(key string, err error)
 	seed    maphash.Seed
 	admit   Admission
+	pick    func([]Endpoint) []Endpoint // nil for all
 
-	byKey  map[string]*entry
-	sorted []*entry // by key
-	bad    int      // entries with malformed set
+	byKey   map[string]*entry
+	sorted  []*entry // by key
+	bad     int      // entries with malformed set
+	lastBad error    // of the last that was skipped
 
 	// claims counts the endpoints of each address, and shared the addresses with
 	// more than one.
@@ -92,6 +96,11 @@ func NewSet(decode Decoder, skipped func(key string, err error)) *Set {
 // Admit sets which endpoints count, from the next entry on. Before, those of the
 // zero [Admission] do.
 func (s *Set) Admit(a Admission) { s.admit = a }
+
+// Select sets a function that decides over the whole set, where a single entry cannot:
+// which of the endpoints count, and with which weight. It gets them before each report,
+// may modify the slice, and returns what is reported. It depends on nothing else.
+func (s *Set) Select(f func(set []Endpoint) []Endpoint) { s.pick = f }
 
 // Put adds an entry or changes its value. It does not keep value. An entry that
 // has this value already is not decoded again.
@@ -165,6 +174,15 @@ func (s *Set) Len() int { return len(s.byKey) }
 // part.
 func (s *Set) Malformed() int { return s.bad }
 
+// Warning returns how many entries are skipped, wholly or in part, and why the last one
+// was; nil if none is. It is for [ReportWarning].
+func (s *Set) Warning() error {
+	if s.bad == 0 {
+		return nil
+	}
+	return fmt.Errorf("discovery: %d of %d entries are skipped; the last one, %w", s.bad, len(s.byKey), s.lastBad)
+}
+
 // Report calls report with the complete set, if an endpoint of an entry has
 // changed since the last call, and the first time. The set may be the same as
 // before: an endpoint that changed does not always count. The slice is report's to
@@ -174,7 +192,11 @@ func (s *Set) Report(report func([]Endpoint)) bool {
 		return false
 	}
 	s.dirty = false
-	report(s.winners())
+	set := s.winners()
+	if s.pick != nil {
+		set = s.pick(set)
+	}
+	report(set)
 	return true
 }
 
@@ -215,6 +237,7 @@ func (s *Set) set(e *entry, value []byte, hash uint64) {
 	eps, err := s.decodeEntry(e.key, value)
 	s.mark(e, err != nil)
 	if err != nil {
+		s.lastBad = fmt.Errorf("%q: %w", brief.Clip(e.key), err)
 		s.skipped(e.key, err)
 	}
 	if slices.EqualFunc(eps, e.eps, Endpoint.Equal) {

@@ -339,3 +339,27 @@ func TestEntryThatIsTooLargeIsSkipped(t *testing.T) {
 		t.Errorf("%d malformed, skipped: %s", set.Malformed(), skipped)
 	}
 }
+
+func TestSetAsksOverTheWholeSetWhichEndpointsCount(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	s.Select(func(set []discovery.Endpoint) []discovery.Endpoint { // of the highest zone
+		top := ""
+		for _, e := range set {
+			top = max(top, e.Zone)
+		}
+		return slices.DeleteFunc(set, func(e discovery.Endpoint) bool { return e.Zone < top })
+	})
+	s.Replace(entries(map[string]string{"1": "a:1/x", "2": "b:1/x"}))
+	if got := reported(s); got != "a:1/x b:1/x" {
+		t.Errorf("got %s", got)
+	}
+	s.Put("3", []byte("c:1/y"))
+	if got := reported(s); got != "c:1/y" {
+		t.Errorf("with a better one got %s", got)
+	}
+	s.Delete("3")
+	if got := reported(s); got != "a:1/x b:1/x" {
+		t.Errorf("without it got %s", got)
+	}
+}

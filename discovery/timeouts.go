@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/duration"
 )
 
 const (
@@ -28,7 +30,7 @@ func (p *Params) Timeout(v *time.Duration) {
 func (p *Params) TTL(v *time.Duration) {
 	bounds := fmt.Sprintf("from %v to %v in whole seconds", minTTL, maxTTL)
 	about := Param{"ttl", "duration " + bounds, defaultTTL.String(), "how long an entry outlives its program"}
-	declare(p, v, defaultTTL, about, parseDuration, func(d time.Duration) error {
+	declare(p, v, defaultTTL, about, duration.Parse, func(d time.Duration) error {
 		if d < minTTL || d > maxTTL || d%time.Second != 0 {
 			return errors.New("is not a duration " + bounds)
 		}

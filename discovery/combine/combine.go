@@ -1,7 +1,8 @@
 // Package combine makes watchers of watchers: [Union] of several registries,
 // [Failover] from one to another, [Filter] of what a registry reports, [Swap],
 // which exchanges the registry of a running pool, and [Remember], with which a
-// program starts while its registry is down.
+// program starts while its registry is down. [Open] makes unions and failovers of a
+// line of configuration.
 //
 // All of them keep the contract of [discovery.Watcher], given watchers that do,
 // and are safe for concurrent use. They run their watchers by [discovery.Follow]:

@@ -209,6 +209,27 @@ func TestUnionKeepsTheSetOfALostRegistryAndFollowsTheOthers(t *testing.T) {
 	})
 }
 
+func TestUnionNamesThreeOfItsLostRegistriesAndCountsTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all []*registry
+		var ws []discovery.Watcher
+		for range 10 {
+			r := newRegistry("a:1")
+			all, ws = append(all, r), append(ws, r)
+		}
+		x := watch(t, combine.Union(ws...))
+		x.after(time.Second, "a:1")
+		for _, r := range all {
+			r.fall()
+		}
+		x.after(0)
+		x.ended(errDown)
+		if got := x.err.Error(); strings.Count(got, errDown.Error()) != 3 || !strings.Contains(got, "and 7 more") {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 func TestUnionWithARegistryThatIsDownFromTheStartIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := watch(t, combine.Union(newRegistry("a:1"), lost{}))

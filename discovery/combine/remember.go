@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/trusted"
 )
 
 type memory struct {
@@ -36,7 +36,8 @@ type memory struct {
 // reported after the time after (zero means at once), Watch reports the set in
 // the file. Once w has reported, only w counts.
 //
-// The file is a JSON array of [discovery.Endpoint], and is replaced in one step.
+// The file is a JSON array of [discovery.Endpoint], which package file reads too,
+// and is replaced in one step.
 // Remember does not write an empty set: a registry that was wiped is a case it is
 // for. The file need not exist. It is read only if it is a regular file of at most
 // 16 MiB which, where there are such things, belongs to this user or root and
@@ -102,10 +103,6 @@ func (m *memory) Watch(ctx context.Context, report func([]discovery.Endpoint)) e
 	}
 }
 
-// maxRemembered is the size in bytes above which a file is not read or written: that
-// of a hundred thousand servers.
-const maxRemembered = 16 << 20
-
 func (m *memory) read() []discovery.Endpoint {
 	set, err := readSet(m.file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -117,18 +114,16 @@ func (m *memory) read() []discovery.Endpoint {
 // readSet returns the endpoints in a file that are valid. The error may be about
 // others.
 func readSet(file string) (set []discovery.Endpoint, err error) {
-	f, err := openTrusted(file)
+	data, _, err := trusted.Read(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxRemembered+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxRemembered {
-		return nil, fmt.Errorf("%s has more than %d bytes", file, maxRemembered)
-	}
+	return decode(data)
+}
+
+// decode returns the endpoints in the content of a file that are valid. The error
+// may be about others.
+func decode(data []byte) (set []discovery.Endpoint, err error) {
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, err
 	}
@@ -143,44 +138,12 @@ func readSet(file string) (set []discovery.Endpoint, err error) {
 	return set, wrong
 }
 
-// openTrusted opens a regular file that nobody else can have written.
-func openTrusted(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDONLY|noWait, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil {
-		err = trusted(info)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return f, nil
-}
-
-// trusted returns why a file is not believed.
-func trusted(info fs.FileInfo) error {
-	switch {
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("it is no regular file (%v)", info.Mode().Type())
-	case info.Mode().Perm()&othersWrite != 0:
-		return fmt.Errorf("others than its owner may write it (mode %v)", info.Mode().Perm())
-	default:
-		return owned(info)
-	}
-}
-
 func (m *memory) write(set []discovery.Endpoint) {
 	if len(set) == 0 {
 		return
 	}
-	data, err := json.MarshalIndent(set, "", "\t")
+	data, err := encode(set)
 	hash := maphash.Bytes(m.seed, data)
-	if err == nil && len(data) > maxRemembered {
-		err = fmt.Errorf("it has %d bytes, more than %d", len(data), maxRemembered)
-	}
 	if err == nil && m.written.Load() != hash {
 		err = m.replace(data)
 	}
@@ -189,6 +152,30 @@ func (m *memory) write(set []discovery.Endpoint) {
 		return
 	}
 	m.written.Store(hash)
+}
+
+// encode returns what the file has for a set, unless that is too large. It looks
+// before it writes: the set may be one that a registry was flooded with.
+func encode(set []discovery.Endpoint) ([]byte, error) {
+	size := 0
+	for _, e := range set {
+		size += len(e.Addr) + len(e.Zone)
+		for k, v := range e.Attrs {
+			size += len(k) + len(v)
+		}
+	}
+	var data []byte
+	if size <= trusted.MaxSize {
+		var err error
+		if data, err = json.MarshalIndent(set, "", "\t"); err != nil {
+			return nil, err
+		}
+		size = len(data)
+	}
+	if size > trusted.MaxSize {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", size, trusted.MaxSize)
+	}
+	return data, nil
 }
 
 // replace writes another file and renames it, so that a crash leaves the old

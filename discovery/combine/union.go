@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 type union struct {
@@ -77,18 +78,17 @@ func (u *union) Watch(ctx context.Context, report func([]discovery.Endpoint)) er
 // that the union can go on no more.
 func merge(all []status) (set []discovery.Endpoint, complete bool, err error) {
 	seen := make(map[string]bool)
-	var errs []error
+	var errs brief.Errors
 	complete = true
 	for i, s := range all {
 		if s.err != nil {
-			errs = append(errs, fmt.Errorf("combine: watcher %d of %d: %w", i+1, len(all), s.err))
-		}
-		if !s.known {
-			complete = false
-			if s.err != nil {
-				return nil, false, errs[len(errs)-1]
+			lost := fmt.Errorf("combine: watcher %d of %d: %w", i+1, len(all), s.err)
+			if !s.known {
+				return nil, false, lost
 			}
+			errs.Add(lost)
 		}
+		complete = complete && s.known
 		for _, e := range s.set {
 			if !seen[e.Addr] {
 				seen[e.Addr] = true
@@ -96,8 +96,8 @@ func merge(all []status) (set []discovery.Endpoint, complete bool, err error) {
 			}
 		}
 	}
-	if len(errs) == len(all) {
-		err = errors.Join(errs...)
+	if errs.Len() == len(all) {
+		err = errs.Err()
 	}
 	return set, complete, err
 }

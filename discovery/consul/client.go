@@ -105,8 +105,17 @@ func newOwnClient(c *config, agent string) (*client, error) {
 	return newClient(c, agent, token, 1)
 }
 
-// tokenOf returns the configured token, or else that of the environment.
+// tokenOf returns the configured token, or else that of the environment. A token
+// that would cross a network in plain text is an error, unless that is allowed.
 func tokenOf(c *config) (string, error) {
+	token, err := lookUpToken(c)
+	if err != nil || token == "" {
+		return "", err
+	}
+	return token, discovery.CheckPlaintext(c.agents, c.tls, c.plaintext)
+}
+
+func lookUpToken(c *config) (string, error) {
 	if c.credentials.IsSet() {
 		return c.credentials.Value()
 	}

@@ -272,7 +272,7 @@ func (s *catalogService) entries(ctx context.Context) (eps []discovery.Endpoint,
 		return nil, err
 	}
 	for _, entry := range entries {
-		some, err := format.Consul().Decode("", entry)
+		some, err := format.Consul("").Decode("", entry)
 		if err != nil {
 			return nil, err
 		}

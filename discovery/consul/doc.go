@@ -14,6 +14,18 @@
 // registers an instance with the local agent. The instance has a check that
 // becomes critical when the agent no longer hears from the program.
 //
+// # Servers in the key-value store
+//
+// rpcx has its servers there, and Patroni its members. With a prefix, a watcher reads
+// the keys below it in any format of keys and values, and follows their changes:
+//
+//	consul://127.0.0.1:8500/?prefix=rpcx_test/Arith&format=rpcx
+//	consul://127.0.0.1:8500/?prefix=service/main/members&format=patroni
+//
+// Keys have no checks: a server is there as long as its key, which the program that
+// wrote it binds to a session. Registrars do not write keys. A watcher's token needs to
+// read the keys below the prefix.
+//
 // # Permissions
 //
 // A watcher's token needs to read the service and the nodes of its instances,
@@ -39,31 +51,84 @@
 // without With. [Watcher], [Registrar] and URLs have the same ones. A watcher
 // ignores what concerns only registrars, and the reverse.
 //
-//	option            parameter          default
-//	WithCredentials   credentials        -
-//	WithTLS           tls                false
-//	                  tls_ca             -
-//	                  tls_cert           -
-//	                  tls_key            -
-//	                  tls_server_name    -
-//	Allow             allow              -
-//	Deny              deny               -
-//	OnSkipped         -                  -
-//	Timeout           timeout            5s
-//	TTL               ttl                10s
-//	DeregisterAfter   deregister_after   1m0s
-//	Wait              wait               1m0s
-//	Passing           passing            false
-//	WithTag           tag                -
-//	WithAddress       address            -
-//	WithDatacenter    datacenter         -
-//	WithNamespace     namespace          -
+//	option                      parameter                     default
+//	WithFormat                  format                        consul
+//	WithCredentials             credentials                   -
+//	WithTLS                     tls                           false
+//	                            tls_ca                        -
+//	                            tls_cert                      -
+//	                            tls_key                       -
+//	                            tls_server_name               -
+//	AllowPlaintextCredentials   allow_plaintext_credentials   false
+//	Allow                       allow                         -
+//	Deny                        deny                          -
+//	OnSkipped                   -                             -
+//	Timeout                     timeout                       5s
+//	TTL                         ttl                           10s
+//	DeregisterAfter             deregister_after              1m0s
+//	Wait                        wait                          1m0s
+//	Passing                     passing                       false
+//	WithTag                     tag                           -
+//	WithAddress                 address                       -
+//	WithPrefix                  prefix                        -
+//	WithDatacenter              datacenter                    -
+//	WithNamespace               namespace                     -
+//	-                           where                         -
 //
 // Without Allow, the registry may name every host and port, the program's own host
 // too, and no Unix socket: see [discovery.Admission].
 //
+// The parameter where filters the set: see [discovery.Mux.Open]. What OnSkipped is
+// called with is also in the warnings of a watch: see [discovery.ReportWarning].
+//
 // Without credentials, the token is that of the environment variable
 // CONSUL_HTTP_TOKEN_FILE, which names a file, or CONSUL_HTTP_TOKEN, as in all
 // programs that use Consul. The parameter tag may be repeated, like its option.
-// Consul has its own format of entries, so there is no option for it.
+//
+// Consul has its own format of instances. The format says how a framework uses it:
+// kratos, kratos:grpc, kitex, hertz, micro or goframe; see [format.Consul].
+//
+// # URL parameters
+//
+//   - format: whose instances these are, for the framework's weights, zones and addresses
+//     (one of consul, kratos, kitex, hertz, micro, goframe, name, value, go-kit, go-zero,
+//     serverset, shallow-party, nerve, curator, dubbo, naming, kitex-etcd, kitex-zk,
+//     hertz-etcd, hertz-zk, rpcx, goframe-etcd, goframe-zk, patroni, kafka, solr, hbase;
+//     default consul).
+//   - credentials: the token; empty means that of CONSUL_HTTP_TOKEN_FILE or
+//     CONSUL_HTTP_TOKEN (secret, env:NAME or file:PATH).
+//   - tls: whether connections use TLS (true or false; default false).
+//   - tls_ca: file (PEM) of the authorities that may sign the servers' certificates; empty
+//     means the system's (text).
+//   - tls_cert: file (PEM) of the client's own certificate (text).
+//   - tls_key: file (PEM) of the key of tls_cert (text).
+//   - tls_server_name: name in the servers' certificates, if it is not the listed one
+//     (text).
+//   - allow_plaintext_credentials: whether credentials may be sent without TLS to servers
+//     on other hosts (true or false; default false).
+//   - allow: address, prefix, name or socket, with or without ports, that the registry may
+//     name; empty means every host and no socket (rule, may be repeated).
+//   - deny: address, prefix, name or socket, with or without ports, that the registry may
+//     not name (rule, may be repeated).
+//   - timeout: how long a server may take to answer, connecting included (duration from
+//     100ms to 1m0s; default 5s).
+//   - ttl: how long an entry outlives its program (duration from 2s to 1h0m0s in whole
+//     seconds; default 10s).
+//   - deregister_after: how long an instance is critical before the agent removes it
+//     (duration from 1m0s to 168h0m0s; default 1m0s).
+//   - wait: how long one request waits for a change (duration from 1s to 10m0s; default
+//     1m0s).
+//   - passing: whether to leave out instances that warn (true or false; default false).
+//   - tag: tag that an instance must have; a registrar adds it (text, may be repeated).
+//   - address: which tagged address of an instance to use, such as wan; empty means its
+//     plain one (text).
+//   - prefix: prefix of keys in the key-value store to watch instead of a service, which is
+//     empty then (text).
+//   - datacenter: datacenter to watch; empty means the agent's (text).
+//   - namespace: namespace of Consul Enterprise; empty means the token's (text).
+//   - where: attribute, zone or weight that a server must have; of several values for a
+//     name, one; an empty value means that it is absent; registrars ignore it (name:value,
+//     may be repeated).
 package consul
+
+//go:generate env UPDATE_DOC=1 go test -run TestOptionsAndParametersAreThoseOfTheTable .

@@ -16,41 +16,54 @@ import (
 // is asked for. No JSON begins like that.
 const lacking = "lacking "
 
-// decode is the decoder of the set.
-func decode(key string, value []byte) ([]discovery.Endpoint, error) {
-	if tag, ok := strings.CutPrefix(string(value[:min(len(value), 100)]), lacking); ok {
-		return nil, fmt.Errorf("consul: the instance has no address %q", tag)
+// newSet returns the set of a watch.
+func (w *watcher) newSet() *discovery.Set {
+	f := w.format
+	f.Decode = func(key string, value []byte) ([]discovery.Endpoint, error) {
+		if tag, ok := strings.CutPrefix(string(value[:min(len(value), 100)]), lacking); ok {
+			return nil, fmt.Errorf("consul: the instance has no address %q", tag)
+		}
+		return w.format.Decode(key, value)
 	}
-	return format.Consul().Decode(key, value)
+	set := f.NewSet(w.place(), w.onSkipped)
+	set.Admit(w.admission)
+	return set
 }
 
-// replace replaces the entries of the set. An entry is reduced to what describes
+// replace replaces the entries of the set.
+func (w *watcher) replace(set *discovery.Set, values map[string][]byte) {
+	set.Replace(func(yield func(string, []byte) bool) {
+		for key, value := range values {
+			if w.format.NamesOnly { // else another value were a change
+				value = nil
+			}
+			if !yield(key, value) {
+				return
+			}
+		}
+	})
+}
+
+// valuesOf returns the values of instances. An entry is reduced to what describes
 // an endpoint, so that anything else in it, such as a check's last output, is
 // no change.
-func (w *watcher) replace(set *discovery.Set, entries []*api.ServiceEntry) error {
+func (w *watcher) valuesOf(entries []*api.ServiceEntry) (map[string][]byte, error) {
 	values := make(map[string][]byte, len(entries))
 	for _, e := range entries {
 		if e == nil || e.Node == nil || e.Service == nil {
-			return errors.New("an instance without a node or a service")
+			return nil, errors.New("an instance without a node or a service")
 		}
 		entry := entryOf(e)
 		value := []byte(lacking + w.address)
 		if entry.Service.Kind != "" || choose(entry, e, w.address) {
 			var err error
 			if value, err = json.Marshal(entry); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		values[e.Node.Node+"/"+e.Service.ID] = value
 	}
-	set.Replace(func(yield func(string, []byte) bool) {
-		for key, value := range values {
-			if !yield(key, value) {
-				return
-			}
-		}
-	})
-	return nil
+	return values, nil
 }
 
 func entryOf(e *api.ServiceEntry) *format.ConsulEntry {
@@ -66,6 +79,12 @@ func entryOf(e *api.ServiceEntry) *format.ConsulEntry {
 	}
 	if l := e.Service.Locality; l != nil {
 		f.Service.Locality = &format.ConsulLocality{Region: l.Region, Zone: l.Zone}
+	}
+	for name, a := range e.Service.TaggedAddresses {
+		if f.Service.TaggedAddresses == nil {
+			f.Service.TaggedAddresses = make(map[string]format.ConsulAddress, len(e.Service.TaggedAddresses))
+		}
+		f.Service.TaggedAddresses[name] = format.ConsulAddress{Address: a.Address, Port: a.Port}
 	}
 	for _, check := range e.Checks {
 		f.Checks = append(f.Checks, format.ConsulCheck{Status: check.Status})

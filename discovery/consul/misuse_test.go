@@ -14,11 +14,11 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	credentials := consul.WithCredentials(discovery.NewSecret(secret))
 	var mux discovery.Mux
 	mux.Handle("consul", consul.Opener)
-	watcher, err := mux.Open("consul://h1/echo?credentials=hunter2")
+	watcher, err := mux.Open("consul://127.0.0.1/echo?credentials=hunter2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	registrar, err := mux.OpenRegistrar("consul://h1/echo?credentials=hunter2")
+	registrar, err := mux.OpenRegistrar("consul://127.0.0.1/echo?credentials=hunter2")
 	if err != nil {
 		t.Fatal(err)
 	}

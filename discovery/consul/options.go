@@ -3,10 +3,13 @@ package consul
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/option"
 )
 
 const (
@@ -29,8 +32,11 @@ const (
 type config struct {
 	agents          []string // each with its port
 	service         string
+	prefix          string // of keys, with a slash at its end, instead of the service
+	format          format.Format
 	credentials     discovery.Secret // the token
 	tls             discovery.TLS
+	plaintext       bool // credentials may be sent without TLS
 	admission       discovery.Admission
 	timeout         time.Duration
 	ttl             time.Duration
@@ -50,6 +56,12 @@ type config struct {
 // Option sets one parameter of a watcher or a registrar.
 type Option func(*config)
 
+// WithFormat sets how instances are written: [format.Consul] with the layout of a
+// framework, such as "kratos:grpc". The default is the one of none. With
+// [WithPrefix], the format is one of keys and values, such as [format.Rpcx], and has
+// no default.
+func WithFormat(f format.Format) Option { return func(c *config) { c.format = f } }
+
 // WithCredentials sets the token. The default is the token that the environment
 // names. The secret is looked up for each Watch and Register and never shown.
 func WithCredentials(s discovery.Secret) Option { return func(c *config) { c.credentials = s } }
@@ -62,6 +74,11 @@ func WithTLS(t discovery.TLS) Option {
 		c.tls.Enabled = true
 	}
 }
+
+// AllowPlaintextCredentials lets the token be sent without TLS to agents on other
+// hosts, where everybody on the way can read and use it. By default that is an error.
+// Unix sockets and loopback addresses need no permission.
+func AllowPlaintextCredentials() Option { return func(c *config) { c.plaintext = true } }
 
 // OnSkipped sets a function to call with each entry that is malformed, wholly
 // or in part, once for each value of the entry. The goroutine of Watch calls it
@@ -104,6 +121,14 @@ func WithTag(tag string) Option { return func(c *config) { c.tags = append(c.tag
 // its plain address counts as lan and wan. Registrars ignore it.
 func WithAddress(tag string) Option { return func(c *config) { c.address = tag } }
 
+// WithPrefix sets that a watcher finds its servers in the key-value store, not in
+// the catalog: in the keys below prefix, to which it adds a slash at the end if there
+// is none. Slashes at the beginning count for nothing, since no key of Consul begins
+// with one. The service is empty then, [WithFormat] says how the keys are written, and
+// tags, addresses and checks do not apply. A registrar accepts no prefix. The default
+// is the catalog.
+func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = keyPrefix(prefix) } }
+
 // WithDatacenter sets the datacenter to watch. The default is the agent's. A
 // registrar accepts none, because an agent registers only in its own.
 func WithDatacenter(name string) Option { return func(c *config) { c.datacenter = name } }
@@ -125,8 +150,10 @@ func Deny(rules ...string) Option { return func(c *config) { c.admission.Deny(ru
 // declare declares the fields as parameters, which gives them their defaults.
 func (c *config) declare(p *discovery.Params) {
 	c.params = p
+	format.ConsulParam(p, &c.format, "format", "whose instances these are, for the framework's weights, zones and addresses")
 	p.Credentials(&c.credentials, "the token; empty means that of CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN")
 	p.TLS(&c.tls)
+	p.AllowPlaintextCredentials(&c.plaintext)
 	p.Admission(&c.admission)
 	p.Timeout(&c.timeout)
 	p.TTL(&c.ttl)
@@ -136,6 +163,10 @@ func (c *config) declare(p *discovery.Params) {
 	p.Bool(&c.passing, "passing", false, "whether to leave out instances that warn")
 	p.Strings(&c.tags, "tag", "tag that an instance must have; a registrar adds it")
 	p.String(&c.address, "address", "", "which tagged address of an instance to use, such as wan; empty means its plain one")
+	discovery.Var(p, &c.prefix, "", discovery.Param{
+		Name: "prefix", Type: "text",
+		Doc: "prefix of keys in the key-value store to watch instead of a service, which is empty then",
+	}, func(s string) (string, error) { return keyPrefix(s), nil })
 	p.String(&c.datacenter, "datacenter", "", "datacenter to watch; empty means the agent's")
 	p.String(&c.namespace, "namespace", "", "namespace of Consul Enterprise; empty means the token's")
 }
@@ -143,14 +174,7 @@ func (c *config) declare(p *discovery.Params) {
 func newConfig(agents []string, service string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
-	var wrong error
-	for i, o := range opts {
-		if o == nil {
-			wrong = fmt.Errorf("option %d is nil", i+1)
-			continue
-		}
-		o(c)
-	}
+	wrong := option.Apply(c, opts)
 	c.place(agents, service)
 	c.err = errors.Join(c.err, wrong)
 	return c
@@ -166,19 +190,41 @@ func (c *config) place(agents []string, service string) {
 // nothing.
 func (c *config) validate(errs ...error) error {
 	errs = append(errs, c.err, c.params.Validate())
-	switch {
-	case c.service == "":
-		errs = append(errs, errors.New("the service is empty"))
-	case strings.Contains(c.service, "/"):
-		errs = append(errs, fmt.Errorf("the service %q has a slash in its name", c.service))
+	if c.prefix != "" {
+		errs = append(errs, c.validatePrefix())
+	} else {
+		errs = append(errs, c.validateService())
 	}
-	for _, tag := range c.tags {
-		if tag == "" || strings.Contains(tag, ",") {
-			errs = append(errs, fmt.Errorf("the tag %q is empty or has a comma", tag))
-		}
+	if _, err := c.credentials.Value(); err == nil {
+		_, err = tokenOf(c)
+		errs = append(errs, err)
+	}
+	if slices.Contains(c.tags, "") {
+		errs = append(errs, errors.New("a tag is empty"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("consul: %w", err)
 	}
 	return nil
+}
+
+// validateService reports mistakes that concern instances of the catalog.
+func (c *config) validateService() error {
+	var errs []error
+	switch {
+	case c.service == "":
+		errs = append(errs, errors.New("the service is empty"))
+	case strings.Contains(c.service, "/"):
+		errs = append(errs, fmt.Errorf("the service %q has a slash in its name; a path of the key-value store is the parameter prefix", c.service))
+	}
+	if !c.ofInstances() {
+		errs = append(errs, fmt.Errorf("the format %q is none of Consul's instances; format.Consul has layouts of other programs, and keys have the parameter prefix", c.format.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// ofInstances reports whether the format is one of instances in the catalog.
+func (c *config) ofInstances() bool {
+	name, _, _ := strings.Cut(c.format.Name, ":")
+	return name == "consul" && c.format.Decode != nil
 }

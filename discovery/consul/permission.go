@@ -15,20 +15,21 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
-// known are the nodes of the last complete answer about a service. They outlive
+// known are the nodes of the last complete answer about a service, or the keys of
+// the last one about a prefix. They outlive
 // a Watch: an answer that hides some of them must not pass for a complete one
 // because another Watch is the first to see it.
 type known struct {
 	mu    sync.Mutex
-	nodes map[string]struct{}
+	names map[string]struct{}
 }
 
-// missing returns the known nodes that are not in now.
+// missing returns the known names that are not in now.
 func (k *known) missing(now map[string]struct{}) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var missing []string
-	for name := range k.nodes {
+	for name := range k.names {
 		if _, ok := now[name]; !ok {
 			missing = append(missing, name)
 		}
@@ -39,7 +40,7 @@ func (k *known) missing(now map[string]struct{}) []string {
 func (k *known) set(now map[string]struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.nodes = now
+	k.names = now
 }
 
 func nodesOf(entries []*api.ServiceEntry) map[string]struct{} {
@@ -77,6 +78,28 @@ func (w *watcher) checkComplete(ctx context.Context, c *client, entries []*api.S
 		return discovery.Permanent(errors.New("the token may not read all instances of the service and their nodes"))
 	}
 	w.known.set(nodes)
+	return nil
+}
+
+// checkKeys is checkComplete for keys. Consul 1.11 and later mark an answer that
+// leaves keys out.
+func (w *watcher) checkKeys(ctx context.Context, c *client, keys map[string]struct{}, meta *api.QueryMeta) error {
+	complete := !meta.ResultsFilteredByACLs
+	missing := w.known.missing(keys)
+	if complete && (len(keys) == 0 || len(missing) > 0) {
+		ask := []permission{{"key", "read", w.prefix}}
+		for _, key := range missing {
+			ask = append(ask, permission{"key", "read", key})
+		}
+		var err error
+		if complete, err = c.may(ctx, ask); err != nil {
+			return err
+		}
+	}
+	if !complete {
+		return discovery.Permanent(fmt.Errorf("the token may not read all keys below %q", w.prefix))
+	}
+	w.known.set(keys)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -43,6 +44,9 @@ func (r *registrar) Validate() error {
 	}
 	if r.datacenter != "" {
 		errs = append(errs, errors.New("a registrar has no datacenter but its agent's"))
+	}
+	if r.prefix != "" {
+		errs = append(errs, errors.New("a registrar has no prefix: it registers instances of a service, and keys are only read"))
 	}
 	return r.validate(errs...)
 }
@@ -99,14 +103,26 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 
 // instance returns e as an instance of the service.
 func (r *registrar) instance(e discovery.Endpoint) (*api.AgentServiceRegistration, error) {
-	s, err := format.NewConsulService(r.service, e)
+	_, value, err := r.format.Encode(r.service, e)
+	var s format.ConsulService
+	if err == nil {
+		err = json.Unmarshal(value, &s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("consul: %w", err)
 	}
+	var tagged map[string]api.ServiceAddress
+	for name, a := range s.TaggedAddresses {
+		if tagged == nil {
+			tagged = make(map[string]api.ServiceAddress, len(s.TaggedAddresses))
+		}
+		tagged[name] = api.ServiceAddress{Address: a.Address, Port: a.Port}
+	}
 	return &api.AgentServiceRegistration{
 		ID: s.ID, Name: s.Name, Address: s.Address, Port: s.Port, Meta: s.Meta, Namespace: r.namespace,
-		Tags:    append(s.Tags, r.tags...),
-		Weights: &api.AgentWeights{Passing: s.Weights.Passing, Warning: s.Weights.Warning},
+		Tags:            append(s.Tags, r.tags...),
+		TaggedAddresses: tagged,
+		Weights:         &api.AgentWeights{Passing: s.Weights.Passing, Warning: s.Weights.Warning},
 		Check: &api.AgentServiceCheck{
 			CheckID: "service:" + s.ID,
 			TTL:     r.ttl.String(),

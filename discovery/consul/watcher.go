@@ -10,11 +10,12 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/survey"
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
-// Watcher returns a watcher of the instances of a service. agents are those to
-// ask, each "host", "host:port" or "unix:/path"; the default port is 8500. It is
+// Watcher returns a watcher of the instances of a service or, with [WithPrefix], of
+// the servers in the key-value store. agents are those to ask, each "host", "host:port" or "unix:/path"; the default port is 8500. It is
 // usually one, on the same machine. When a request fails, Watch asks the next
 // agent in the list.
 //
@@ -35,9 +36,17 @@ type watcher struct {
 // Validate reports every mistake in the arguments and options.
 func (w *watcher) Validate() error { return w.validate() }
 
-// String returns the service and the agents.
+// String returns the service, or the prefix, and the agents.
 func (w *watcher) String() string {
-	return "consul " + w.service + " at " + strings.Join(w.agents, ",")
+	return "consul " + w.place() + " at " + strings.Join(w.agents, ",")
+}
+
+// place returns the service or the prefix.
+func (w *watcher) place() string {
+	if w.prefix != "" {
+		return w.prefix
+	}
+	return w.service
 }
 
 // Watch implements [discovery.Watcher].
@@ -45,23 +54,29 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	set := discovery.NewSet(decode, w.onSkipped)
-	set.Admit(w.admission)
+	set := w.newSet()
 	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
-	attempts := 0
+	attempts, servers := 0, 0
+	var warner survey.Warner
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
 		agent := w.agents[attempts%len(w.agents)]
 		attempts++
 		c, err := newOwnClient(w.config, agent)
 		if err == nil {
 			defer c.close()
-			err = w.follow(ctx, agent, c, rate, func(entries []*api.ServiceEntry) error {
-				if err := w.replace(set, entries); err != nil {
-					return err
-				}
+			err = w.follow(ctx, agent, c, rate, func(values map[string][]byte) {
+				w.replace(set, values)
 				healthy()
-				set.Report(report)
-				return nil
+				set.Report(func(eps []discovery.Endpoint) {
+					servers = len(eps)
+					report(eps)
+				})
+				warner.Look(ctx, set, servers, func(ctx context.Context) error {
+					if w.prefix != "" {
+						return w.explainKeys(ctx, c, values, set.Len())
+					}
+					return w.explain(set)
+				})
 			})
 		}
 		return fmt.Errorf("at %s: %w", agent, err)
@@ -69,12 +84,21 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("consul: watching %s %w", w.service, err)
+	return fmt.Errorf("consul: watching %s %w", w.place(), err)
+}
+
+// explain returns why no instance is a server, nil if there is none.
+func (w *watcher) explain(set *discovery.Set) error {
+	if n := set.Len() - set.Malformed(); n > 0 {
+		return fmt.Errorf("consul: none of the %d instances of %s takes calls: a check is critical, the weight is 0, or it has no address in format %s",
+			n, w.service, w.format.Name)
+	}
+	return nil
 }
 
 // follow passes each answer of the agent to take, in the calling goroutine,
 // until one fails.
-func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
+func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, take func(values map[string][]byte)) error {
 	leader, err := share(w.config, agent, forLeader) //nolint:contextcheck // it outlives this context
 	if err != nil {
 		return err
@@ -85,25 +109,24 @@ func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *lim
 		func(ctx context.Context) error { return w.poll(ctx, c, rate, take) })
 }
 
-// poll requests the instances again and again. A request with the index of the
+// poll requests the entries again and again. A request with the index of the
 // last answer returns when there is a change, or after the wait. So a return
 // need not be a change.
-func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func([]*api.ServiceEntry) error) error {
+func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func(values map[string][]byte)) error {
+	read := w.readInstances
+	if w.prefix != "" {
+		read = w.readKeys
+	}
 	index := uint64(0)
 	for {
 		if err := rate.wait(ctx); err != nil {
 			return err
 		}
-		entries, meta, err := w.query(ctx, c, index)
+		values, meta, err := read(ctx, c, index)
 		if err != nil {
 			return err
 		}
-		if err := w.checkComplete(ctx, c, entries, meta); err != nil {
-			return err
-		}
-		if err := take(entries); err != nil {
-			return err
-		}
+		take(values)
 		// When Consul is restored from a snapshot, its index goes back, or it
 		// breaks the wait off. The next change may then have a lower index than
 		// the last answer, so the next request must not wait.
@@ -115,20 +138,39 @@ func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func(
 	}
 }
 
-func (w *watcher) query(ctx context.Context, c *client, index uint64) ([]*api.ServiceEntry, *api.QueryMeta, error) {
+// readInstances returns the instances by node and ID.
+func (w *watcher) readInstances(ctx context.Context, c *client, index uint64) (map[string][]byte, *api.QueryMeta, error) {
+	var entries []*api.ServiceEntry
+	meta, err := w.query(ctx, index, func(options *api.QueryOptions) (meta *api.QueryMeta, err error) {
+		// Consul 1.10 and later answer a request that waits from their streaming
+		// backend, which leaves out, unmarked, what the token may not read, and does
+		// not see that an index has gone back. It cannot sort, so a question for
+		// the order by distance is answered as by older ones. Nothing is sorted by
+		// the distance from a node that there is not.
+		options.Near = "-"
+		entries, meta, err = c.Health().ServiceMultipleTags(w.service, w.tags, w.passing, options)
+		return meta, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := w.checkComplete(ctx, c, entries, meta); err != nil {
+		return nil, nil, err
+	}
+	values, err := w.valuesOf(entries)
+	return values, meta, err
+}
+
+// query makes a request that waits for a change since index, unless index is 0.
+func (w *watcher) query(ctx context.Context, index uint64, request func(*api.QueryOptions) (*api.QueryMeta, error)) (*api.QueryMeta, error) {
 	limit := w.timeout
-	// Consul 1.10 and later answer a request that waits from their streaming
-	// backend, which leaves out, unmarked, what the token may not read, and does
-	// not see that an index has gone back. It cannot sort, so a question for
-	// the order by distance is answered as by older ones. Nothing is sorted by
-	// the distance from a node that there is not.
-	options := &api.QueryOptions{Near: "-"}
+	options := &api.QueryOptions{}
 	if index > 0 {
 		options.WaitIndex, options.WaitTime = index, w.wait
 		limit += w.wait + w.wait/16
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
-	entries, meta, err := c.Health().ServiceMultipleTags(w.service, w.tags, w.passing, options.WithContext(ctx))
-	return entries, meta, classify(ctx, err)
+	meta, err := request(options.WithContext(ctx))
+	return meta, classify(ctx, err)
 }

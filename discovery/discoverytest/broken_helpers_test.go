@@ -22,7 +22,7 @@ type brokenWatcher struct {
 // brokenWatchers returns a watcher for each known mistake.
 func brokenWatchers(t *testing.T) []brokenWatcher {
 	t.Helper()
-	return slices.Concat(brokenReports(t), brokenReturns(t), brokenRegistryUse(t))
+	return slices.Concat(brokenReports(t), brokenReturns(t), brokenRegistryUse(t), brokenByHostility(t))
 }
 
 func sameAddr(a, b discovery.Endpoint) bool { return a.Addr == b.Addr }

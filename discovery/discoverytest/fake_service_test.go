@@ -33,6 +33,8 @@ type fakeService struct {
 	sibling []discovery.Endpoint // what putSibling has put
 
 	malformed, compacted, expired, removed atomic.Bool // faults that have happened
+	hostile                                atomic.Bool // now
+	unchecked                              atomic.Pointer[discovery.Endpoint]
 }
 
 // scratch is what broken watches of one service share.
@@ -64,6 +66,12 @@ func (s *fakeService) fixture() Fixture {
 		RevokeAccess:   s.revokeAccess,
 		PutMalformed:   setting(&s.malformed),
 		PutSibling:     s.putSibling,
+		Contradict:     s.turnHostile,
+		Endless:        s.turnHostile,
+		Storm:          s.turnHostile,
+		Restless:       s.turnHostile,
+		Flood:          func(ctx context.Context, _, _ int) (func() error, error) { return s.turnHostile(ctx) },
+		PutUnchecked:   s.putUnchecked,
 		CountRequests:  counting(&s.requests),
 		CountWatches:   counting(&s.watches),
 	}
@@ -101,6 +109,20 @@ func (s *fakeService) hang(context.Context) (func() error, error) {
 	answers := make(chan struct{})
 	s.answers = answers
 	return func() error { close(answers); return nil }, nil
+}
+
+// turnHostile lets broken watchers make their mistakes.
+func (s *fakeService) turnHostile(context.Context) (func() error, error) {
+	s.hostile.Store(true)
+	s.breakConnections()
+	return func() error { s.hostile.Store(false); return nil }, nil
+}
+
+// putUnchecked adds an endpoint that broken watchers report.
+func (s *fakeService) putUnchecked(_ context.Context, e discovery.Endpoint) error {
+	s.unchecked.Store(&e)
+	s.breakConnections()
+	return nil
 }
 
 // breakConnections closes all connections. New ones work.

@@ -85,6 +85,25 @@ type Fixture struct {
 	// registry holds now.
 	CountWatches func(ctx context.Context) (int, error)
 
+	// Contradict lets the registry give answers that contradict themselves or one
+	// another, until restore: lengths, positions, pages, names. For this and the
+	// following four, which RunHostile uses, Put goes on working, and changes what
+	// the registry holds when it behaves again.
+	Contradict func(ctx context.Context) (restore func() error, err error)
+	// Endless lets the registry give answers that do not end, until restore.
+	Endless func(ctx context.Context) (restore func() error, err error)
+	// Storm lets the registry send as many signs of a change as it can, until
+	// restore. Nothing changes.
+	Storm func(ctx context.Context) (restore func() error, err error)
+	// Restless lets the registry hold something else at each look, until restore.
+	Restless func(ctx context.Context) (restore func() error, err error)
+	// Flood adds entries whose values, where there are values, have size bytes each,
+	// until restore.
+	Flood func(ctx context.Context, entries, size int) (restore func() error, err error)
+	// PutUnchecked adds an entry for e, which is not valid, as a program would that
+	// checks nothing.
+	PutUnchecked func(ctx context.Context, e discovery.Endpoint) error
+
 	// DeleteEntry deletes the entry of an address.
 	DeleteEntry func(ctx context.Context, addr string) error
 	// PutOrphan adds an entry for e with a session or lease of its own, like
@@ -100,6 +119,10 @@ type Fixture struct {
 	// reports that the registry does not hear from it any more. It is TTL unless
 	// the registry knows of a loss in another way.
 	LostWithin time.Duration
+
+	// MaxMemory is by how many bytes the heap of the process may grow in RunHostile.
+	// A hostile registry of the test's own runs in it. The default is 256 MiB.
+	MaxMemory int64
 
 	// TTL is the time after which the registry drops the entry of a registrar
 	// that has crashed. The suite waits for TTL and Timeout. The default is
@@ -125,6 +148,9 @@ func (f *Fixture) setDefaults() {
 	}
 	if f.Scale == 0 {
 		f.Scale = defaultScale
+	}
+	if f.MaxMemory == 0 {
+		f.MaxMemory = defaultMaxMemory
 	}
 	if f.Seed == 0 {
 		f.Seed = rand.Uint64()

@@ -25,7 +25,7 @@ type Follower struct {
 // Follow starts a Watch, which stops at the end of the test.
 func Follow(t *testing.T, w discovery.Watcher) *Follower {
 	t.Helper()
-	f := &Follower{t, startStream(t.Context(), w, followTimeout, nil)}
+	f := &Follower{t, startStream(t.Context(), w, followTimeout, nil, false)}
 	t.Cleanup(f.Stop)
 	return f
 }

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/leak"
 )
 
 // rounds is the number of watches in a leak rule: more than a client keeps of
@@ -77,7 +76,7 @@ func checkNoGoroutineLeft(ctx context.Context, r *run) error {
 	if err := r.put(ctx, eps(0, 3)...); err != nil { // before the count: the fixture may start goroutines of its own
 		return err
 	}
-	before := goroutines()
+	before := leak.Goroutines()
 	if err := watchAndCancel(ctx, r, rounds); err != nil {
 		return err
 	}
@@ -86,21 +85,14 @@ func checkNoGoroutineLeft(ctx context.Context, r *run) error {
 
 // awaitGoroutines waits until all goroutines have ended that are not in before.
 func (r *run) awaitGoroutines(ctx context.Context, before map[string]string) error {
-	var left map[string]string
+	var left error
 	if r.poll(ctx, func() bool {
-		left = goroutines()
-		for id := range before {
-			delete(left, id)
-		}
-		return len(left) == 0
+		left = leak.Left(before)
+		return left == nil
 	}) {
 		return nil
 	}
-	var one string
-	for _, one = range left {
-		break
-	}
-	return fmt.Errorf("%d goroutines are left %v after the last call returned, one of them:\n%s", len(left), r.Timeout, one)
+	return fmt.Errorf("%v after the last call returned, %w", r.Timeout, left)
 }
 
 func checkNoFileLeft(ctx context.Context, r *run) error {
@@ -158,30 +150,6 @@ func checkNoWatchLeft(ctx context.Context, r *run) error {
 		return errors.Join(fieldError("CountWatches", err), s.stop())
 	}
 	return fmt.Errorf("the registry held %d watches before, and holds %d %v after the last watch returned", before, after, r.Timeout)
-}
-
-// goroutines returns the stacks of all goroutines by number, without this one
-// and those of the testing package.
-func goroutines() map[string]string {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	stacks := strings.Split(string(buf), "\n\n")
-	all := make(map[string]string, len(stacks))
-	for _, stack := range stacks[1:] { // the first is this goroutine
-		if strings.Contains(stack, "\ncreated by testing.") {
-			continue
-		}
-		id, _, _ := strings.Cut(stack, " [")
-		all[id] = stack
-	}
-	return all
 }
 
 // openFiles counts the open file descriptors of this process.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/leak"
 )
 
 // echoServer answers with what it is sent, until the test ends.
@@ -291,7 +293,7 @@ func TestProxyWithoutServerClosesConnections(t *testing.T) {
 
 func TestProxyThatIsClosedLeavesNothing(t *testing.T) {
 	server := echoServer(t)
-	before := goroutines()
+	before := leak.Goroutines()
 	p, err := NewProxy(server)
 	if err != nil {
 		t.Fatal(err)
@@ -316,8 +318,8 @@ func TestProxyThatIsClosedLeavesNothing(t *testing.T) {
 		}
 	}
 	// The connections of the server end on their own.
-	if !poll(t.Context(), 5*time.Second, func() bool { return len(goroutines()) <= len(before) }) {
-		t.Errorf("%d goroutines before, %d left", len(before), len(goroutines()))
+	if !poll(t.Context(), 5*time.Second, func() bool { return len(leak.Goroutines()) <= len(before) }) {
+		t.Errorf("%d goroutines before, %d left", len(before), len(leak.Goroutines()))
 	}
 	if got := p.Traffic().Open; got != 0 {
 		t.Errorf("%d connections are open", got)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/leak"
 )
 
 // registrarRules returns the rules of RunRegistrar in the order of their
@@ -345,7 +346,7 @@ func checkNothingLeft(ctx context.Context, r *run) error {
 	if err := r.holds(ctx); err != nil {
 		return err
 	}
-	before := goroutines()
+	before := leak.Goroutines()
 	for range rounds {
 		if err := once(); err != nil {
 			return err

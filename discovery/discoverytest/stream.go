@@ -25,6 +25,9 @@ type stream struct {
 	// nothing.
 	onReport func([]discovery.Endpoint)
 
+	// forgets: only the last report is kept.
+	forgets bool
+
 	inside atomic.Int32  // calls of report that are running
 	ended  chan struct{} // closed when Watch has returned
 
@@ -42,15 +45,23 @@ type stream struct {
 
 // watch starts a watch with w.
 func (r *run) watch(ctx context.Context, w discovery.Watcher, onReport func([]discovery.Endpoint)) *stream {
-	s := startStream(ctx, w, r.Timeout, onReport)
+	return r.keep(startStream(ctx, w, r.Timeout, onReport, false))
+}
+
+// watchLast starts a watch of which only the last report is kept.
+func (r *run) watchLast(ctx context.Context, w discovery.Watcher) *stream {
+	return r.keep(startStream(ctx, w, r.Timeout, nil, true))
+}
+
+func (r *run) keep(s *stream) *stream {
 	r.streams = append(r.streams, s)
 	return s
 }
 
 // startStream calls Watch in a goroutine. stop, run.awaitStreams and Follower.Stop wait for it.
-func startStream(ctx context.Context, w discovery.Watcher, timeout time.Duration, onReport func([]discovery.Endpoint)) *stream {
+func startStream(ctx context.Context, w discovery.Watcher, timeout time.Duration, onReport func([]discovery.Endpoint), last bool) *stream {
 	s := &stream{
-		watcher: w, timeout: timeout, onReport: onReport,
+		watcher: w, timeout: timeout, onReport: onReport, forgets: last,
 		ended: make(chan struct{}), news: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
@@ -77,6 +88,9 @@ func (s *stream) report(set []discovery.Endpoint) {
 
 	s.mu.Lock()
 	late := s.returned
+	if s.forgets {
+		s.reports = nil
+	}
 	s.reports = append(s.reports, slices.Clone(set))
 	close(s.news)
 	s.news = make(chan struct{})
@@ -211,13 +225,17 @@ func (s *stream) awaitReturn() error {
 
 // awaitEnd waits until Watch has returned anything.
 func (s *stream) awaitEnd() error {
-	late := time.NewTimer(returnTimeout)
+	limit := returnTimeout
+	if s.forgets {
+		limit = hostileReturnTimeout
+	}
+	late := time.NewTimer(limit)
 	defer late.Stop()
 	select {
 	case <-s.ended:
 		return nil
 	case <-late.C:
 		s.stuck = true
-		return fmt.Errorf("Watch had not returned %v after its context ended", returnTimeout)
+		return fmt.Errorf("Watch had not returned %v after its context ended", limit)
 	}
 }

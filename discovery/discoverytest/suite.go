@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	defaultTimeout = 10 * time.Second
-	defaultScale   = 10_000
+	defaultTimeout   = 10 * time.Second
+	defaultScale     = 10_000
+	defaultMaxMemory = 256 << 20
 	// returnTimeout is how long Watch may take to return after its context has
 	// ended.
 	returnTimeout = time.Second

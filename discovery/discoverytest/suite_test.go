@@ -20,11 +20,11 @@ func TestEachBrokenWatcherIsCaught(t *testing.T) {
 		}
 		t.Run(b.name, func(t *testing.T) {
 			for _, name := range b.caughtBy {
-				wantCaught(t, watcherRules(), name, b.fixture(t), b.wantErr)
+				wantCaught(t, slices.Concat(watcherRules(), hostileRules()), name, b.fixture(t), b.wantErr)
 			}
 		})
 	}
-	for _, rule := range watcherRules() {
+	for _, rule := range slices.Concat(watcherRules(), hostileRules()) {
 		if !canFail[rule.name] {
 			t.Errorf("no broken watcher shows that rule %s can fail", rule.name)
 		}
@@ -39,7 +39,7 @@ func wantCaught(t *testing.T, rules []rule, name string, f Fixture, wantErr stri
 	if i < 0 {
 		t.Fatalf("there is no rule %s", name)
 	}
-	f.Timeout = 200 * time.Millisecond // it has to expire
+	f.Timeout, f.MaxMemory = 200*time.Millisecond, 48<<20 // it has to expire
 	err := rules[i].run(t.Context(), f, t.Logf)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
@@ -69,6 +69,7 @@ func (b brokenWatcher) fixture(t *testing.T) Fixture {
 
 func TestAWatcherThatWorksIsNotCaught(t *testing.T) {
 	Run(t, func(*testing.T) Fixture { return newFakeService(good).fixture() })
+	RunHostile(t, func(*testing.T) Fixture { return newFakeService(retried(good)).fixture() })
 }
 
 func TestAWatcherThatWorksThroughAProxyIsNotCaught(t *testing.T) {
@@ -93,14 +94,14 @@ func TestASkipNamesTheMissingField(t *testing.T) {
 		}
 	}
 	service, registry := newFakeService(good).fixture(), newFakeRegistry(goodRegister).fixture()
-	run(slices.Concat(foreignRules(), leakRules(), connectionRules(), lossRules(), scaleRules()),
+	run(slices.Concat(foreignRules(), leakRules(), connectionRules(), lossRules(), scaleRules(), hostileRules()),
 		Fixture{Watcher: service.Watcher, Put: service.Put, Close: service.Close, Scale: 500})
 	run(registrarRules(),
 		Fixture{Registrar: registry.Registrar, Entries: registry.Entries, Close: registry.Close})
 
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Fixture]()) {
 		required := slices.Contains([]string{"Watcher", "Put", "Registrar", "Entries", "Close"}, field.Name)
-		setting := slices.Contains([]string{"TTL", "Timeout", "Scale", "Seed"}, field.Name)
+		setting := slices.Contains([]string{"TTL", "Timeout", "Scale", "Seed", "MaxMemory"}, field.Name)
 		named := slices.ContainsFunc(skips, func(s string) bool { return strings.Contains(s, "Fixture."+field.Name+" is ") })
 		if named == (required || setting) {
 			t.Errorf("a skip names field %s: %v", field.Name, named)
@@ -152,7 +153,7 @@ func TestANilResultOfAFixtureFailsTheCase(t *testing.T) {
 }
 
 func TestRulesHaveNamesAndDescriptions(t *testing.T) {
-	for _, rules := range [][]rule{watcherRules(), registrarRules()} {
+	for _, rules := range [][]rule{watcherRules(), registrarRules(), hostileRules()} {
 		seen := make(map[string]bool)
 		for _, rule := range rules {
 			if seen[rule.name] || rule.description == "" {

@@ -234,8 +234,9 @@ func (c *client) GetRequestMetadata(ctx context.Context, _ ...string) (map[strin
 	return nil, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials.
-func (*client) RequireTransportSecurity() bool { return false }
+// RequireTransportSecurity implements credentials.PerRPCCredentials: what has TLS
+// never sends a token without.
+func (c *client) RequireTransportSecurity() bool { return c.tls.Enabled }
 
 // needsLogin reports whether a new token may help against err.
 func needsLogin(err error) bool {

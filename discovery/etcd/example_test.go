@@ -13,7 +13,8 @@ import (
 func ExampleWatcher() {
 	w := etcd.Watcher([]string{"10.0.0.1:2379", "10.0.0.2:2379"}, "/services/echo/",
 		etcd.WithFormat(format.Kratos("grpc")),
-		etcd.WithCredentials(discovery.UserPassword("reader", discovery.NewSecret("env:ETCD_PASSWORD"))))
+		etcd.WithCredentials(discovery.UserPassword("reader", discovery.NewSecret("env:ETCD_PASSWORD"))),
+		etcd.WithTLS(discovery.TLS{ServerName: "etcd.internal"}))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
 	// Output: etcd: credentials: discovery: a secret refers to the environment variable "ETCD_PASSWORD", which is not set
 }

@@ -14,11 +14,11 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	credentials := etcd.WithCredentials(discovery.UserPassword("u", discovery.NewSecret(secret)))
 	var mux discovery.Mux
 	mux.Handle("etcd", etcd.Opener)
-	watcher, err := mux.Open("etcd://u:hunter2@h1/services/echo")
+	watcher, err := mux.Open("etcd://u:hunter2@127.0.0.1/services/echo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	registrar, err := mux.OpenRegistrar("etcd://u:hunter2@h1/services/echo")
+	registrar, err := mux.OpenRegistrar("etcd://u:hunter2@127.0.0.1/services/echo")
 	if err != nil {
 		t.Fatal(err)
 	}

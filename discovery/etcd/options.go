@@ -8,6 +8,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/option"
 )
 
 // defaultPort is the port of a server that is listed without one.
@@ -21,6 +22,7 @@ type config struct {
 	format      format.Format
 	credentials discovery.Secret // "user:password"
 	tls         discovery.TLS
+	plaintext   bool // credentials may be sent without TLS
 	admission   discovery.Admission
 	timeout     time.Duration
 	ttl         time.Duration
@@ -51,6 +53,11 @@ func WithTLS(t discovery.TLS) Option {
 		c.tls.Enabled = true
 	}
 }
+
+// AllowPlaintextCredentials lets user and password be sent without TLS to servers on
+// other hosts, where everybody on the way can read and use them. By default that is
+// an error. Unix sockets and loopback addresses need no permission.
+func AllowPlaintextCredentials() Option { return func(c *config) { c.plaintext = true } }
 
 // OnSkipped sets a function to call with each entry that is malformed, wholly
 // or in part, once for each value of the entry. The goroutine of Watch calls it
@@ -83,6 +90,7 @@ func (c *config) declare(p *discovery.Params) {
 	format.Param(p, &c.format, "format", "naming", "how keys and values are written")
 	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
 	p.TLS(&c.tls)
+	p.AllowPlaintextCredentials(&c.plaintext)
 	p.Admission(&c.admission)
 	p.Timeout(&c.timeout)
 	p.TTL(&c.ttl)
@@ -91,14 +99,7 @@ func (c *config) declare(p *discovery.Params) {
 func newConfig(servers []string, prefix string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
-	var wrong error
-	for i, o := range opts {
-		if o == nil {
-			wrong = fmt.Errorf("option %d is nil", i+1)
-			continue
-		}
-		o(c)
-	}
+	wrong := option.Apply(c, opts)
 	c.place(servers, prefix)
 	c.err = errors.Join(c.err, wrong)
 	return c
@@ -120,6 +121,9 @@ func (c *config) validate(errs ...error) error {
 	errs = append(errs, c.err, c.params.Validate())
 	if c.prefix == "" {
 		errs = append(errs, errors.New("the prefix is empty"))
+	}
+	if c.credentials.IsSet() {
+		errs = append(errs, discovery.CheckPlaintext(c.servers, c.tls, c.plaintext))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("etcd: %w", err)

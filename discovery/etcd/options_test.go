@@ -34,6 +34,10 @@ func opened(t *testing.T, url string) (w, r *config) {
 
 func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, Opener) }
 
+func TestCredentialsCrossANetworkInPlainTextOnlyIfAllowed(t *testing.T) {
+	plugintest.CheckPlaintext(t, Opener)
+}
+
 func TestSecretOrCertificateThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
 	plugintest.CheckMissingFiles(t, Opener)
 }
@@ -72,7 +76,7 @@ func TestEachParameterIsRead(t *testing.T) {
 		}
 	}
 	t.Setenv("PASSWORD", "p")
-	w, _ = opened(t, "etcd://u:env:PASSWORD@h/x")
+	w, _ = opened(t, "etcd://u:env:PASSWORD@h/x?allow_plaintext_credentials=true")
 	if user, password, _ := w.credentials.SplitUserPassword(); user != "u" || password != "p" {
 		t.Errorf("got user %q, password %q", user, password)
 	}
@@ -87,10 +91,10 @@ func TestEachOptionIsRead(t *testing.T) {
 	var skipped string
 	c := newConfig([]string{"h"}, "/x", []Option{
 		WithFormat(format.PlainKey()), WithCredentials(discovery.NewSecret("u:p")), WithTLS(discovery.TLS{CA: ca}),
-		Timeout(time.Second), TTL(time.Minute), OnSkipped(func(key string, _ error) { skipped = key }),
+		AllowPlaintextCredentials(), Timeout(time.Second), TTL(time.Minute), OnSkipped(func(key string, _ error) { skipped = key }),
 	})
 	c.onSkipped("k", nil)
-	if c.format.Name != format.PlainKey().Name || !c.credentials.IsSet() || c.tls != (discovery.TLS{Enabled: true, CA: ca}) ||
+	if c.format.Name != format.PlainKey().Name || !c.credentials.IsSet() || c.tls != (discovery.TLS{Enabled: true, CA: ca}) || !c.plaintext ||
 		c.timeout != time.Second || c.ttl != time.Minute || skipped != "k" || c.prefix != "/x/" || c.servers[0] != "h:2379" {
 		t.Errorf("got %+v", c)
 	}
@@ -110,7 +114,7 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 		"etcd://u:p@h/x?credentials=u:p":  "twice",
 		"etcd://h/x?prefix=y":             "twice",
 		"etcd://h/x?tls_ca=a":             "tls=true",
-		"etcd://h/x?dial_timeout=3s":      "known are format, credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, allow, deny, timeout, ttl, prefix",
+		"etcd://h/x?dial_timeout=3s":      "known are format, credentials, tls, tls_ca, tls_cert, tls_key, tls_server_name, allow_plaintext_credentials, allow, deny, timeout, ttl, prefix",
 		"etcd://h/x?format=xml":           "format",
 		"etcd://u:secret@h/x?timeout=1ms": "timeout",
 	} {
@@ -141,7 +145,7 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 	if err := Watcher(nil, "/x").Watch(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "no server") {
 		t.Errorf("Watch returned %v", err)
 	}
-	if err := Watcher([]string{"h"}, "/x", WithCredentials(discovery.NewSecret("secret"))).Watch(t.Context(), nil); err == nil ||
+	if err := Watcher([]string{"127.0.0.1"}, "/x", WithCredentials(discovery.NewSecret("secret"))).Watch(t.Context(), nil); err == nil ||
 		!strings.Contains(err.Error(), "not user:password") || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Watch returned %v", err)
 	}

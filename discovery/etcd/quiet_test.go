@@ -139,7 +139,7 @@ func TestManyWatchesAndRegistrationsFitIntoFewStreams(t *testing.T) {
 	for i := range n {
 		addr := "10.0.0." + strconv.Itoa(i) + ":80"
 		want = append(want, addr)
-		g, err := discovery.Register(etcd.Registrar(c.addrs(), "/x/", etcd.TTL(2*time.Second)), discovery.Endpoint{Addr: addr})
+		g, err := discovery.Register(etcd.Registrar(c.addrs(), "/x/", etcd.TTL(5*time.Second)), discovery.Endpoint{Addr: addr})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,9 +19,13 @@ func positionOf(h *pb.ResponseHeader) position {
 	return position{h.GetClusterId(), h.GetRevision()}
 }
 
-// maxQueued is how many changes of a watch may wait for its user. A watch with
-// more fails: listing the keys again costs less.
-const maxQueued = 20_000
+// maxQueued is how many changes of a watch may wait for its user, and
+// maxQueuedBytes how large they may be. A watch with more fails: listing the keys
+// again costs less.
+const (
+	maxQueued      = 20_000
+	maxQueuedBytes = 16 << 20
+)
 
 // watch is one watch of keys. It ends at the first sign that it may miss a
 // change. Its user then lists the keys again.
@@ -39,6 +43,7 @@ type watch struct {
 	closed    bool
 	queue     []*pb.WatchResponse
 	queued    int   // number of changes in queue
+	bytes     int   // of keys and values in queue
 	err       error // after the queue
 }
 
@@ -110,15 +115,19 @@ func (w *watch) awaitConfirmation(ctx context.Context) error {
 	}
 }
 
-// next returns the next answer.
+// next returns the next answer, unless ctx has ended.
 func (w *watch) next(ctx context.Context) (*pb.WatchResponse, error) {
 	mu := &w.stream.client.mu
 	for {
+		if err := ctx.Err(); err != nil { // answers may never cease
+			return nil, err
+		}
 		mu.Lock()
 		if len(w.queue) > 0 {
 			answer := w.queue[0]
 			w.queue = w.queue[1:]
 			w.queued -= len(answer.Events)
+			w.bytes -= sizeOf(answer)
 			mu.Unlock()
 			return answer, nil
 		}
@@ -176,16 +185,25 @@ func (w *watch) receive(answer *pb.WatchResponse) {
 		w.fail(refusal(answer))
 	case err != nil:
 		w.fail(err)
-	case len(w.queue) > 0 && w.queued+len(answer.Events) > maxQueued:
-		w.fail(fmt.Errorf("more than %d changes wait to be taken", maxQueued))
+	case len(w.queue) > 0 && (w.queued+len(answer.Events) > maxQueued || w.bytes+sizeOf(answer) > maxQueuedBytes):
+		w.fail(fmt.Errorf("more than %d changes, or %d bytes, wait to be taken", maxQueued, maxQueuedBytes))
 	default:
 		if now.cluster != 0 {
 			w.at = now
 		}
 		w.queue = append(w.queue, answer)
 		w.queued += len(answer.Events)
+		w.bytes += sizeOf(answer)
 		w.notify()
 	}
+}
+
+// sizeOf returns how many bytes the keys and values of an answer have.
+func sizeOf(answer *pb.WatchResponse) (n int) {
+	for _, e := range answer.Events {
+		n += len(e.GetKv().GetKey()) + len(e.GetKv().GetValue())
+	}
+	return n
 }
 
 // check returns an error if now is not a later position of the same store.

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/survey"
 )
 
 // Watcher returns a watcher of the servers whose keys are under prefix, to which
@@ -52,62 +53,85 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer c.release()
-	set := discovery.NewSet(w.format.Decode, w.onSkipped)
+	set := w.format.NewSet(strings.TrimSuffix(w.prefix, "/"), w.onSkipped)
 	set.Admit(w.admission)
-	err = discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
-		return w.follow(ctx, c, set, func() { set.Report(report) }, healthy)
-	})
+	v := &view{watcher: w, client: c, set: set, report: report}
+	err = discovery.Retry(ctx, v.follow)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return fmt.Errorf("etcd: watching %s at %s: %w", w.prefix, strings.Join(w.servers, ", "), err)
 }
 
+// view is what one Watch knows of the prefix.
+type view struct {
+	*watcher
+	client  *client
+	set     *discovery.Set
+	report  func([]discovery.Endpoint)
+	servers int // in the last report
+	warner  survey.Warner
+}
+
 // follow lists the keys and follows their changes until either fails. After any
 // failure the keys must be listed again: etcd may have compacted changes
 // meanwhile, and the next server may have other data at the same revision.
-func (w *watcher) follow(ctx context.Context, c *client, set *discovery.Set, report, healthy func()) error {
-	entries, listed, err := w.list(ctx, c)
+func (v *view) follow(ctx context.Context, healthy func()) error {
+	entries, listed, err := v.list(ctx, v.client)
 	if err != nil {
 		return err
 	}
-	set.Replace(func(yield func(string, []byte) bool) {
+	v.set.Replace(func(yield func(string, []byte) bool) {
 		for _, e := range entries {
 			if !yield(string(e.Key), e.Value) {
 				return
 			}
 		}
 	})
-	report()
-	changes, err := c.openWatch(ctx, w.prefix, clientv3.GetPrefixRangeEnd(w.prefix), listed)
+	v.tell()
+	changes, err := v.client.openWatch(ctx, v.prefix, clientv3.GetPrefixRangeEnd(v.prefix), listed)
 	if err != nil {
 		return err
 	}
 	defer changes.close()
 	healthy()
 	for {
+		// Changes that come meanwhile wait in the watch.
+		v.warner.Look(ctx, v.set, v.servers, v.explain)
 		answer, err := changes.next(ctx)
 		if err != nil {
 			return err
 		}
 		for _, e := range answer.Events {
 			if e.Type == mvccpb.Event_DELETE {
-				set.Delete(string(e.Kv.Key))
+				v.set.Delete(string(e.Kv.Key))
 			} else {
-				set.Put(string(e.Kv.Key), e.Kv.Value)
+				v.set.Put(string(e.Kv.Key), e.Kv.Value)
 			}
 		}
 		if !answer.Fragment { // the last fragment of a change completes it
-			report()
+			v.tell()
 		}
 	}
+}
+
+// tell reports the set if it has changed.
+func (v *view) tell() {
+	v.set.Report(func(set []discovery.Endpoint) {
+		v.servers = len(set)
+		v.report(set)
+	})
 }
 
 // pageSize is the number of keys that one request lists.
 const pageSize = 10_000
 
-// maxKeys is the number of keys above which a prefix is not taken for a service.
-const maxKeys = 1 << 20
+// maxKeys is the number of keys above which a prefix is not taken for a service,
+// and maxListed that of the bytes in keys and values.
+const (
+	maxKeys   = 1 << 20
+	maxListed = maxAnswer
+)
 
 // list returns all keys as they were at one revision, and that revision.
 func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, listed position, err error) {
@@ -115,7 +139,7 @@ func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, 
 		Key: []byte(w.prefix), RangeEnd: []byte(clientv3.GetPrefixRangeEnd(w.prefix)),
 		Limit: pageSize, KeysOnly: w.format.NamesOnly,
 	}
-	for {
+	for size := 0; ; {
 		var answer *pb.RangeResponse
 		err = c.call(ctx, func(ctx context.Context) (err error) {
 			answer, err = c.kv.Range(ctx, request)
@@ -131,7 +155,12 @@ func (w *watcher) list(ctx context.Context, c *client) (all []*mvccpb.KeyValue, 
 			return nil, listed, fmt.Errorf("one page of the list is from cluster %x, another from %x", listed.cluster, now.cluster)
 		}
 		all = append(all, answer.Kvs...)
+		for _, kv := range answer.Kvs {
+			size += len(kv.Key) + len(kv.Value)
+		}
 		switch n := len(answer.Kvs); {
+		case size > maxListed:
+			return nil, listed, fmt.Errorf("keys and values of more than %d bytes", maxListed)
 		case !answer.More:
 			return all, listed, nil
 		case len(all) > maxKeys:

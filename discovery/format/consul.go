@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // ConsulEntry is one entry of Consul's answer to a question for the health of
@@ -33,14 +33,23 @@ type ConsulService struct {
 	// one.
 	Kind       string `json:",omitempty"`
 	ID         string
-	Name       string            `json:",omitempty"`
-	Tags       []string          `json:",omitempty"`
-	Address    string            `json:",omitempty"`
-	Port       int               `json:",omitempty"`
-	SocketPath string            `json:",omitempty"` // of a unix socket, instead of an address
-	Meta       map[string]string `json:",omitempty"`
-	Weights    *ConsulWeights    `json:",omitempty"`
-	Locality   *ConsulLocality   `json:",omitempty"`
+	Name       string   `json:",omitempty"`
+	Tags       []string `json:",omitempty"`
+	Address    string   `json:",omitempty"`
+	Port       int      `json:",omitempty"`
+	SocketPath string   `json:",omitempty"` // of a unix socket, instead of an address
+	// TaggedAddresses are further addresses by name: Consul's own, such as lan_ipv4, and
+	// those of the instance.
+	TaggedAddresses map[string]ConsulAddress `json:",omitempty"`
+	Meta            map[string]string        `json:",omitempty"`
+	Weights         *ConsulWeights           `json:",omitempty"`
+	Locality        *ConsulLocality          `json:",omitempty"`
+}
+
+// ConsulAddress is one of several addresses of an instance.
+type ConsulAddress struct {
+	Address string
+	Port    int
 }
 
 // ConsulWeights are the weights of an instance by the state of its checks.
@@ -64,39 +73,63 @@ type ConsulCheck struct {
 // when it is read, and of a [ConsulService], as an agent takes it, when it is
 // written. Zone is the locality's, else the metadata "zone". The weight
 // is the one of the worst check; an instance with a critical check, or one in
-// a state that is unknown here, is left out, and so is one that has a kind.
-func Consul() Format {
+// a state that is unknown here, is left out, and so is one that has a kind. Tags are
+// joined by commas, or a JSON array if one of them has a comma.
+//
+// The layout is how a framework uses an instance, empty for none:
+//
+//	kratos    Kratos: an endpoint for each tagged address, which is a URL, as of [Kratos];
+//	          "kratos:grpc" for one protocol
+//	kitex     Kitex: tags are "name:value", and weight 10 is 1
+//	hertz     Hertz: the same
+//	micro     go-micro: metadata and version are compressed tags; metadata is read where Consul has it
+//	goframe   GoFrame: the metadata "metadata" is JSON
+func Consul(layout string) Format {
+	name := "consul"
+	if layout != "" {
+		name += ":" + layout
+	}
+	l, ok := consulLayoutOf(layout)
 	decode := func(_ string, value []byte) ([]discovery.Endpoint, error) {
 		var c ConsulEntry
 		if err := unmarshal(value, &c); err != nil {
 			return nil, err
 		}
-		return c.endpoints()
+		if !ok {
+			return nil, errors.New("no such layout")
+		}
+		return c.endpoints(l)
 	}
 	encode := func(p string, e discovery.Endpoint) (string, []byte, error) {
-		s, err := consulService(path.Base(p), e)
+		s, err := consulService(path.Base(p), e, l)
 		if err != nil {
 			return "", nil, err
 		}
 		value, err := json.Marshal(s)
 		return s.ID, value, err
 	}
-	return wrap("consul", decode, encode)
-}
-
-// Endpoints is what the format's decoder makes of c.
-func (c *ConsulEntry) Endpoints() ([]discovery.Endpoint, error) {
-	eps, err := c.endpoints()
-	if err != nil {
-		return nil, fmt.Errorf("format: consul: %w", err)
+	f := wrap("consul", decode, encode)
+	f.Name = name
+	if !ok {
+		f.Decode, f.Encode = nil, nil
 	}
-	return eps, nil
+	if l.relative {
+		f.Select = levelZero
+	}
+	return f
 }
 
-func (c *ConsulEntry) endpoints() ([]discovery.Endpoint, error) {
+func (c *ConsulEntry) endpoints(l consulLayout) ([]discovery.Endpoint, error) {
 	weight, ok := c.weight()
 	if !ok || c.Service.Kind != "" {
 		return nil, nil
+	}
+	attrs := texts(maps.Clone(c.Service.Meta))
+	if attrs == nil {
+		attrs = texts{}
+	}
+	if l.instance != nil {
+		return l.instance(c, attrs)
 	}
 	addr, err := c.addr()
 	if err != nil {
@@ -107,12 +140,8 @@ func (c *ConsulEntry) endpoints() ([]discovery.Endpoint, error) {
 		return nil, err
 	}
 	e.Weight = weight
-	attrs := texts(maps.Clone(c.Service.Meta))
-	if tags := strings.Join(c.Service.Tags, ","); tags != "" {
-		if attrs == nil {
-			attrs = texts{}
-		}
-		attrs["tags"] = tags
+	if !l.read(c, &e, attrs) {
+		return nil, nil
 	}
 	attrs.takeZone(&e)
 	if l := c.Service.Locality; l != nil && l.Zone != "" {
@@ -168,14 +197,14 @@ func (c *ConsulEntry) weight() (weight float64, takesCalls bool) {
 // NewConsulService returns the registration of e as an instance of the service
 // name. Its ID is name and address.
 func NewConsulService(name string, e discovery.Endpoint) (ConsulService, error) {
-	s, err := consulService(name, e)
+	s, err := consulService(name, e, plainConsul())
 	if err != nil {
 		return s, fmt.Errorf("format: consul: %w", err)
 	}
 	return s, nil
 }
 
-func consulService(name string, e discovery.Endpoint) (ConsulService, error) {
+func consulService(name string, e discovery.Endpoint, l consulLayout) (ConsulService, error) {
 	attrs, err := attributes(e)
 	if err != nil {
 		return ConsulService{}, err
@@ -184,28 +213,23 @@ func consulService(name string, e discovery.Endpoint) (ConsulService, error) {
 	if err != nil {
 		return ConsulService{}, err
 	}
-	weight, err := wholeWeight(e, 1)
-	if err != nil {
-		return ConsulService{}, err
-	}
-	if weight > math.MaxUint16 { // as much as its DNS answers hold
-		return ConsulService{}, lacks(fmt.Sprintf("the weight %d, only up to %d", weight, math.MaxUint16))
-	}
 	s := ConsulService{
 		ID: name + "-" + e.Addr, Name: name, Address: host, Port: port,
-		Weights: &ConsulWeights{Passing: weight, Warning: 1},
+		Weights: &ConsulWeights{Passing: 1, Warning: 1}, Meta: attrs,
 	}
-	if tags, ok := attrs["tags"]; ok {
-		if tags == "" {
-			return s, lacks("tags that are empty")
-		}
-		s.Tags = strings.Split(attrs.take("tags"), ",")
+	if err := l.write(&s, e, attrs); err != nil {
+		return s, err
 	}
-	if e.Zone != "" {
-		attrs["zone"] = e.Zone
+	if err := consulMeta(s.Meta); err != nil {
+		return s, err
 	}
-	s.Meta = attrs
-	return s, consulMeta(attrs)
+	// Whether the layout has a place for all of it is told by reading it.
+	c := ConsulEntry{Service: s}
+	got, err := c.endpoints(l)
+	if err != nil || len(got) != 1 || !same(got[0], e) {
+		return s, lacks(fmt.Sprintf("such an endpoint: %s", brief.Clip(fmt.Sprint(e))))
+	}
+	return s, nil
 }
 
 // consulMeta checks metadata against the limits of Consul's agents.
@@ -219,7 +243,7 @@ func consulMeta(meta texts) error {
 			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 		})
 		if k == "" || len(k) > maxKey || strange || strings.HasPrefix(k, "consul-") {
-			return lacks(fmt.Sprintf("an attribute of the name %q", clip(k)))
+			return lacks(fmt.Sprintf("an attribute of the name %q", brief.Clip(k)))
 		}
 		if len(meta[k]) > maxValue {
 			return lacks(fmt.Sprintf("the attribute %q with %d bytes, only up to %d", k, len(meta[k]), maxValue))

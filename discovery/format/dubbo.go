@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // dubboWeight is the weight of a provider that names none.
@@ -19,8 +20,8 @@ const dubboWeight = 100
 // URL, percent-encoded, and the value does not count. The URL's parameters
 // become attributes. "scheme" is the protocol, if it is not dubbo; with
 // "dubbo:tri" only the providers of the protocol tri count. Providers that are
-// disabled or have the weight 0 are left out, like entries that are no
-// providers.
+// disabled are left out, like entries that are no providers, and those with the
+// weight 0 beside others.
 //
 //	/dubbo/<interface>/providers/dubbo%3A%2F%2F10.0.0.1%3A20880%2F<interface>%3Fweight%3D100%26group%3Da
 func Dubbo(protocol string) Format {
@@ -31,6 +32,7 @@ func Dubbo(protocol string) Format {
 	encode := func(p string, e discovery.Endpoint) (string, []byte, error) { return encodeDubbo(p, e, protocol) }
 	f := wrap("dubbo", decode, encode)
 	f.NamesOnly = true
+	f.Select = levelZero
 	return f
 }
 
@@ -66,9 +68,7 @@ func decodeDubbo(key string) ([]discovery.Endpoint, error) {
 		return nil, err
 	}
 	attrs.takeZone(&e)
-	if !attrs.takeWeight(&e, dubboWeight) {
-		return nil, nil
-	}
+	attrs.takeWholeWeight(&e, dubboWeight)
 	delete(attrs, "scheme")
 	if scheme != "dubbo" {
 		attrs["scheme"] = scheme
@@ -107,7 +107,7 @@ func encodeDubbo(p string, e discovery.Endpoint, protocol string) (string, []byt
 	key := url.QueryEscape(b.String())
 	// What has no place in such a URL is told by reading it.
 	if got, err := Dubbo(protocol).Decode(key, nil); err != nil || len(got) != 1 || !same(got[0], e) {
-		return "", nil, lacks("such attributes: " + strconv.Quote(clip(b.String())))
+		return "", nil, lacks("such attributes: " + strconv.Quote(brief.Clip(b.String())))
 	}
 	return key, nil, nil
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // maxValue is the size above which a value is not looked at. Registries
@@ -22,37 +23,6 @@ const maxValue = 1 << 20
 
 // last returns the part of key behind the last slash.
 func last(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
-
-// clip shortens what goes into an error.
-func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
-}
-
-// faults are what is wrong with the parts of one entry: the first three, and the
-// number of the others.
-type faults struct {
-	first []error
-	more  int
-}
-
-func (f *faults) add(err error) {
-	if len(f.first) == 3 {
-		f.more++
-		return
-	}
-	f.first = append(f.first, err)
-}
-
-func (f *faults) err() error {
-	if f.more > 0 {
-		return fmt.Errorf("%w\nand %d more", errors.Join(f.first...), f.more)
-	}
-	return errors.Join(f.first...)
-}
 
 // unmarshal is json.Unmarshal for values of a registry.
 func unmarshal(value []byte, v any) error {
@@ -89,7 +59,7 @@ func splitAddr(e discovery.Endpoint) (host string, port int, err error) {
 		port, err = strconv.Atoi(p)
 	}
 	if err != nil || hostPort(host, port) != e.Addr {
-		return "", 0, lacks("an address other than host and port: " + clip(e.Addr))
+		return "", 0, lacks("an address other than host and port: " + brief.Clip(e.Addr))
 	}
 	return host, port, nil
 }
@@ -102,7 +72,7 @@ func urlAddr(text, usual string) (discovery.Endpoint, error) {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
 			err = inner.Err // without the whole text
 		}
-		return discovery.Endpoint{}, fmt.Errorf("the URL %q: %w", clip(text), err)
+		return discovery.Endpoint{}, fmt.Errorf("the URL %q: %w", brief.Clip(text), err)
 	}
 	host := u.Host
 	if u.Port() == "" && u.Hostname() != "" {
@@ -115,7 +85,7 @@ func urlAddr(text, usual string) (discovery.Endpoint, error) {
 	}
 	e, err := at(host)
 	if err != nil {
-		return e, fmt.Errorf("the URL %q: %w", clip(text), err)
+		return e, fmt.Errorf("the URL %q: %w", brief.Clip(text), err)
 	}
 	attrs := texts{}
 	if u.Scheme != usual {
@@ -181,10 +151,10 @@ func (t texts) takeZone(e *discovery.Endpoint) {
 	}
 }
 
-// takeWeight moves the weight from t to e; unit is the format's default. It
-// returns false when the weight says that e takes no calls. What is not a
+// takeWeight moves the weight from t to e, in a format that has no weights of its
+// own. It returns false when the weight says that e takes no calls. What is not a
 // weight stays an attribute.
-func (t texts) takeWeight(e *discovery.Endpoint, unit float64) (takesCalls bool) {
+func (t texts) takeWeight(e *discovery.Endpoint) (takesCalls bool) {
 	s, ok := t["weight"]
 	if !ok {
 		return true
@@ -194,7 +164,7 @@ func (t texts) takeWeight(e *discovery.Endpoint, unit float64) (takesCalls bool)
 		return true
 	}
 	delete(t, "weight")
-	e.Weight = w / unit
+	e.Weight = w
 	return e.Weight > 0
 }
 
@@ -233,14 +203,15 @@ func attributes(e discovery.Endpoint) (texts, error) {
 		case k == "zone" || k == "weight":
 			return nil, lacks("an attribute of the name " + k + ", which is a field of the endpoint")
 		case !utf8.ValidString(k) || !utf8.ValidString(v):
-			return nil, lacks("the attribute " + strconv.Quote(clip(k)) + ", which is not text")
+			return nil, lacks("the attribute " + strconv.Quote(brief.Clip(k)) + ", which is not text")
 		}
 		t[k] = v
 	}
 	return t, nil
 }
 
-// wholeWeight returns the weight in whole numbers of 1/unit.
+// wholeWeight returns the weight in whole numbers of 1/unit. It is the reverse of
+// takeWholeWeight.
 func wholeWeight(e discovery.Endpoint, unit float64) (int, error) {
 	if e.Weight == 0 {
 		return int(unit), nil
@@ -292,8 +263,9 @@ func keyOf(e discovery.Endpoint) string {
 
 // wrap makes a format of a decoder and an encoder that do not say in their
 // errors which format they are of.
+// A nil encoder is that of a format that other programs alone write.
 func wrap(name string, decode discovery.Decoder, encode Encoder) Format {
-	return Format{
+	f := Format{
 		Name: name,
 		Decode: func(key string, value []byte) ([]discovery.Endpoint, error) {
 			eps, err := decode(key, value)
@@ -302,12 +274,16 @@ func wrap(name string, decode discovery.Decoder, encode Encoder) Format {
 			}
 			return eps, nil
 		},
-		Encode: func(path string, e discovery.Endpoint) (string, []byte, error) {
-			key, value, err := encode(path, e)
-			if err != nil {
-				return "", nil, fmt.Errorf("format: %s: %w", name, err)
-			}
-			return key, value, nil
-		},
 	}
+	if encode == nil {
+		return f
+	}
+	f.Encode = func(path string, e discovery.Endpoint) (string, []byte, error) {
+		key, value, err := encode(path, e)
+		if err != nil {
+			return "", nil, fmt.Errorf("format: %s: %w", name, err)
+		}
+		return key, value, nil
+	}
+	return f
 }

@@ -1,13 +1,40 @@
 // Package format reads and writes servers as other programs keep them in a
-// registry: one [Format] for each layout, one file for each family.
+// registry: one [Format] for each layout, one file for each family. By the name of
+// [Named], which is that of the URL parameter format:
+//
+//	name          this library and its first version; any name that is an address
+//	value         any value that is an address: go-kit, go-zero (names of it, too), parties of kazoo
+//	serverset     Finagle, Aurora; serverset:http for an additional endpoint
+//	shallow-party kazoo's ShallowParty
+//	nerve         Airbnb's Nerve and Synapse
+//	curator       Apache Curator; curator:spring, Spring Cloud ZooKeeper; curator:dubbo, Dubbo 3 by
+//	              application; curator:ssl, ports of TLS
+//	dubbo         Dubbo by interface; dubbo:tri for a protocol
+//	naming        etcd's gRPC naming
+//	kratos        go-kratos; kratos:grpc for a protocol
+//	kitex-etcd    CloudWeGo Kitex in etcd; hertz-etcd, Hertz
+//	kitex-zk      CloudWeGo Kitex in ZooKeeper; hertz-zk, Hertz
+//	micro         go-micro in etcd
+//	rpcx          rpcx in ZooKeeper, etcd and Consul's key-value store; rpcx:quic for a network
+//	goframe-etcd  GoFrame in etcd
+//	goframe-zk    GoFrame in ZooKeeper
+//	patroni       members of a Patroni cluster; to read
+//	kafka         brokers of Kafka; kafka:SSL for a listener; to read
+//	solr          live nodes of SolrCloud; to read
+//	hbase         region servers of HBase; to read
+//	consul        Consul's own; consul:kratos and others, see [Consul], where Consul's URLs
+//	              leave the prefix out
 //
 // What a format says of a server becomes a [discovery.Endpoint] in the same way
 // everywhere:
 //
 //   - Weight 1 is the format's own default weight, so that an entry without a
 //     weight and one with the default are equals. Kratos and Dubbo write 100
-//     for it, Kitex 10. An entry whose weight is zero, where the format means
-//     "no traffic" by it, gives no endpoint.
+//     for it, Kitex 10. In Kratos, Dubbo and rpcx, a server with the weight zero
+//     gets nothing beside others, and if all have it, they are equals: alone, Decode
+//     gives it the least weight there is, and [Format.Select] decides. In formats
+//     that have no weights of their own, weight zero in the metadata means no
+//     traffic, and gives no endpoint.
 //   - Zone is the metadata "zone".
 //   - Attrs are the metadata under their own names; values that are no text
 //     are kept as JSON. Beside them stand, where a format has them and they
@@ -26,6 +53,7 @@ import (
 	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // Encoder writes e as one entry of the service at path, which is the entry's
@@ -41,8 +69,28 @@ type Format struct {
 	// NamesOnly says that Decode looks at keys only, so that a watcher need
 	// not read values: it passes nil.
 	NamesOnly bool
-	Decode    discovery.Decoder
-	Encode    Encoder
+	// Decode decodes an entry of any service.
+	Decode discovery.Decoder
+	// DecodeAt, if it is not nil, returns a decoder to which entries of services other
+	// than the one at path are foreign: for a format whose entries name their service,
+	// in a registry where one service's path may continue another's.
+	DecodeAt func(path string) discovery.Decoder
+	// Select, if it is not nil, decides over the whole set what a single entry cannot:
+	// see [discovery.Set.Select].
+	Select func(set []discovery.Endpoint) []discovery.Endpoint
+	Encode Encoder
+}
+
+// NewSet returns an empty set of the service at path, as [discovery.NewSet] does with a
+// decoder alone.
+func (f Format) NewSet(path string, skipped func(key string, err error)) *discovery.Set {
+	decode := f.Decode
+	if f.DecodeAt != nil {
+		decode = f.DecodeAt(path)
+	}
+	set := discovery.NewSet(decode, skipped)
+	set.Select(f.Select)
+	return set
 }
 
 // formats is the table of all formats. Each takes a variant, which may be
@@ -63,14 +111,28 @@ func formats() []struct {
 	}{
 		{"name", plain(PlainKey)},
 		{"value", plain(PlainValue)},
+		{"go-kit", plain(func() Format { return plainValue("go-kit") })},
+		{"go-zero", plain(func() Format { return plainValue("go-zero") })},
 		{"serverset", varied(Serverset)},
-		{"curator", func(v string) (Format, bool) { return Curator(v == "ssl"), v == "" || v == "ssl" }},
+		{"shallow-party", plain(ShallowParty)},
+		{"nerve", plain(Nerve)},
+		{"curator", func(v string) (Format, bool) { return Curator(v), slices.Contains(curatorVariants(), v) }},
 		{"dubbo", varied(Dubbo)},
 		{"naming", plain(GRPCNaming)},
 		{"kratos", varied(Kratos)},
 		{"kitex-etcd", plain(KitexEtcd)},
 		{"kitex-zk", plain(KitexZK)},
-		{"consul", plain(Consul)},
+		{"hertz-etcd", plain(func() Format { return kitexEtcd("hertz-etcd") })},
+		{"hertz-zk", plain(func() Format { return kitexZK("hertz-zk") })},
+		{"micro", plain(Micro)},
+		{"rpcx", varied(Rpcx)},
+		{"goframe-etcd", plain(GoframeEtcd)},
+		{"goframe-zk", plain(GoframeZK)},
+		{"patroni", plain(Patroni)},
+		{"kafka", varied(Kafka)},
+		{"solr", plain(Solr)},
+		{"hbase", plain(HBase)},
+		{"consul", func(v string) (Format, bool) { _, ok := consulLayoutOf(v); return Consul(v), ok }},
 	}
 }
 
@@ -95,12 +157,12 @@ func Named(name string) (Format, error) {
 		}
 		format, ok := f.make(variant)
 		if !ok || strings.HasSuffix(name, ":") {
-			return Format{}, fmt.Errorf("format: %q has no variant %q", family, clip(variant))
+			return Format{}, fmt.Errorf("format: %q has no variant %q", family, brief.Clip(variant))
 		}
 		format.Name = name
 		return format, nil
 	}
-	return Format{}, fmt.Errorf("format: %q is not known; known are %s", clip(family), strings.Join(Names(), ", "))
+	return Format{}, fmt.Errorf("format: %q is not known; known are %s", brief.Clip(family), strings.Join(Names(), ", "))
 }
 
 // Param declares a parameter of a registry's URLs that is the name of a format,

@@ -15,8 +15,11 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-// golden is one entry of a registry and what is to be read from it.
+// golden is one entry of a registry and what is to be read from it. Those with an
+// origin are the bytes that the program of this version wrote into a registry, or, "by
+// text", what its documentation has.
 type golden struct {
+	Origin string
 	Format string // the file's name without this
 	Key    string
 	Value  value
@@ -86,7 +89,7 @@ func TestEntriesAreReadAsTheirWritersMeantThem(t *testing.T) {
 }
 
 func TestFormatsOfNamesAreReadWithoutValues(t *testing.T) {
-	want := map[string]bool{"name": true, "dubbo": true}
+	want := map[string]bool{"name": true, "dubbo": true, "solr": true, "hbase": true, "shallow-party": true}
 	for _, family := range format.Names() {
 		f := named(t, family)
 		if f.NamesOnly != want[family] {
@@ -107,6 +110,29 @@ func TestFormatsOfNamesAreReadWithoutValues(t *testing.T) {
 
 // path is the parent of the entries that tests encode.
 const path = "/services/com.foo.Echo/providers"
+
+// parent is path, or one of the shape that the format demands.
+func parent(f format.Format) string {
+	switch f.Name {
+	case "goframe-etcd":
+		return "/service/default/default/echo/latest"
+	case "goframe-zk":
+		return "/microservices/service-default-default-echo-latest"
+	default:
+		return path
+	}
+}
+
+// variants has the formats by name, and some of their variants.
+func variants() []string {
+	return append(format.Names(), "serverset:http", "curator:ssl", "curator:spring", "curator:dubbo", "dubbo:tri", "kratos:http", "rpcx:quic",
+		"consul:kratos", "consul:kratos:http", "consul:kitex", "consul:hertz", "consul:micro", "consul:goframe")
+}
+
+// readOnly are the formats that other programs alone write.
+func readOnly(name string) bool {
+	return slices.Contains([]string{"patroni", "kafka", "solr", "hbase"}, name)
+}
 
 // full is what an endpoint may say; each format holds some of it.
 func full() []discovery.Endpoint {
@@ -150,6 +176,10 @@ func equal(a, b discovery.Endpoint) bool {
 // for it. It returns whether it has.
 func wantRoundTrip(t *testing.T, f format.Format, e discovery.Endpoint) bool {
 	t.Helper()
+	if f.Encode == nil {
+		return false
+	}
+	path := parent(f)
 	key, value, err := f.Encode(path, e)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return false
@@ -181,7 +211,13 @@ func registered(t *testing.T, registration []byte) []byte {
 }
 
 func TestWhatIsWrittenIsReadBackAsItWas(t *testing.T) {
-	for _, name := range append(format.Names(), "serverset:http", "curator:ssl", "dubbo:tri", "kratos:http") {
+	for _, name := range variants() {
+		if f := named(t, name); (f.Encode == nil) != readOnly(name) {
+			t.Errorf("%s can be written: %t", name, f.Encode != nil)
+		}
+		if readOnly(name) {
+			continue
+		}
 		held := 0
 		for _, e := range full() {
 			if wantRoundTrip(t, named(t, name), e) {
@@ -195,8 +231,11 @@ func TestWhatIsWrittenIsReadBackAsItWas(t *testing.T) {
 }
 
 func TestEncodersRefuseWhatCannotBeDialed(t *testing.T) {
-	for _, name := range format.Names() {
-		if key, value, err := named(t, name).Encode(path, discovery.Endpoint{Addr: "nowhere"}); err == nil {
+	for _, name := range variants() {
+		if readOnly(name) {
+			continue
+		}
+		if key, value, err := named(t, name).Encode(parent(named(t, name)), discovery.Endpoint{Addr: "nowhere"}); err == nil {
 			t.Errorf("%s: wrote %s %s", name, key, value)
 		}
 	}
@@ -206,19 +245,45 @@ func TestEntriesAreWrittenAsTheirReadersExpectThem(t *testing.T) {
 	e := discovery.Endpoint{Addr: "10.0.0.1:9000", Weight: 2, Zone: "eu-1", Attrs: map[string]string{"version": "v1"}}
 	for name, want := range map[string][2]string{
 		"serverset": {
-			"member_10.0.0.1:9000",
+			"member_3868752936",
 			`{"serviceEndpoint":{"host":"10.0.0.1","port":9000},"additionalEndpoints":{},"status":"ALIVE","metadata":{"version":"v1","weight":"2","zone":"eu-1"}}`,
 		},
 		"curator": {
 			"10.0.0.1:9000",
-			`{"name":"echo","id":"10.0.0.1:9000","address":"10.0.0.1","port":9000,"sslPort":null,"payload":{"@class":"org.springframework.cloud.zookeeper.discovery.ZookeeperInstance","id":"/services/echo","name":"echo","metadata":{"version":"v1","weight":"2","zone":"eu-1"}},"serviceType":"DYNAMIC","enabled":true}`,
+			`{"name":"echo","id":"10.0.0.1:9000","address":"10.0.0.1","port":9000,"sslPort":null,"payload":{"@class":"java.util.LinkedHashMap","version":"v1","weight":"2","zone":"eu-1"},"serviceType":"DYNAMIC","uriSpec":null,"enabled":true}`,
+		},
+		"curator:spring": {
+			"10.0.0.1:9000",
+			`{"name":"echo","id":"10.0.0.1:9000","address":"10.0.0.1","port":9000,"sslPort":null,"payload":{"@class":"org.springframework.cloud.zookeeper.discovery.ZookeeperInstance","id":"10.0.0.1:9000","name":"echo","metadata":{"version":"v1","weight":"2","zone":"eu-1"}},"serviceType":"DYNAMIC","uriSpec":{"parts":[{"value":"scheme","variable":true},{"value":"://","variable":false},{"value":"address","variable":true},{"value":":","variable":false},{"value":"port","variable":true}]},"enabled":true}`,
+		},
+		"curator:dubbo": {
+			"10.0.0.1:9000",
+			`{"name":"echo","id":"10.0.0.1:9000","address":"10.0.0.1","port":9000,"sslPort":null,"payload":{"@class":"org.apache.dubbo.registry.zookeeper.ZookeeperInstance","id":"10.0.0.1:9000","name":"echo","metadata":{"version":"v1","weight":"2","zone":"eu-1"}},"serviceType":"DYNAMIC","uriSpec":null,"enabled":true}`,
 		},
 		"dubbo":      {"dubbo%3A%2F%2F10.0.0.1%3A9000%2Fecho%3Fversion%3Dv1%26weight%3D200%26zone%3Deu-1", ""},
 		"naming":     {"10.0.0.1:9000", `{"Op":0,"Addr":"10.0.0.1:9000","Metadata":{"version":"v1","weight":"2","zone":"eu-1"}}`},
 		"kratos":     {"10.0.0.1:9000", `{"id":"10.0.0.1:9000","name":"echo","version":"v1","metadata":{"weight":"200","zone":"eu-1"},"endpoints":["grpc://10.0.0.1:9000?isSecure=false"]}`},
 		"kitex-etcd": {"10.0.0.1:9000", `{"network":"tcp","address":"10.0.0.1:9000","weight":20,"tags":{"version":"v1","zone":"eu-1"}}`},
 		"kitex-zk":   {"10.0.0.1:9000", `{"Weight":20,"Tags":{"version":"v1","zone":"eu-1"}}`},
-		"consul":     {"echo-10.0.0.1:9000", `{"ID":"echo-10.0.0.1:9000","Name":"echo","Address":"10.0.0.1","Port":9000,"Meta":{"version":"v1","zone":"eu-1"},"Weights":{"Passing":2,"Warning":1}}`},
+		"rpcx":       {"tcp@10.0.0.1:9000", "version=v1&weight=2&zone=eu-1"},
+		"micro": {
+			"10.0.0.1:9000",
+			`{"name":"echo","version":"v1","metadata":null,"endpoints":[],"nodes":[{"metadata":{"weight":"2","zone":"eu-1"},"id":"10.0.0.1:9000","address":"10.0.0.1:9000"}]}`,
+		},
+		"hertz-etcd": {"10.0.0.1:9000", `{"network":"tcp","address":"10.0.0.1:9000","weight":20,"tags":{"version":"v1","zone":"eu-1"}}`},
+		"hertz-zk":   {"10.0.0.1:9000", `{"Weight":20,"Tags":{"version":"v1","zone":"eu-1"}}`},
+		"nerve":      {"10.0.0.1:9000", `{"host":"10.0.0.1","port":9000,"name":"10.0.0.1:9000","weight":2,"labels":{"version":"v1","zone":"eu-1"}}`},
+		"consul:kratos:grpc": {
+			"echo-10.0.0.1:9000",
+			`{"ID":"echo-10.0.0.1:9000","Name":"echo","Tags":["version=v1"],"Address":"10.0.0.1","Port":9000,"TaggedAddresses":{"grpc":{"Address":"grpc://10.0.0.1:9000?isSecure=false","Port":9000}},"Meta":{"weight":"200","zone":"eu-1"},"Weights":{"Passing":1,"Warning":1}}`,
+		},
+		"consul:kitex": {"echo-10.0.0.1:9000", `{"ID":"echo-10.0.0.1:9000","Name":"echo","Tags":["version:v1","zone:eu-1"],"Address":"10.0.0.1","Port":9000,"Weights":{"Passing":20,"Warning":20}}`},
+		"consul:micro": {
+			"echo-10.0.0.1:9000",
+			`{"ID":"echo-10.0.0.1:9000","Name":"echo","Tags":["t-789caa562a4fcd4ccf2851b2523252aa05040000ffff245f0475","t-789caa56aacacf4b55b2524a2dd53554aa05040000ffff27d104af","v-789c2a3304040000ffff011f00a8"],"Address":"10.0.0.1","Port":9000,"Meta":{"weight":"2","zone":"eu-1"},"Weights":{"Passing":1,"Warning":1}}`,
+		},
+		"consul:goframe": {"echo-v1-10.0.0.1:9000", `{"ID":"echo-v1-10.0.0.1:9000","Name":"echo","Tags":["v1"],"Address":"10.0.0.1","Port":9000,"Meta":{"metadata":"{\"weight\":\"2\",\"zone\":\"eu-1\"}","version":"v1"},"Weights":{"Passing":1,"Warning":1}}`},
+		"consul":         {"echo-10.0.0.1:9000", `{"ID":"echo-10.0.0.1:9000","Name":"echo","Address":"10.0.0.1","Port":9000,"Meta":{"version":"v1","zone":"eu-1"},"Weights":{"Passing":2,"Warning":1}}`},
 	} {
 		key, value, err := named(t, name).Encode("/services/echo", e)
 		if err != nil {
@@ -226,6 +291,27 @@ func TestEntriesAreWrittenAsTheirReadersExpectThem(t *testing.T) {
 		}
 		if got := [2]string{key, string(value)}; got != want {
 			t.Errorf("%s\n got %s\nwant %s", name, got, want)
+		}
+	}
+	for path, want := range map[string][3]string{
+		"/service/default/default/echo/v1":                   {"goframe-etcd", "10.0.0.1:9000", `{"weight":"2","zone":"eu-1"}`},
+		"/microservices/service-default-default-echo-svc-v1": {"goframe-zk", "10.0.0.1:9000", `{"Key":"/service/default/default/echo-svc/v1/10.0.0.1:9000","Value":"{\"weight\":\"2\",\"zone\":\"eu-1\"}"}`},
+	} {
+		key, value, err := named(t, want[0]).Encode(path, e)
+		if key != want[1] || string(value) != want[2] || err != nil {
+			t.Errorf("%s\n got %s %s, error %v\nwant %s", want[0], key, value, err, want[1:])
+		}
+	}
+	for name, want := range map[string][2]string{
+		"curator": {
+			"10.0.0.1:9000",
+			`{"name":"echo","id":"10.0.0.1:9000","address":"10.0.0.1","port":9000,"sslPort":null,"payload":null,"serviceType":"DYNAMIC","uriSpec":null,"enabled":true}`,
+		},
+		"kratos": {"10.0.0.1:9000", `{"id":"10.0.0.1:9000","name":"echo","version":"","metadata":null,"endpoints":["grpc://10.0.0.1:9000?isSecure=false"]}`},
+	} {
+		key, value, err := named(t, name).Encode("/services/echo", discovery.Endpoint{Addr: "10.0.0.1:9000"})
+		if got := [2]string{key, string(value)}; got != want || err != nil {
+			t.Errorf("%s without attributes\n got %s, error %v\nwant %s", name, got, err, want)
 		}
 	}
 	for name, want := range map[string][2]string{
@@ -241,7 +327,7 @@ func TestEntriesAreWrittenAsTheirReadersExpectThem(t *testing.T) {
 
 func TestNamedTellsWhatItKnows(t *testing.T) {
 	for name, want := range map[string]string{
-		"nonsense":    "known are name, value, serverset",
+		"nonsense":    "known are name, value, go-kit",
 		"":            "known are name",
 		"name:x":      `"name" has no variant "x"`,
 		"curator:tls": `"curator" has no variant "tls"`,

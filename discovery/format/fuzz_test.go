@@ -10,19 +10,28 @@ import (
 	"unicode/utf8"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
-	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-func FuzzName(f *testing.F)      { fuzz(f, "name") }
-func FuzzValue(f *testing.F)     { fuzz(f, "value") }
-func FuzzServerset(f *testing.F) { fuzz(f, "serverset") }
-func FuzzCurator(f *testing.F)   { fuzz(f, "curator") }
-func FuzzDubbo(f *testing.F)     { fuzz(f, "dubbo") }
-func FuzzNaming(f *testing.F)    { fuzz(f, "naming") }
-func FuzzKratos(f *testing.F)    { fuzz(f, "kratos") }
-func FuzzKitexEtcd(f *testing.F) { fuzz(f, "kitex-etcd") }
-func FuzzKitexZK(f *testing.F)   { fuzz(f, "kitex-zk") }
-func FuzzConsul(f *testing.F)    { fuzz(f, "consul") }
+func FuzzName(f *testing.F)         { fuzz(f, "name") }
+func FuzzValue(f *testing.F)        { fuzz(f, "value") }
+func FuzzServerset(f *testing.F)    { fuzz(f, "serverset") }
+func FuzzCurator(f *testing.F)      { fuzz(f, "curator") }
+func FuzzDubbo(f *testing.F)        { fuzz(f, "dubbo") }
+func FuzzNaming(f *testing.F)       { fuzz(f, "naming") }
+func FuzzKratos(f *testing.F)       { fuzz(f, "kratos") }
+func FuzzKitexEtcd(f *testing.F)    { fuzz(f, "kitex-etcd") }
+func FuzzKitexZK(f *testing.F)      { fuzz(f, "kitex-zk") }
+func FuzzConsul(f *testing.F)       { fuzz(f, "consul") }
+func FuzzRpcx(f *testing.F)         { fuzz(f, "rpcx") }
+func FuzzMicro(f *testing.F)        { fuzz(f, "micro") }
+func FuzzGoframeEtcd(f *testing.F)  { fuzz(f, "goframe-etcd") }
+func FuzzGoframeZK(f *testing.F)    { fuzz(f, "goframe-zk") }
+func FuzzShallowParty(f *testing.F) { fuzz(f, "shallow-party") }
+func FuzzNerve(f *testing.F)        { fuzz(f, "nerve") }
+func FuzzPatroni(f *testing.F)      { fuzz(f, "patroni") }
+func FuzzKafka(f *testing.F)        { fuzz(f, "kafka") }
+func FuzzSolr(f *testing.F)         { fuzz(f, "solr") }
+func FuzzHBase(f *testing.F)        { fuzz(f, "hbase") }
 
 // fuzz reads any entry: no panic, every endpoint valid, no attribute that
 // stands for a field, and what can be written again is read as it was.
@@ -72,10 +81,13 @@ func FuzzEncode(f *testing.F) {
 		if e.Validate() != nil {
 			return
 		}
-		for _, name := range append(format.Names(), "serverset:http", "curator:ssl", "dubbo:tri", "kratos:http") {
+		for _, name := range variants() {
 			form := named(t, name)
+			if form.Encode == nil {
+				continue
+			}
 			if !utf8.ValidString(addr) || len(addr) > 256 {
-				if _, _, err := form.Encode(path, e); err == nil || errors.Is(err, errors.ErrUnsupported) {
+				if _, _, err := form.Encode(parent(form), e); err == nil || errors.Is(err, errors.ErrUnsupported) {
 					continue // any answer but a panic
 				}
 				continue

@@ -2,9 +2,12 @@ package format
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // kitexWeight is the weight of an instance that names none.
@@ -18,10 +21,13 @@ type kitex struct {
 	Tags    texts  `json:"tags"`
 }
 
-// KitexEtcd is "kitex-etcd", the layout of CloudWeGo Kitex in etcd.
+// KitexEtcd is "kitex-etcd", the layout of CloudWeGo Kitex in etcd, and "hertz-etcd", that
+// of CloudWeGo Hertz, which is the same.
 //
 //	kitex/registry-etcd/<service>/<address>   {"network":"tcp","address":"10.0.0.1:8888","weight":10,"tags":{}}
-func KitexEtcd() Format {
+func KitexEtcd() Format { return kitexEtcd("kitex-etcd") }
+
+func kitexEtcd(name string) Format {
 	encode := func(_ string, e discovery.Endpoint) (string, []byte, error) {
 		weight, tags, err := kitexOf(e)
 		if err != nil {
@@ -37,14 +43,16 @@ func KitexEtcd() Format {
 		}
 		return k.endpoint()
 	}
-	return wrap("kitex-etcd", decode, encode)
+	return wrap(name, decode, encode)
 }
 
-// KitexZK is "kitex-zk", the layout of CloudWeGo Kitex in ZooKeeper: the
-// address is the key.
+// KitexZK is "kitex-zk", the layout of CloudWeGo Kitex in ZooKeeper, and "hertz-zk", that
+// of CloudWeGo Hertz, which is the same: the address is the key.
 //
 //	/<service>/10.0.0.1:8888   {"Weight":10,"Tags":{}}
-func KitexZK() Format {
+func KitexZK() Format { return kitexZK("kitex-zk") }
+
+func kitexZK(name string) Format {
 	encode := func(_ string, e discovery.Endpoint) (string, []byte, error) {
 		weight, tags, err := kitexOf(e)
 		if err != nil {
@@ -64,7 +72,7 @@ func KitexZK() Format {
 		k.Network, k.Address = "tcp", addrOf(last(key))
 		return k.endpoint()
 	}
-	return wrap("kitex-zk", decode, encode)
+	return wrap(name, decode, encode)
 }
 
 func (k *kitex) endpoint() ([]discovery.Endpoint, error) {
@@ -73,9 +81,9 @@ func (k *kitex) endpoint() ([]discovery.Endpoint, error) {
 	case "unix":
 		k.Address = "unix:" + k.Address
 	default:
-		return nil, errors.New("the network is neither tcp nor unix but " + clip(k.Network))
+		return nil, fmt.Errorf("the network is neither tcp nor unix but %q", brief.Clip(k.Network))
 	}
-	e, err := at(k.Address)
+	e, err := at(bracketed(k.Address))
 	if err != nil {
 		return nil, err
 	}
@@ -99,4 +107,17 @@ func kitexOf(e discovery.Endpoint) (weight int, tags texts, err error) {
 		tags["zone"] = e.Zone
 	}
 	return weight, tags, err
+}
+
+// bracketed puts the brackets around an IPv6 address that Kitex forgets: what is behind
+// the last colon is the port.
+func bracketed(addr string) string {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return addr
+	}
+	if ip, err := netip.ParseAddr(addr[:i]); err == nil && ip.Is6() {
+		return "[" + addr[:i] + "]" + addr[i:]
+	}
+	return addr
 }

@@ -37,7 +37,7 @@ func decodeNaming(_ string, value []byte) ([]discovery.Endpoint, error) {
 		}
 	}
 	attrs.takeZone(&e)
-	if !attrs.takeWeight(&e, 1) {
+	if !attrs.takeWeight(&e) {
 		return nil, nil
 	}
 	attrs.to(&e)

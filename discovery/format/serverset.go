@@ -1,8 +1,11 @@
 package format
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -74,7 +77,7 @@ func decodeServerset(key string, value []byte, endpoint string) ([]discovery.End
 		attrs["shard"] = strconv.Itoa(*s.Shard)
 	}
 	attrs.takeZone(&e)
-	if !attrs.takeWeight(&e, 1) {
+	if !attrs.takeWeight(&e) {
 		return nil, nil
 	}
 	attrs.to(&e)
@@ -105,5 +108,14 @@ func encodeServerset(e discovery.Endpoint, endpoint string) (string, []byte, err
 		s.Shard = &shard
 	}
 	value, err := json.Marshal(s)
-	return memberPrefix + keyOf(e), value, err
+	return memberName(e.Addr), value, err
+}
+
+// memberName is the name of the member at addr. Readers in Java take only digits behind
+// the prefix, and those in Python make a number of them, so it is a number of ten digits,
+// as ZooKeeper appends it to sequential nodes, and made of the address. Of 1,000 members,
+// two have the same one with a probability of 1 in 20,000.
+func memberName(addr string) string {
+	hash := sha256.Sum256([]byte(addr))
+	return fmt.Sprintf("%s%010d", memberPrefix, binary.BigEndian.Uint64(hash[:8])%1e10)
 }

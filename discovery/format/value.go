@@ -5,15 +5,18 @@ import (
 	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
-// PlainValue is "value", the layout of go-kit and go-zero: the value is the
-// address, or a URL, whose scheme and path become attributes; the key may be
-// anything.
+// PlainValue is "value", and "go-kit" and "go-zero", whose layout it is, and that of
+// kazoo's parties: the value is the address, or a URL, whose scheme and path become
+// attributes; the key may be anything.
 //
 //	<path>/7587869134542098693   10.0.0.1:8080
 //	<path>/0000000012            http://10.0.0.1:8080
-func PlainValue() Format { return wrap("value", decodeValue, encodeValue) }
+func PlainValue() Format { return plainValue("value") }
+
+func plainValue(name string) Format { return wrap(name, decodeValue, encodeValue) }
 
 func decodeValue(_ string, value []byte) ([]discovery.Endpoint, error) {
 	const most = 2048 // an address, with a scheme and a path
@@ -45,7 +48,7 @@ func encodeValue(_ string, e discovery.Endpoint) (string, []byte, error) {
 	}
 	// Whether all of that is a URL is told by reading it.
 	if got, err := decodeValue("", []byte(s)); err != nil || !got[0].Equal(e) {
-		return "", nil, lacks("such an address, scheme and path: " + clip(s))
+		return "", nil, lacks("such an address, scheme and path: " + brief.Clip(s))
 	}
 	return keyOf(e), []byte(s), nil
 }

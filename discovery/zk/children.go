@@ -1,6 +1,7 @@
 package zk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,10 @@ import (
 
 // maxReads is the number of children that are read concurrently.
 const maxReads = 128
+
+// maxRead is how many bytes of data are held, beside those of maxReads children,
+// before they become endpoints.
+const maxRead = 16 << 20
 
 // listVersion identifies a list of children by the transactions that created
 // the node and last changed its children. It is zero if the node does not
@@ -51,27 +56,31 @@ func (v *view) list(ctx context.Context) (listVersion, []string, error) {
 // readChildren reads the data of the unread children and sets a watch on each.
 // If it fails, the children that it has read are no longer unread.
 func (v *view) readChildren(ctx context.Context) error {
-	if len(v.unread) == 0 {
-		return nil
-	}
-	children, err := call(ctx, v.handle, func(c *client.Conn) ([]child, error) {
-		return v.readAll(ctx, c, slices.Collect(maps.Keys(v.unread))), nil
-	})
-	for _, c := range children {
-		switch {
-		case c.err == nil:
-			v.set.Put(c.name, c.data)
-		case errors.Is(c.err, client.ErrNoNode): // the event of the list follows
-			v.set.Delete(c.name)
-		default:
-			if err == nil {
-				err = fmt.Errorf("reading %s: %w", c.name, c.err)
+	for len(v.unread) > 0 {
+		children, err := call(ctx, v.handle, func(c *client.Conn) ([]child, error) {
+			return v.readSome(ctx, c, slices.Collect(maps.Keys(v.unread))), nil
+		})
+		for _, c := range children {
+			switch {
+			case ctx.Err() != nil: // large data take their time
+				return ctx.Err()
+			case c.err == nil:
+				v.set.Put(c.name, c.data)
+			case errors.Is(c.err, client.ErrNoNode): // the event of the list follows
+				v.set.Delete(c.name)
+			default:
+				if err == nil {
+					err = fmt.Errorf("reading %s: %w", c.name, c.err)
+				}
+				continue
 			}
-			continue
+			delete(v.unread, c.name)
 		}
-		delete(v.unread, c.name)
+		if err = cmp.Or(err, ctx.Err()); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // child is the result of reading one child.
@@ -81,18 +90,21 @@ type child struct {
 	err  error
 }
 
-// readAll reads children until ctx ends or a read fails.
-func (v *view) readAll(ctx context.Context, conn *client.Conn, names []string) []child {
+// readSome reads children until ctx ends, a read fails, or their data have
+// [maxRead] bytes: whoever writes a thousand large nodes must not fill the memory of
+// those who read them.
+func (v *view) readSome(ctx context.Context, conn *client.Conn, names []string) []child {
 	var (
 		mu      sync.Mutex
 		all     []child
+		size    int
 		failed  bool
 		workers sync.WaitGroup
 	)
 	next := func() (name string, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
-		if failed || len(names) == 0 || ctx.Err() != nil {
+		if failed || size >= maxRead || len(names) == 0 || ctx.Err() != nil {
 			return "", false
 		}
 		name, names = names[0], names[1:]
@@ -106,6 +118,7 @@ func (v *view) readAll(ctx context.Context, conn *client.Conn, names []string) [
 				returned()
 				mu.Lock()
 				all = append(all, child{name, data, err})
+				size += len(data)
 				failed = failed || err != nil && !errors.Is(err, client.ErrNoNode)
 				mu.Unlock()
 			}

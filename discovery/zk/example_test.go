@@ -12,7 +12,7 @@ import (
 
 // A pool gets such a watcher as its first argument.
 func ExampleWatcher() {
-	w := zk.Watcher([]string{"10.0.0.1:2181"}, "/services/echo", zk.WithFormat(format.Curator(false)))
+	w := zk.Watcher([]string{"10.0.0.1:2181"}, "/services/echo", zk.WithFormat(format.Curator("")))
 	fmt.Println(w.(interface{ Validate() error }).Validate())
 	// Output: <nil>
 }
@@ -23,6 +23,7 @@ func ExampleRegistrar() {
 		zk.WithFormat(format.GRPCNaming()),
 		zk.SessionTimeout(5*time.Second),
 		zk.WithCredentials(discovery.UserPassword("echo", discovery.NewSecret("env:ZK_PASSWORD"))),
+		zk.WithTLS(discovery.TLS{ServerName: "zk.internal"}),
 		zk.WithACL(zk.ACLCreatorAllRead))
 	registration, err := discovery.Register(registrar, discovery.Endpoint{Addr: "10.0.0.7:9090", Weight: 2})
 	if err != nil {
@@ -53,10 +54,12 @@ func ExampleOpener() {
 	// tls_cert ()
 	// tls_key ()
 	// tls_server_name ()
+	// allow_plaintext_credentials (false)
 	// allow ()
 	// deny ()
 	// session_timeout (10s)
 	// chroot ()
 	// acl (open)
+	// where ()
 	// true
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/option"
 )
 
 const (
@@ -30,6 +31,7 @@ type config struct {
 	format         format.Format
 	credentials    discovery.Secret // "user:password"
 	tls            discovery.TLS
+	plaintext      bool // credentials may be sent without TLS
 	admission      discovery.Admission
 	sessionTimeout time.Duration
 	chroot         string
@@ -63,6 +65,11 @@ func WithTLS(t discovery.TLS) Option {
 		c.tls.Enabled = true
 	}
 }
+
+// AllowPlaintextCredentials lets the credentials be sent without TLS to servers on
+// other hosts, where everybody on the way can read and use them. By default that is
+// an error. Unix sockets and loopback addresses need no permission.
+func AllowPlaintextCredentials() Option { return func(c *config) { c.plaintext = true } }
 
 // OnSkipped sets a function to call with each entry that is malformed, wholly
 // or in part, once for each value of the entry. The goroutine of Watch calls it
@@ -124,6 +131,7 @@ func (c *config) declare(p *discovery.Params) {
 	format.Param(p, &c.format, "format", "name", "how nodes are named and what their data is")
 	p.Credentials(&c.credentials, "user:password, instead of those in front of the hosts")
 	p.TLS(&c.tls)
+	p.AllowPlaintextCredentials(&c.plaintext)
 	p.Admission(&c.admission)
 	p.Duration(&c.sessionTimeout, "session_timeout", defaultSessionTimeout, minSessionTimeout, maxSessionTimeout,
 		"how long the ensemble keeps the session, and what is registered with it, of a silent program")
@@ -135,14 +143,7 @@ func (c *config) declare(p *discovery.Params) {
 func newConfig(servers []string, path string, opts []Option) *config {
 	c := &config{}
 	c.declare(&discovery.Params{})
-	var wrong error
-	for i, o := range opts {
-		if o == nil {
-			wrong = fmt.Errorf("option %d is nil", i+1)
-			continue
-		}
-		o(c)
-	}
+	wrong := option.Apply(c, opts)
 	c.place(servers, path)
 	c.err = errors.Join(c.err, wrong)
 	return c
@@ -183,6 +184,9 @@ func (c *config) validate(errs ...error) error {
 	if _, err := c.credentials.Value(); err == nil {
 		_, _, err = c.credentials.SplitUserPassword()
 		errs = append(errs, err)
+	}
+	if c.credentials.IsSet() {
+		errs = append(errs, discovery.CheckPlaintext(c.servers, c.tls, c.plaintext))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("zk: %w", err)

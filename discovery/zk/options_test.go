@@ -54,7 +54,7 @@ func TestMistakesInOptionsAreReportedAllAtOnceWithoutIO(t *testing.T) {
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.SessionTimeout(time.Hour)}, want: []string{"session_timeout"}},
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreator)}, want: []string{"needs credentials"}},
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreatorAllRead)}, want: []string{"needs credentials"}},
-		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreator), zk.WithCredentials(discovery.UserPassword("u", secret))}},
+		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithACL(zk.ACLCreator), zk.WithCredentials(discovery.UserPassword("u", secret)), zk.AllowPlaintextCredentials()}},
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("", secret))}, want: []string{"without a user"}},
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("u", discovery.Secret{}))}, want: []string{"no password"}},
 		{servers: []string{"h"}, path: "/a", opts: []zk.Option{zk.WithCredentials(discovery.UserPassword("u:v", secret))}, want: []string{"colon"}},
@@ -118,7 +118,7 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 		{url: "zk://10.0.0.1:2181,10.0.0.2/services/echo"},
 		{url: "zk://[::1]:2181,[::2]/services/echo?format=serverset:http"},
 		{url: "zk://u:env%3AZK_PASSWORD@h/a?acl=creator&session_timeout=5s&chroot=/tenant&tls=true&tls_ca=" + ca + "&tls_server_name=zk"},
-		{url: "zk://h/a?credentials=env:ZK_AUTH&acl=creator-all-read"},
+		{url: "zk://localhost/a?credentials=env:ZK_AUTH&acl=creator-all-read"},
 		{url: "zk://h/a?credentials=env:ZK_HALF", want: []string{"not user:password"}},
 		{url: "zk://h/a?acl=creator&tls=true&tls_cert=" + cert + "&tls_key=" + key},
 		{url: "zk:///a", want: []string{"no server"}},
@@ -152,6 +152,10 @@ func TestURLsAreOpenedOrTheirMistakesReported(t *testing.T) {
 }
 
 func TestOptionsAndParametersAreThoseOfTheTable(t *testing.T) { plugintest.CheckOptions(t, zk.Opener) }
+
+func TestCredentialsCrossANetworkInPlainTextOnlyIfAllowed(t *testing.T) {
+	plugintest.CheckPlaintext(t, zk.Opener)
+}
 
 func TestSecretOrCertificateThatIsNotThereIsAnErrorAtOnce(t *testing.T) {
 	plugintest.CheckMissingFiles(t, zk.Opener)

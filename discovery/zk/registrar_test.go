@@ -81,7 +81,7 @@ func TestRegistrarMakesThePathAndAnEphemeralNode(t *testing.T) {
 func TestRegistrarWritesWeightZoneAndAttributes(t *testing.T) {
 	list := servers(t)
 	conn := admin(t, list)
-	for _, f := range []format.Format{format.GRPCNaming(), format.Serverset(""), format.Curator(false)} {
+	for _, f := range []format.Format{format.GRPCNaming(), format.Serverset(""), format.Curator("")} {
 		root := newRoot(t, conn)
 		e := discovery.Endpoint{Addr: "[2001:db8::1]:9090", Weight: 3, Zone: "b", Attrs: map[string]string{"version": "2"}}
 		register(t, zk.Registrar(list, root, zk.WithFormat(f)), e)

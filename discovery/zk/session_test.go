@@ -527,7 +527,7 @@ func TestNothingIsLogged(t *testing.T) {
 	defer log.SetOutput(os.Stderr)
 	path, _, _ := filled(t, list)
 	proxy, addrs := proxies(t, list[0])
-	w := begin(t, zk.Watcher(append(addrs, "no-such-host.invalid"), path, zk.WithCredentials(discovery.NewSecret("alice:secret"))))
+	w := begin(t, zk.Watcher(append(addrs, "no-such-host.invalid"), path, zk.WithCredentials(discovery.NewSecret("alice:secret")), zk.AllowPlaintextCredentials()))
 	w.await("10.0.0.1:1", "10.0.0.2:1")
 	proxy[0].Break()
 	w.stop()

@@ -12,6 +12,8 @@ import (
 	client "github.com/go-zookeeper/zk"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
+	"github.com/minicaptain/multi_connection_pool/discovery/internal/survey"
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/wait"
 )
 
@@ -72,7 +74,8 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		return fmt.Errorf("zk: %w", err)
 	}
 	defer h.release()
-	v := &view{handle: h, set: discovery.NewSet(w.format.Decode, w.onSkipped), unread: make(map[string]bool)}
+	path := strings.TrimSuffix(w.path, "/")
+	v := &view{handle: h, set: w.format.NewSet(path, w.onSkipped), unread: make(map[string]bool), format: w.format, at: path}
 	v.set.Admit(w.admission)
 	v.silence = time.AfterFunc(w.sessionTimeout, h.noEvent)
 	defer v.silence.Stop()
@@ -91,6 +94,10 @@ type view struct {
 	listed  time.Time       // when that list was read
 	silence *time.Timer     // runs out a session timeout after the last check of the list
 	unread  map[string]bool // children whose data must be read
+	servers int             // in the last report
+	warner  survey.Warner
+	format  format.Format
+	at      string // the path as formats know it, without the chroot
 }
 
 // follow brings the set up to date, and again after each change, until the
@@ -106,8 +113,12 @@ func (v *view) follow(ctx context.Context, report func([]discovery.Endpoint), he
 			v.putBack(c)
 			return classify(err)
 		}
-		v.set.Report(report)
+		v.set.Report(func(set []discovery.Endpoint) {
+			v.servers = len(set)
+			report(set)
+		})
 		healthy()
+		v.warner.Look(ctx, v.set, v.servers, v.explain)
 		if err := v.awaitChange(ctx); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@
 package plugintest
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -28,9 +29,7 @@ func CheckMissingFiles(t *testing.T, opener discovery.Opener) {
 		{"tls=true&tls_cert=/no/such/file&tls_key=/no/such/file", "/no/such/file"},
 	} {
 		url := "plugin://127.0.0.1:1/echo?" + c.query
-		_, werr := mux.Open(url)
-		_, rerr := mux.OpenRegistrar(url)
-		for _, err := range []error{werr, rerr} {
+		for _, err := range open(&mux, url) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: error %v, want one that names %s", url, err, c.want)
 			}
@@ -38,12 +37,56 @@ func CheckMissingFiles(t *testing.T, opener discovery.Opener) {
 	}
 }
 
+// CheckPlaintext checks that credentials which would cross a network in plain text
+// are an error when a watcher or registrar is opened, unless that is allowed, and
+// that they may go to the program's own host. opener is the plugin's.
+func CheckPlaintext(t *testing.T, opener discovery.Opener) {
+	t.Helper()
+	var mux discovery.Mux
+	mux.Handle("plugin", opener)
+	const withPassword = "/echo?credentials=user:s3cr3t" //nolint:gosec // of no registry
+	for _, host := range []string{"10.0.0.1", "[fd00::1]:1", "registry.test:1", "localhost.test"} {
+		for _, err := range open(&mux, "plugin://"+host+withPassword) {
+			if err == nil || !strings.Contains(err.Error(), "allow_plaintext_credentials=true") || strings.Contains(err.Error(), "s3cr3t") {
+				t.Errorf("%s: error %v, want one that names the parameter, and no secret", host, err)
+			}
+		}
+		for _, query := range []string{withPassword + "&allow_plaintext_credentials=true", withPassword + "&tls=true", "/echo"} {
+			for _, err := range open(&mux, "plugin://"+host+query) {
+				if err != nil {
+					t.Errorf("%s%s: %v", host, query, err)
+				}
+			}
+		}
+	}
+	for _, host := range []string{"127.0.0.1:1", "[::1]", "localhost"} {
+		for _, err := range open(&mux, "plugin://"+host+withPassword) {
+			if err != nil {
+				t.Errorf("%s: %v", host, err)
+			}
+		}
+	}
+}
+
+// open returns the errors of a watcher and, if the plugin registers servers, of a
+// registrar.
+func open(mux *discovery.Mux, url string) []error {
+	_, werr := mux.Open(url)
+	_, rerr := mux.OpenRegistrar(url)
+	if errors.Is(rerr, errors.ErrUnsupported) {
+		return []error{werr}
+	}
+	return []error{werr, rerr}
+}
+
 // CheckOptions checks the table "Options and URL parameters" in doc.go of the
 // plugin in the current folder against its options and its parameters: the
 // table has each of them, the parameters in order and with their defaults, and
-// a parameter has the name of its option. opener is the plugin's.
+// a parameter has the name of its option. It calls [CheckParameters] too. opener is
+// the plugin's.
 func CheckOptions(t *testing.T, opener discovery.Opener) {
 	t.Helper()
+	CheckParameters(t, opener)
 	var mux discovery.Mux
 	mux.Handle("plugin", opener)
 	var inTable []discovery.Param

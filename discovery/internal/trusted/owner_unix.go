@@ -1,6 +1,6 @@
 //go:build unix
 
-package combine
+package trusted
 
 import (
 	"fmt"

@@ -1,0 +1,348 @@
+package zk
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	client "github.com/go-zookeeper/zk"
+
+	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
+)
+
+const (
+	opAuth        = 100
+	opGetSync     = 9
+	opPing        = 11
+	noNode        = int32(-101)
+	hostilePath   = "/echo"
+	hostileEvents = 1000 // of a storm that come at once
+)
+
+// hostileServer is a ZooKeeper of one node with children, until lie is set, which
+// then answers the questions for them.
+type hostileServer struct {
+	ln       net.Listener
+	running  sync.WaitGroup
+	requests atomic.Int64
+
+	mu       sync.Mutex
+	zxid     int64
+	children map[string]string
+	lie      func(c *hostileConn, number, op int32, path string) (answer []byte)
+	conns    map[*hostileConn]bool
+}
+
+// hostileConn is a connection, with the watches that the client has set.
+type hostileConn struct {
+	net.Conn
+	s       *hostileServer
+	mu      sync.Mutex // for writing, and watches
+	watches map[string]int32
+}
+
+func newHostileServer() (*hostileServer, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &hostileServer{ln: ln, zxid: 10, children: map[string]string{}, conns: map[*hostileConn]bool{}}
+	s.running.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c := &hostileConn{Conn: nc, s: s, watches: map[string]int32{}}
+			s.mu.Lock()
+			s.conns[c] = true
+			s.mu.Unlock()
+			s.running.Go(c.serve)
+		}
+	})
+	return s, nil
+}
+
+func (s *hostileServer) close() error {
+	err := s.ln.Close()
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	return err
+}
+
+func (c *hostileConn) send(b []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.Write(b)
+	return err
+}
+
+func (c *hostileConn) serve() {
+	defer func() {
+		c.s.mu.Lock()
+		delete(c.s.conns, c)
+		c.s.mu.Unlock()
+		_ = c.Close()
+	}()
+	r := bufio.NewReader(c)
+	for greeted := false; ; greeted = true {
+		b, err := readPacket(r)
+		if err != nil {
+			return
+		}
+		answer := packet(int32(0), int32(1000), int64(7), "0123456789abcdef")
+		if greeted {
+			answer = c.answer(b)
+		}
+		if answer == nil || c.send(answer) != nil {
+			return
+		}
+	}
+}
+
+// readPacket reads a packet without its size.
+func readPacket(r io.Reader) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	b := make([]byte, binary.BigEndian.Uint32(size[:]))
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+// answer returns the answer to a request, nil to close the connection.
+func (c *hostileConn) answer(b []byte) []byte {
+	number, op := int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
+	switch op {
+	case opPing, opSetWatches, opAuth, opRemoveWatches:
+		return packet(number, c.s.now(), int32(0))
+	case opClose:
+		return nil
+	}
+	n := binary.BigEndian.Uint32(b[8:])
+	path := string(b[12 : 12+n])
+	if op == opGetSync {
+		return packet(number, c.s.now(), int32(0), path)
+	}
+	c.s.requests.Add(1)
+	if len(b) > int(12+n) && b[12+n] == 1 {
+		kind := int32(client.EventNodeDataChanged)
+		if op == opGetChildren {
+			kind = int32(client.EventNodeChildrenChanged)
+		}
+		c.mu.Lock()
+		c.watches[path] = kind
+		c.mu.Unlock()
+	}
+	c.s.mu.Lock()
+	lie := c.s.lie
+	c.s.mu.Unlock()
+	if lie != nil {
+		return lie(c, number, op, path)
+	}
+	return c.s.answer(number, op, path)
+}
+
+func (s *hostileServer) now() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.zxid
+}
+
+// answer returns what a good server answers.
+func (s *hostileServer) answer(number, op int32, path string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if op == opGetChildren && path == hostilePath {
+		names := make([]string, 0, len(s.children))
+		for name := range s.children {
+			names = append(names, name)
+		}
+		return list(number, s.zxid, names)
+	}
+	data, ok := s.children[strings.TrimPrefix(path, hostilePath+"/")]
+	if path == hostilePath {
+		data, ok = "", true
+	}
+	switch {
+	case !ok:
+		return packet(number, s.zxid, noNode)
+	case op == opGetData:
+		return packet(append([]any{number, s.zxid, int32(0), data}, stat(s.zxid)...)...)
+	default:
+		return packet(append([]any{number, s.zxid, int32(0)}, stat(s.zxid)...)...)
+	}
+}
+
+// list returns the answer with the names of the children.
+func list(number int32, zxid int64, names []string) []byte {
+	fields := []any{number, zxid, int32(0), int32(len(names))}
+	for _, name := range names {
+		fields = append(fields, name)
+	}
+	return packet(append(fields, stat(zxid)...)...)
+}
+
+func stat(zxid int64) []any {
+	return []any{
+		int64(1), int64(1), int64(0), int64(0), int32(0), int32(0), int32(0), int64(0), int32(0), int32(0), zxid,
+	}
+}
+
+// change changes what is held, and lets the watches fire that are set.
+func (s *hostileServer) change(f func()) {
+	s.mu.Lock()
+	f()
+	s.zxid++
+	conns := make([]*hostileConn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.fire(1)
+	}
+}
+
+// fire sends the events of all watches, so many times each.
+func (c *hostileConn) fire(times int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, kind := range c.watches {
+		event := packet(int32(-1), int64(-1), int32(0), kind, int32(client.StateSyncConnected), path)
+		if _, err := c.Write([]byte(strings.Repeat(string(event), times))); err != nil {
+			return err
+		}
+	}
+	clear(c.watches)
+	return nil
+}
+
+func (s *hostileServer) put(_ context.Context, set []discovery.Endpoint) error {
+	children := make(map[string]string, len(set))
+	for _, e := range set {
+		name, data, err := format.GRPCNaming().Encode(hostilePath, e)
+		if err != nil {
+			return err
+		}
+		children[name] = string(data)
+	}
+	s.change(func() { s.children = children })
+	return nil
+}
+
+func (s *hostileServer) putUnchecked(_ context.Context, e discovery.Endpoint) error {
+	s.change(func() { s.children[fmt.Sprint("unchecked", s.zxid)] = discoverytest.GRPCNaming(e) })
+	return nil
+}
+
+func (s *hostileServer) countRequests(context.Context) (int, error) {
+	return int(s.requests.Load()), nil
+}
+
+func (s *hostileServer) while(lie func(c *hostileConn, number, op int32, path string) []byte) func(context.Context) (func() error, error) {
+	return func(context.Context) (func() error, error) {
+		s.change(func() { s.lie = lie })
+		return func() error { s.change(func() { s.lie = nil }); return nil }, nil
+	}
+}
+
+// contradict answers with lengths that are a little too large, nodes that are not
+// there, names that come twice, and times that go back.
+func (s *hostileServer) contradict(_ *hostileConn, number, op int32, path string) []byte {
+	n := s.requests.Load()
+	if op != opGetChildren {
+		b := packet(append([]any{number, s.now() - n%3, int32(0), "{}"}, stat(3)...)...)
+		if n%2 == 0 {
+			return packet(number, s.now(), noNode)
+		}
+		if op == opGetData {
+			b[23] = 99 // the length of the data
+		}
+		return b
+	}
+	b := list(number, s.now()-n%5, []string{"a", "a", "missing", "10.0.0.1:9090"})
+	if n%2 == 0 {
+		b[23] = 60 // the number of names
+	}
+	return b
+}
+
+// endless begins an answer of sixty mebibytes, and does not end it.
+func (s *hostileServer) endless(c *hostileConn, number, _ int32, _ string) []byte {
+	begin := packet(number, s.now(), int32(0), int32(1000), "a")
+	binary.BigEndian.PutUint32(begin, 60<<20)
+	if c.send(begin) != nil {
+		return nil
+	}
+	for range 59 {
+		if c.send(make([]byte, 1<<20)) != nil {
+			return nil
+		}
+	}
+	_, _ = io.Copy(io.Discard, c) // until the client gives up
+	return nil
+}
+
+// storm answers well, and then sends each event a thousand times.
+func (s *hostileServer) storm(c *hostileConn, number, op int32, path string) []byte {
+	if c.send(s.answer(number, op, path)) != nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.zxid++
+	s.mu.Unlock()
+	if c.fire(hostileEvents) != nil {
+		return nil
+	}
+	return packet(int32(-2), s.now(), int32(0)) // as to a ping
+}
+
+// restless lists another child each time, and says at once that there are others.
+func (s *hostileServer) restless(c *hostileConn, number, op int32, _ string) []byte {
+	n := s.requests.Load()
+	s.mu.Lock()
+	s.zxid++
+	s.mu.Unlock()
+	addr := fmt.Sprintf("10.1.%d.%d:9090", n/250%250, n%250)
+	answer := list(number, s.now(), []string{addr})
+	if op != opGetChildren {
+		answer = packet(append([]any{number, s.now(), int32(0), discoverytest.GRPCNaming(discovery.Endpoint{Addr: addr})}, stat(3)...)...)
+	}
+	if c.send(answer) != nil || c.fire(1) != nil {
+		return nil
+	}
+	return packet(int32(-2), s.now(), int32(0))
+}
+
+func (s *hostileServer) flood(_ context.Context, entries, size int) (func() error, error) {
+	names := make([]string, entries)
+	for i := range names {
+		names[i] = fmt.Sprintf("10.%d.%d.%d:9090", i>>16, i>>8&255, i&255)
+	}
+	// All have the same data: there are gigabytes of them.
+	data := fmt.Sprintf(`{"Addr":"10.0.0.1:9090","x":%q}`, strings.Repeat("v", size-64))
+	whole := packet(append([]any{int32(0), int64(11), int32(0), data}, stat(3)...)...)
+	return s.while(func(_ *hostileConn, number, op int32, _ string) []byte {
+		if op == opGetChildren {
+			return list(number, s.now(), names)
+		}
+		b := slices.Clone(whole)
+		binary.BigEndian.PutUint32(b[4:], uint32(number))
+		return b
+	})(context.Background())
+}
