@@ -1,6 +1,6 @@
 // Package balance has the contract of balancers, which choose the endpoint of each
 // call, and the balancers themselves: the default of a pool, its alternatives, and
-// two that narrow down what another one chooses from.
+// three that narrow down what another one chooses from.
 //
 //	pool, err := core.New(watcher, dialer,
 //		core.WithBalancer(balance.RoundRobin()))
@@ -27,9 +27,15 @@
 //     come and go.
 //   - [Rendezvous]: as RingHash, for few servers: it is exact and needs no table, but
 //     its time grows with the number of servers.
+//   - [Ketama], [Twemproxy], [LibmemcachedKetama], [Nginx], [HAProxy], [GRPCRing]: each
+//     key must go to the server that the program of that name sends it to, since
+//     clients of both kinds share a fleet of caches, or a client of this kind takes a
+//     fleet over.
 //   - [ZoneAware] around any of them: calls between zones cost money or time.
 //   - [Subset] around any of them: hundreds of servers and hundreds of clients, where
 //     connections between all of them are too many.
+//   - [Priority] around any of them: some servers are for the time in which no other is
+//     left, such as those of a higher SRV priority.
 //
 // Outlier detection (package outlier) works over all of them.
 //
@@ -42,7 +48,8 @@
 // most of which are unavailable. A key is the 64-bit hash in [PickInfo]; it belongs
 // to the same endpoint in all processes that know the same endpoints and use the
 // same balancer. LeastLatency and Rendezvous place keys alike; RingHash and Maglev
-// each place them in another way.
+// each place them in another way. The rings of other programs hash the text of a key
+// themselves: for them core.WithKeyHash is what that program's hash function returns.
 //
 // Parameters that make no sense are errors of core.New, by the method Validate.
 //

@@ -15,17 +15,17 @@ const (
 	// that a burst of calls counts too.
 	samples = 32
 
-	// idleDecay is the time constant in which an endpoint without calls returns
-	// to the fleet's latency, since nobody would try it again otherwise, and
-	// how often one that answers nothing is tried.
+	// idleDecay is the time constant in which an endpoint returns to the fleet's
+	// latency, unless its calls say otherwise, since nobody would try it again
+	// otherwise, and how often one that answers nothing is tried.
 	idleDecay = 15 * time.Second
 	// An endpoint without calls is back at the fleet's latency after decayCalls
-	// calls to an average endpoint, if that is sooner than idleDecay. That bounds
-	// the cost of trying a slow server to about one call in a thousand. If the last
-	// caller gave up, the pool knows only that the answer would have taken longer,
-	// and trying again costs no more than that: the endpoint is back after
-	// decayCensored calls times its latency in latencies of the fleet, if that is
-	// sooner still.
+	// calls to an average endpoint, if that is sooner than idleDecay, and one with few
+	// after as many that it lacks. That bounds the cost of trying a slow server to
+	// about one call in a thousand. If the last caller gave up, the pool knows only
+	// that the answer would have taken longer, and trying again costs no more than
+	// that: the endpoint is back after decayCensored calls times its latency in
+	// latencies of the fleet, if that is sooner still.
 	decayCalls    = 200
 	decayCensored = 10
 
@@ -43,6 +43,14 @@ const (
 	// noiseFloor is how far apart two latencies may be only because of the caller's
 	// own machine, where many goroutines run on few processors.
 	noiseFloor = float64(100 * time.Microsecond)
+
+	// Where averages change from tick to tick, as those of equal servers do while other
+	// programs want the processors, latencies count as different when they are apart by
+	// significant deviations of such changes, or by mostTolerance, calls in flight or
+	// not. mostChange is the most that one change counts for, as a logarithm.
+	significant   = 2.0
+	mostTolerance = 6.0
+	mostChange    = 2.0
 
 	// penalty is the least latency of a failed call, in latencies of the fleet;
 	// see failureLatency.
@@ -93,6 +101,9 @@ type latencies struct {
 	// concurrency is the mean number of calls in flight beyond the first,
 	// float64 bits.
 	concurrency atomic.Uint64
+	// noise is how far the averages that are new in each tick are apart by chance: the
+	// standard deviation of their logarithms, float64 bits.
+	noise atomic.Uint64
 	// Latencies between from and to count as equal to mean; float64 bits.
 	from, to atomic.Uint64
 	// ticked is the time of the last tick.
@@ -114,8 +125,6 @@ type latencyRecord struct {
 	// censored means that the caller gave up, in the last report that counted.
 	censored atomic.Bool
 
-	// heard means that there was a report between the last two ticks.
-	heard atomic.Bool
 	// unavailable means that the last tick found the endpoint down or ejected.
 	unavailable atomic.Bool
 	// idle is the time of the last tick that found no call in flight.
@@ -123,6 +132,10 @@ type latencyRecord struct {
 	// start is when the endpoint became available, if it starts slowly.
 	start atomic.Int64
 	hash  uint64
+
+	// Only Tick uses these: the number of reports between the last two ticks, the
+	// logarithm of ewma at the last one, or 0, and how far it has moved since then.
+	calls, before, change float64
 }
 
 func newLatencyRecord(m Member, start, ticked int64) *latencyRecord {
@@ -146,6 +159,7 @@ func (l *latencies) init(cfg LeastLatencyConfig, previous *leastLatency, n int) 
 		l.mean.Store(previous.mean.Load())
 		l.ticked.Store(previous.ticked.Load())
 		l.concurrency.Store(previous.concurrency.Load())
+		l.noise.Store(previous.noise.Load())
 		l.setTolerance(float(&l.mean), float(&l.concurrency))
 	}
 }
@@ -223,22 +237,26 @@ func (l *latencies) Report(i int, rep Report) {
 	l.updateCost(n, next)
 }
 
-// Tick implements [Ticker]: it updates the fleet's latency, lets the averages of
-// endpoints without calls decay, and raises the cost of an endpoint that has calls
+// Tick implements [Ticker]: it updates the fleet's latency, lets averages return
+// to it, and raises the cost of an endpoint that has calls
 // in flight and answers none, but for one tick in idleDecay.
 func (l *latencies) Tick(now time.Duration) {
 	since := int64(now) - l.ticked.Swap(int64(now))
 	var sum, answers, calls float64
-	inFlight := 0
+	inFlight, moved := 0, 0
+	var changes float64
 	for _, n := range l.records {
 		a, others := n.answers.Swap(0), n.others.Swap(0)
 		answers += float64(a >> sumBits)
 		sum += float64(a&(1<<sumBits-1)) * costUnit
-		calls += float64(a>>sumBits + others)
-		heard := a>>sumBits+others > 0
-		n.heard.Store(heard)
-		if heard { // a silent endpoint has calls in flight for another reason
+		n.calls = float64(a>>sumBits + others)
+		calls += n.calls
+		if n.calls > 0 { // a silent endpoint has calls in flight for another reason
 			inFlight += n.load.InFlight()
+		}
+		if n.move(1 - math.Exp(-n.calls/samples-float64(since)/float64(l.window))) {
+			changes += n.change
+			moved++
 		}
 	}
 	fresh := 1 - math.Exp(-float64(since)/float64(l.window))
@@ -253,33 +271,42 @@ func (l *latencies) Tick(now time.Duration) {
 		mean += fresh * (sum/answers - mean)
 		l.mean.Store(math.Float64bits(mean))
 	}
+	if moved > 1 {
+		l.fluctuate(changes/float64(moved), float64(moved-1), fresh)
+	}
 	l.setTolerance(mean, concurrency)
 	least := uint64(math.MaxUint64)
 	calls /= float64(len(l.records))
 	for _, n := range l.records {
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
-		if gone := n.load.Unavailable(); n.unavailable.Swap(gone) && !gone && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
+		gone := n.load.Unavailable()
+		was := n.unavailable.Swap(gone)
+		if was || gone {
+			n.start.Store(int64(now)) // until it is available again
+		}
+		if was && !gone && n.ewma.CompareAndSwap(old, math.Float64bits(mean)) {
 			lat = mean // the old average says nothing of a server that was unavailable
-		} else if lat > 0 && !n.heard.Load() {
+		} else if lat > 0 && (n.calls == 0 || n.calls < calls) {
 			within := float64(decayCalls)
 			if n.censored.Load() {
 				within = min(within, decayCensored*lat/mean)
 			}
-			next := mean + (lat-mean)*math.Exp(-float64(since)/float64(idleDecay)-calls/within)
+			missing := 1.0 // the part of an average endpoint's calls that it did not get
+			if calls > 0 {
+				missing -= n.calls / calls
+			}
+			next := mean + (lat-mean)*math.Exp(-missing*(float64(since)/float64(idleDecay)+calls/within))
 			if n.ewma.CompareAndSwap(old, math.Float64bits(next)) {
 				lat = next
 			}
-		}
-		if n.unavailable.Load() {
-			n.start.Store(int64(now)) // until it is available again
 		}
 		if lat == 0 {
 			lat = mean
 		}
 		if n.load.InFlight() == 0 {
 			n.idle.Store(int64(now))
-		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && !n.heard.Load() && age/int64(idleDecay) == (age-since)/int64(idleDecay) {
+		} else if age := int64(now) - max(n.idle.Load(), n.last.Load()); old != 0 && n.calls == 0 && age/int64(idleDecay) == (age-since)/int64(idleDecay) {
 			lat = max(lat, float64(age))
 		} // else a call may find out in this one tick whether it answers: a silent endpoint may have one long stream
 		least = min(least, l.updateCost(n, lat))
@@ -287,14 +314,47 @@ func (l *latencies) Tick(now time.Duration) {
 	l.least.Store(least)
 }
 
+// move notes how far the average of n has moved since the last tick, and reports
+// whether it was known then. The reports of a tick replace the part renewed of it. If
+// they are chance, a change has 2*renewed times the variance of averages. What is
+// expected to last until the next tick is no chance, so the deviation counts by renewed:
+// a slow queue that few calls a tick tell of is still a slow queue then, and a pause
+// that hundreds of calls tell of is over.
+func (n *latencyRecord) move(renewed float64) bool {
+	before := n.before
+	n.before, n.change = 0, math.NaN()
+	if ewma := float(&n.ewma); ewma > 0 && n.calls > 0 {
+		n.before = math.Log(ewma)
+	}
+	if n.before == 0 || before == 0 {
+		return false
+	}
+	n.change = max(-mostChange, min(mostChange, (n.before-before)*math.Sqrt(renewed/2)))
+	return true
+}
+
+// fluctuate sets the noise from the changes of a tick, whose mean is given, and their
+// number less one. What moves all endpoints alike, as a pause of this process does, is
+// no noise: it makes none of them look worse.
+func (l *latencies) fluctuate(mean, freedom, fresh float64) {
+	sum := 0.0
+	for _, n := range l.records {
+		if !math.IsNaN(n.change) {
+			sum += math.Abs(n.change - mean)
+		}
+	}
+	noise := float(&l.noise)
+	noise += fresh * (math.Sqrt(math.Pi/2)*sum/freedom - noise) // as from the mean deviation of a normal distribution
+	l.noise.Store(math.Float64bits(noise))
+}
+
 // setTolerance sets which latencies count as equal to mean at that concurrency.
 func (l *latencies) setTolerance(mean, concurrency float64) {
 	concurrency *= correction
 	apart := 1 / (1 + concurrency*concurrency)
-	near := 1 + (tolerance-1)*apart
-	more := noiseFloor * apart
-	l.from.Store(math.Float64bits(mean/near - more))
-	l.to.Store(math.Float64bits(mean*near + more))
+	near := max(1+(tolerance-1)*apart, min(mostTolerance, math.Exp(significant*float(&l.noise))))
+	l.from.Store(math.Float64bits(mean/near - noiseFloor))
+	l.to.Store(math.Float64bits(mean*near + noiseFloor))
 }
 
 // reports returns how many there were since the last tick.

@@ -287,3 +287,56 @@ func TestAverageIsUnknownBeforeTheFirstAnswer(t *testing.T) {
 		t.Errorf("latencies %v and %v", w.average(0), w.average(1))
 	}
 }
+
+// pauses lets every endpoint answer a thousand times a second for d. In each tick another one is four
+// times as slow.
+func (w *world) pauses(d time.Duration) {
+	tick := 0
+	for end := w.now + d; w.now < end; tick++ {
+		for range 100 {
+			for i := range w.loads {
+				latency := ms
+				if i == tick%len(w.loads) {
+					latency = 4 * ms
+				}
+				w.report(i, OutcomeOK, latency, w.now)
+			}
+		}
+		w.tick()
+	}
+}
+
+func TestLatenciesThatChangeFromTickToTickCountAsEqual(t *testing.T) {
+	w := newWorld(equal(4)...)
+	w.busy(0, 8) // where calls meet, the tolerance is narrow
+	w.pauses(30 * time.Second)
+	if w.average(3) < 2*w.average(0) && w.average(0) < 2*w.average(3) && w.average(1) < 2*w.average(0) {
+		t.Fatal("no average is apart from the others")
+	}
+	for i := range w.loads {
+		wantRatio(t, "the cost of an endpoint among others that pause too", w.cost(i), w.cost(0), 1)
+	}
+
+	w.run(30*time.Second, func(i int) time.Duration { return []time.Duration{3 * ms, ms, ms, ms}[i] })
+	wantRatio(t, "the cost of one that stays three times as slow", w.cost(0), w.cost(1), 3)
+}
+
+func TestAverageOfAnEndpointWithFewerCallsReturnsByThoseThatItLacks(t *testing.T) {
+	lacks := func(part int) float64 { // how far it returns in one tick of a hundred calls
+		w := newWorld(equal(2)...)
+		w.settle(ms, 10*ms)
+		fleet, before := w.fleetLatency(), w.average(1)
+		for k := range 100 {
+			w.report(0, OutcomeOK, ms, w.now)
+			if k >= part {
+				w.report(1, OutcomeOK, before, w.now)
+			}
+		}
+		w.tick()
+		return float64(before-w.average(1)) / float64(before-fleet)
+	}
+	none, half, all := lacks(0), lacks(50), lacks(100)
+	if none != 0 || half < 0.05 || all < 1.5*half {
+		t.Errorf("an endpoint that lacks none, half, all of its calls returns by %.2f, %.2f, %.2f", none, half, all)
+	}
+}

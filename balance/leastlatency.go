@@ -45,8 +45,10 @@ type LeastLatencyConfig struct {
 // endpoint that is better placed: of servers that answer equally fast, each gets calls
 // in proportion to its weight, under any load. A server that answers later gets fewer.
 //
-// Failed and overloaded calls count as slow answers. The average of an endpoint
-// without calls returns to that of the fleet, so that it is tried again.
+// Failed and overloaded calls count as slow answers. Averages that are apart no more
+// than they change by chance count as equal, so equal servers get equal shares on a
+// busy machine too. The average of an endpoint that gets fewer calls than others
+// returns to that of the fleet, so that it is tried again.
 func LeastLatency(c LeastLatencyConfig) Balancer { return leastLatencyBalancer{c} }
 
 type leastLatencyBalancer struct{ cfg LeastLatencyConfig }
@@ -99,6 +101,9 @@ type leastLatency struct {
 	fleet   fleet
 	loads   []*load.Load
 	choices int
+	// drawn is how many endpoints a call without a key draws from: all, or 0 if
+	// there are not two, or if weights decide.
+	drawn uint64
 	// strides are steps from one choice of a pick to the next.
 	strides []uint32
 	// weights is nil if all are equal.
@@ -119,6 +124,8 @@ func newLeastLatency(cfg LeastLatencyConfig, previous *leastLatency, members []M
 	if !p.fleet.equal {
 		p.weights = new(byWeight)
 		p.weights.init(p.fleet.share, tolerance)
+	} else if len(members) > 1 {
+		p.drawn = uint64(len(members))
 	}
 	p.init(cfg, previous, len(members))
 	start := p.ticked.Load()
@@ -162,11 +169,8 @@ func (p *leastLatency) Pick(info PickInfo) int {
 	if info.Keyed {
 		return p.fleet.keyed(info.Hash, nil)
 	}
-	n := uint64(len(p.loads))
-	if n < 2 {
-		return int(n) - 1
-	}
-	if p.weights != nil {
+	n := p.drawn
+	if n == 0 {
 		return p.pickByWeight()
 	}
 	r := rand.Uint64()
@@ -198,8 +202,11 @@ func (p *leastLatency) Pick(info PickInfo) int {
 	return int(at)
 }
 
-// pickByWeight is Pick for different weights.
+// pickByWeight is Pick for different weights, and for fewer endpoints than two.
 func (p *leastLatency) pickByWeight() int {
+	if len(p.loads) < 2 {
+		return len(p.loads) - 1
+	}
 	first := p.weights.nextAvailable(&p.fleet)
 	if score(p.loads[first]) <= p.least.Load() {
 		return first

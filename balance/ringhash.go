@@ -46,62 +46,35 @@ func RingHash(opts ...HashOption) Balancer {
 
 type ring struct {
 	*hashed
-	// points are sorted. start has the index of the first point in each of the
-	// equal parts of the ring.
-	points []point
-	start  []int32
-	shift  int
+	circle
 	// heaviest is the largest share of an endpoint.
 	heaviest float64
 }
 
-type point struct {
-	at     uint64
-	member int32
-}
-
-// fill makes the ring: it puts the points into parts that hold about one each,
-// then sorts each part.
+// fill makes the ring.
 func (p *ring) fill() {
 	n := len(p.members)
 	if n == 0 {
 		return
 	}
-	count := memberPoints
+	count := perMember(memberPoints, n)
+	p.heaviest = slices.Max(p.share)
+	points := make([]point, 0, count*n)
+	for i := range n {
+		for k := range count {
+			points = append(points, point{mix(p.hash[i] + uint64(k)*golden), int32(i)})
+		}
+	}
+	p.circle = newCircle(points)
+}
+
+// perMember returns how many points each of n endpoints has: count, or less if that is
+// too many together.
+func perMember(count, n int) int {
 	for count > 1 && count*n > maxPoints {
 		count /= 2
 	}
-	total := count * n
-	p.heaviest = slices.Max(p.share)
-	var size int
-	size, p.shift = buckets(total)
-	p.start = make([]int32, size+1)
-	each := func(yield func(pt point)) {
-		for i := range n {
-			for k := range count {
-				yield(point{mix(p.hash[i] + uint64(k)*golden), int32(i)})
-			}
-		}
-	}
-	each(func(pt point) { p.start[pt.at>>p.shift+1]++ })
-	for b := range size {
-		p.start[b+1] += p.start[b]
-	}
-	free := slices.Clone(p.start)
-	p.points = make([]point, total)
-	each(func(pt point) {
-		b := pt.at >> p.shift
-		p.points[free[b]] = pt
-		free[b]++
-	})
-	for b := range size {
-		part := p.points[p.start[b]:p.start[b+1]]
-		for i := 1; i < len(part); i++ {
-			for j := i; j > 0 && part[j].at < part[j-1].at; j-- {
-				part[j], part[j-1] = part[j-1], part[j]
-			}
-		}
-	}
+	return count
 }
 
 // Pick implements [Picker].
@@ -113,13 +86,7 @@ func (p *ring) Pick(info PickInfo) int {
 		return -1
 	}
 	key := mix(info.Hash)
-	at := int(p.start[key>>p.shift])
-	for at < len(p.points) && p.points[at].at < key {
-		at++
-	}
-	if at == len(p.points) {
-		at = 0
-	}
+	at := p.from(key)
 	owner := int(p.points[at].member)
 	if !p.equal {
 		owner = p.nearest(key, at, false)

@@ -51,6 +51,30 @@ func TestBalancersPassTheSuite(t *testing.T) {
 			properties{LoadBound: 0.1},
 		},
 		{
+			"Ketama", func() balance.Balancer { return balance.Ketama() },
+			properties{Even: true, Weighted: true, MaxKeyMoves: 10, WeightedKeys: true}, // numbers of points change with the fleet
+		},
+		{
+			"Twemproxy", func() balance.Balancer { return balance.Twemproxy() },
+			properties{Even: true, Weighted: true, MaxKeyMoves: 10, WeightedKeys: true}, // numbers of points change with the fleet
+		},
+		{
+			"LibmemcachedKetama", func() balance.Balancer { return balance.LibmemcachedKetama() },
+			properties{Even: true, Weighted: true, MaxKeyMoves: 10, WeightedKeys: true}, // numbers of points change with the fleet
+		},
+		{
+			"Nginx", func() balance.Balancer { return balance.Nginx() },
+			properties{Even: true, Weighted: true, MaxKeyMoves: 1, WeightedKeys: true},
+		},
+		{
+			"HAProxy", func() balance.Balancer { return balance.HAProxy(idOfIP) },
+			properties{Even: true, Weighted: true}, // 16 points are too few for even shares
+		},
+		{
+			"GRPCRing", func() balance.Balancer { return balance.GRPCRing() },
+			properties{Even: true, Weighted: true, WeightedKeys: true}, // all servers share 1024 points
+		},
+		{
 			"ZoneAware", func() balance.Balancer { return balance.ZoneAware("a", balance.PeakEWMA()) },
 			properties{},
 		},
@@ -69,6 +93,10 @@ func TestBalancersPassTheSuite(t *testing.T) {
 		{
 			"SubsetOfOneClient", func() balance.Balancer { return balance.Subset(0, 1, balance.PeakEWMA()) },
 			properties{Even: true, AvoidsSlow: true},
+		},
+		{
+			"Priority", func() balance.Balancer { return balance.Priority(balance.PeakEWMA()) },
+			properties{Even: true, Weighted: true, MaxKeyMoves: 1, WeightedKeys: true, AvoidsSlow: true},
 		},
 		{
 			"LeastLatency", leastLatency,

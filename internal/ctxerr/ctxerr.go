@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Of returns the error of ctx, which is done, and its cause if it has one.
@@ -15,3 +16,25 @@ func Of(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: %w", err, cause)
 }
+
+// EndedBy returns the error of ctx, with its cause, if ctx is done or if deadline,
+// which has passed, is its own; otherwise nil. A deadline that is set on a socket
+// too may pass there a moment before the timer of ctx fires and brings the cause:
+// EndedBy waits for that timer, for at most lateTimer.
+func EndedBy(ctx context.Context, deadline time.Time) error {
+	if d, ok := ctx.Deadline(); ctx.Err() == nil && ok && d.Equal(deadline) {
+		late := time.NewTimer(lateTimer)
+		defer late.Stop()
+		select {
+		case <-ctx.Done():
+		case <-late.C:
+			return context.DeadlineExceeded
+		}
+	}
+	if ctx.Err() == nil {
+		return nil
+	}
+	return Of(ctx)
+}
+
+const lateTimer = 100 * time.Millisecond
