@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
 // benchPool returns a pool of n endpoints, warmed up, and how to close it.
@@ -44,7 +45,11 @@ func dialNothing(context.Context, core.Endpoint) (nothing, error) { return nothi
 
 func benchGet(b *testing.B, n int) {
 	b.Helper()
-	p := benchPool(b, n)
+	leases(b, benchPool(b, n))
+}
+
+func leases(b *testing.B, p *core.Pool[nothing]) {
+	b.Helper()
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -61,8 +66,30 @@ func BenchmarkGet3(b *testing.B)  { benchGet(b, 3) }
 func BenchmarkGet8(b *testing.B)  { benchGet(b, 8) }
 func BenchmarkGet64(b *testing.B) { benchGet(b, 64) }
 
-func BenchmarkDo8(b *testing.B) {
+// The same with everything on that a pool measures.
+func BenchmarkGet8Measured(b *testing.B) {
 	p := benchPool(b, 8)
+	p.Measure()
+	leases(b, p)
+}
+
+func BenchmarkDo8(b *testing.B)         { benchDo(b, benchPool(b, 8)) }
+func BenchmarkDo8Measured(b *testing.B) { p := benchPool(b, 8); p.Measure(); benchDo(b, p) }
+
+func BenchmarkDo8Observed(b *testing.B) {
+	p := benchPool(b, 8)
+	p.Retrier().Observe(blind{})
+	benchDo(b, p)
+}
+
+// blind is an observer that does nothing.
+type blind struct{}
+
+func (blind) Begin(ctx context.Context, _ retry.Info) context.Context { return ctx }
+func (blind) End(context.Context, retry.Info)                         {}
+
+func benchDo(b *testing.B, p *core.Pool[nothing]) {
+	b.Helper()
 	ctx := b.Context()
 	fn := func(context.Context, nothing) error { return nil }
 	b.ReportAllocs()

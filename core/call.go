@@ -33,8 +33,8 @@ func (p *Pool[C]) Do(ctx context.Context, fn func(context.Context, C) error, opt
 
 func (p *Pool[C]) do(ctx context.Context, plan plan, opts []CallOption, fn func(context.Context, C) error) error {
 	// What is here keeps fn, and what it refers to, off the heap.
-	if plan.attempts > 1 {
-		_, err := retry.Run(ctx, p.of().retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
+	if plan.attempts > 1 || p.of().retrier.Observed(ctx) {
+		_, err := retry.Run(ctx, p.of().retrier, plan.call(opts), func(ctx context.Context, a retry.Attempt) (struct{}, retry.Result, error) {
 			res, err := p.attempt(ctx, a, plan, opts, fn)
 			return struct{}{}, res, err
 		})
@@ -64,7 +64,7 @@ func Call[C io.Closer, T any](ctx context.Context, p *Pool[C], fn func(context.C
 		})
 		return value, err
 	}
-	return retry.RunHedged(ctx, p.of().retrier, plan.call(), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
+	return retry.RunHedged(ctx, p.of().retrier, plan.call(opts), func(ctx context.Context, a retry.Attempt) (value T, res retry.Result, err error) {
 		res, err = p.attempt(ctx, a, plan, opts, func(ctx context.Context, c C) (err error) {
 			value, err = fn(ctx, c)
 			return err
@@ -114,6 +114,7 @@ func (p *Pool[C]) attempt(
 		defer cancel()
 	}
 	r, err := l.call(ctx, fn)
+	res.Outcome = r.Outcome
 	switch r.Outcome {
 	case balance.OutcomeOK:
 		res.Took = r.Latency
@@ -143,11 +144,7 @@ type answered struct{ error }
 func (a *answered) Unwrap() error { return a.error }
 
 func isAnswered(err error) bool {
-	if err == nil {
-		return false
-	}
-	_, ok := errors.AsType[*answered](err)
-	return ok
+	return err != nil && errors.As(err, new(*answered))
 }
 
 // classify asks the classifier about the call of a lease.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/internal/callee"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
 
@@ -110,6 +111,16 @@ func planOf(opts []CallOption) plan {
 	return p
 }
 
+// methodName is the name that WithMethod has given.
+func methodName(opts []CallOption) (name string) {
+	for _, o := range opts {
+		if o.kind == withMethod && callee.Given(o.s) {
+			name = o.s
+		}
+	}
+	return name
+}
+
 // nameMethod makes the method the function whose code is at an address, unless
 // an option has named it.
 func (p *plan) nameMethod(code uintptr) {
@@ -119,6 +130,6 @@ func (p *plan) nameMethod(code uintptr) {
 }
 
 // call is the plan as package retry has it.
-func (p plan) call() retry.Call {
-	return retry.Call{Attempts: p.attempts, Repeatable: true, Method: p.method}
+func (p plan) call(opts []CallOption) retry.Call {
+	return retry.Call{Attempts: p.attempts, Repeatable: true, Method: p.method, Name: methodName(opts)}
 }

@@ -36,8 +36,12 @@ func (p *pool) close(ctx context.Context) error {
 		close(p.cut)
 	}
 	p.mu.Unlock()
-	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed",
-		ctxerr.Of(ctx), c.InUse, c.Dialing, c.Closing)
+	late := 0
+	for _, o := range p.cfg.observers {
+		late += o.late()
+	}
+	return fmt.Errorf("core: close: %w with %d connections leased (now cut off), %d being dialed, %d being closed, %d calls of observers under way",
+		ctxerr.Of(ctx), c.InUse, c.Dialing, c.Closing, late)
 }
 
 // teardown ends everything in the order of use: the sources of change, the
@@ -53,6 +57,9 @@ func (p *pool) teardown() {
 	p.loops.Wait()
 	p.tasks.Done() // from here on only what is under way may begin more
 	p.tasks.Wait()
+	for _, o := range p.cfg.observers {
+		o.wait()
+	}
 	close(p.done)
 }
 
@@ -65,18 +72,14 @@ func (p *pool) drain(s *subpool, timeout time.Duration) {
 	s.drain()
 	select {
 	case <-s.empty:
+		p.forget(s)
 		p.queue.awaited.Add(-1)
 		return
 	default:
 	}
-	p.mu.Lock()
-	p.leaving[s] = struct{}{}
-	p.mu.Unlock()
 	p.tasks.Go(func() {
 		defer func() {
-			p.mu.Lock()
-			delete(p.leaving, s)
-			p.mu.Unlock()
+			p.forget(s)
 			p.queue.awaited.Add(-1)
 		}()
 		var over <-chan time.Time

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/discovery"
 )
 
 func TestCloseWakesThoseWhoWaitAndWaitsForLeasesAndDials(t *testing.T) {
@@ -383,6 +384,24 @@ func TestWaitReadyWaitsForAServerThatCanBeDialed(t *testing.T) {
 		}
 		if st := endpointStats(t, p, "a:1"); st.Idle != 1 {
 			t.Errorf("%+v, want one idle connection", st)
+		}
+	})
+}
+
+func TestErrorOfWaitReadyNamesTheDoctorOfRegistriesOnceAndThoseOfCallsDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.server("a:1").dialed(refuse)
+		p := f.pool(core.RemovalGrace(0))
+		if err := p.WaitReady(within(t, time.Second)); strings.Count(err.Error(), discovery.Doctor) != 1 {
+			t.Errorf("no set is known: %v", err)
+		}
+		if _, err := p.Get(within(t, time.Second)); strings.Contains(err.Error(), discovery.Doctor) {
+			t.Errorf("a call: %v", err)
+		}
+		f.report("a:1")
+		if err := p.WaitReady(within(t, time.Second)); !errors.Is(err, core.ErrUnavailable) || strings.Contains(err.Error(), discovery.Doctor) {
+			t.Errorf("the registry is well, a server is down: %v", err)
 		}
 	})
 }

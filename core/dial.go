@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 const (
@@ -38,9 +39,9 @@ func (s *subpool) reserveLocked() int {
 	if s.draining || s.backingOffLocked() {
 		return 0
 	}
-	calls := (max(0, int(s.demand.Load())) + s.share - 1) / s.share // connections that calls need
+	calls := (int(s.demand.Load()) + s.share - 1) / s.share // connections that calls need
 	want := calls
-	if set.minIdle > 0 {
+	if set.minIdle > 0 && !s.drained.Load() {
 		want += max(0, set.minIdle-(s.Idle()+s.checking)/s.share)
 	}
 	if s.open == 0 && s.Down() { // tried again before any call depends on it
@@ -68,6 +69,9 @@ func (s *subpool) takenLocked() int { return s.open + s.dialing + s.closing }
 
 // begin starts n reserved dials.
 func (s *subpool) begin(n int) {
+	if n > 0 {
+		s.pool.enlist(s)
+	}
 	for range n {
 		s.pool.tasks.Go(s.dial)
 	}
@@ -78,7 +82,7 @@ func (s *subpool) begin(n int) {
 func (s *subpool) dial() {
 	begun := s.pool.now()
 	timeout := s.pool.settings().dialTimeout
-	ctx, cancel := context.WithTimeout(s.life, timeout)
+	ctx, cancel := context.WithTimeout(s.alive(), timeout)
 	defer cancel()
 	// A dialer that ignores its context keeps this goroutine and its place
 	// among MaxDialing, but not the calls that wait for it.
@@ -138,14 +142,14 @@ func (s *subpool) dialOverdue(took time.Duration) {
 func (s *subpool) guardedDial(ctx context.Context) (value io.Closer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the dialer panicked: %v", v)
+			err = brief.Error(fmt.Errorf("the dialer panicked: %v", v))
 		}
 	}()
 	value, err = s.pool.dial(ctx, *s.endpoint.Load())
 	if err == nil && isNil(value) {
 		err = errNilConn
 	}
-	return value, err
+	return value, brief.Error(err)
 }
 
 // failedLocked notes that a dial failed, and unlocks. The back-off begins with the

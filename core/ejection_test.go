@@ -312,3 +312,79 @@ func TestEjectionGoesByItsParameters(t *testing.T) {
 		})
 	}
 }
+
+func TestServerThatIsDrainedGetsNoCallsAndKeepsNoConnectionUntilItIsReadmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		j := new(journal)
+		p := f.pool(core.WithObserver(j.Observe), core.MinIdle(2))
+		traffic(t, p, time.Second, "")
+		leased := get(t, p, core.WithEndpoint("a:1"))
+		if err := p.Drain("a:1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := endpointStats(t, p, "a:1"); !st.Ejected || st.Open != 1 || st.InUse != 1 {
+			t.Errorf("the lease lost its connection, or others stay: %+v", st)
+		}
+		release(t, leased)
+		if n := traffic(t, p, time.Minute, "")["a:1"]; n != 0 || endpointStats(t, p, "a:1").Open != 0 {
+			t.Errorf("it got %d calls: %+v", n, endpointStats(t, p, "a:1"))
+		}
+		if err := p.Readmit("a:1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := endpointStats(t, p, "a:1"); st.Idle != 2 {
+			t.Errorf("it is readmitted and has not what MinIdle says: %+v", st)
+		}
+		if n := traffic(t, p, time.Minute, "")["a:1"]; n == 0 {
+			t.Error("it gets no calls after it was readmitted")
+		}
+		synctest.Wait()
+		out, back := j.of(core.EventEndpointEjected), j.of(core.EventEndpointReadmitted)
+		if len(out) != 1 || len(back) != 1 || out[0].Err == nil || back[0].Err == nil || back[0].Duration < time.Minute {
+			t.Errorf("events %+v, %+v", out, back)
+		}
+	})
+}
+
+func TestServerThatIsEjectedKeepsItsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1", "b:1", "c:1")
+		p := f.pool()
+		release(t, get(t, p, core.WithEndpoint("a:1")))
+		if err := p.Eject("a:1"); err != nil {
+			t.Fatal(err)
+		}
+		if st := endpointStats(t, p, "a:1"); !st.Ejected || st.Idle != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestWhatCannotBeEjectedIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1").pool()
+		without := newFleet(t, "a:1", "b:1").pool(core.WithoutOutlierDetection())
+		release(t, get(t, p))
+		release(t, get(t, without))
+		for _, act := range []func(*core.Pool[*link], string) error{(*core.Pool[*link]).Eject, (*core.Pool[*link]).Drain} {
+			if err := act(p, "a:1"); err == nil || endpointStats(t, p, "a:1").Ejected || endpointStats(t, p, "a:1").Idle != 1 {
+				t.Errorf("the only server: %v", err)
+			}
+			if err := act(p, "z:1"); !errors.Is(err, core.ErrNoEndpoint) {
+				t.Errorf("a server that is not there: %v", err)
+			}
+			if err := act(without, "a:1"); err == nil {
+				t.Error("a pool without outlier detection: no error")
+			}
+		}
+		if err := p.Readmit("z:1"); !errors.Is(err, core.ErrNoEndpoint) {
+			t.Errorf("a server that is not there: %v", err)
+		}
+		if err := p.Readmit("a:1"); err != nil { // which is in service
+			t.Error(err)
+		}
+	})
+}

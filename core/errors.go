@@ -43,17 +43,21 @@ type Error struct {
 	State State
 	// Waited is how long the call had waited for a connection.
 	Waited time.Duration
-	// place is what the watcher watches, and since how long State has lasted, where
-	// there is no endpoint. Both may be zero.
-	place string
-	since time.Duration
+	// place is what the watcher watches, since how long State has lasted, and warning
+	// what the registry has instead of servers, where there is no endpoint. All may be
+	// zero.
+	place   string
+	since   time.Duration
+	warning error
+	// advice is a command that finds the cause of what LastWatch or an empty set is.
+	advice string
 	// counts are of endpoints, their connections, and the calls that were
 	// waiting, this one included.
 	counts struct{ endpoints, open, idle, dialing, waiting int }
 }
 
 // Error says the kind, the cause, which place has been empty or unknown for how
-// long, how many endpoints, connections and waiting calls there were, and the last
+// long and what is there instead of servers, how many endpoints, connections and waiting calls there were, and the last
 // errors.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -76,8 +80,14 @@ func (e *Error) Error() string {
 	if e.LastDial != nil {
 		fmt.Fprintf(&b, "; last dial: %v", e.LastDial)
 	}
+	if e.warning != nil {
+		fmt.Fprintf(&b, "; warning: %v", e.warning)
+	}
 	if e.LastWatch != nil {
 		fmt.Fprintf(&b, "; last watch: %v", e.LastWatch)
+	}
+	if e.advice != "" {
+		fmt.Fprintf(&b, "; to find the cause: %s", e.advice)
 	}
 	return b.String()
 }

@@ -118,6 +118,7 @@ func TestNamesOfStatesClassesAndEvents(t *testing.T) {
 		{string(core.EventLeaseLeaked), "lease leaked"},
 		{string(core.EventStateChanged), "state changed"},
 		{string(core.EventWatchLost), "watch lost"},
+		{string(core.EventWatchFailing), "watch failing"},
 		{string(core.EventBalancerFailed), "balancer failed"},
 		{string(core.EventEndpointEjected), "endpoint ejected"},
 		{string(core.EventEndpointReadmitted), "endpoint readmitted"},

@@ -11,55 +11,45 @@ import (
 // flagged are the flags of a slot that a lease must deal with first.
 const flagged = slots.Retired | slots.NeedsCheck | slots.Timed
 
-// get leases a connection: quickly, or by looking around.
+// get leases a connection. The whole way of a call without options that finds one
+// idle at the endpoint that the picker chose is here: no lock, no allocation, no
+// clock. What is left for getSlow passes no options, so that none are kept until then.
 func (p *pool) get(ctx context.Context, opts []CallOption) (*slots.Slot, uint64, error) {
-	// The whole way of a call that finds a connection idle at the endpoint that
-	// the picker chose: no lock, no allocation, no clock.
-	if p == nil {
-		return closedPool().get(ctx, opts)
+	if len(opts) != 0 || p == nil || ctx.Err() != nil {
+		return p.getSlow(ctx, opts, none)
 	}
-	var picked choice
-	if len(opts) == 0 && ctx.Err() == nil {
-		v := p.view.Load()
-		i := len(v.subs) - 1
-		if i > 0 {
-			if v.guarded || v.probing() {
-				i = v.pickAny()
-			} else {
-				i = v.picker.Pick(balance.PickInfo{})
-			}
-		}
-		if uint(i) < uint(len(v.subs)) {
-			s := v.subs[i]
-			sl := s.TryAcquire()
-			if sl == nil {
-				sl, _ = s.Acquire()
-			}
-			if sl != nil {
-				gen, ok := sl.Gen(), true
-				if gen&flagged != 0 || p.careful.Load() {
-					gen, ok = p.accept(ctx, s, sl, gen)
-				}
-				if ok {
-					p.count(gen)
-					return sl, gen, nil
-				}
-			}
-			picked = choice{v, i}
+	v := p.view.Load()
+	i := len(v.subs) - 1
+	if i > 0 {
+		if v.special.Load() != 0 {
+			i = v.pickAny()
+		} else {
+			i = v.picker.Pick(balance.PickInfo{})
 		}
 	}
-	sl, gen, err := p.getSlow(ctx, opts, picked)
-	if err == nil {
-		p.count(gen)
+	if uint(i) >= uint(len(v.subs)) {
+		return p.getSlow(ctx, nil, none)
 	}
-	return sl, gen, err
+	s := v.subs[i]
+	sl := s.TryAcquire()
+	if sl == nil {
+		if sl, _ = s.Acquire(); sl == nil {
+			return p.getSlow(ctx, nil, i)
+		}
+	}
+	gen := sl.Gen()
+	if gen&flagged|p.careful.Load() != 0 {
+		var ok bool
+		if gen, ok = p.accept(ctx, s, sl, gen); !ok {
+			return p.getSlow(ctx, nil, i)
+		}
+	}
+	p.count(gen)
+	return sl, gen, nil
 }
 
-// choice is what the picker has chosen for a call: an index in a snapshot.
-type choice struct {
-	in *snapshot
-	at int
-}
+// none is the index of a picker that has not chosen.
+const none = -1
 
 // accept makes an acquired slot fit for use, or closes its connection.
 func (p *pool) accept(ctx context.Context, s *subpool, sl *slots.Slot, gen uint64) (uint64, bool) {
@@ -97,8 +87,9 @@ func (p *pool) prepare(ctx context.Context, s *subpool, sl *slots.Slot, gen uint
 
 // pickAny is pick for a call without wishes.
 func (v *snapshot) pickAny() int {
-	if v.probing() {
+	if v.detector != nil {
 		if i := v.detector.Probe(); i >= 0 {
+			v.subs[i].probes.Add(1)
 			return i
 		}
 	}
@@ -107,9 +98,6 @@ func (v *snapshot) pickAny() int {
 	}
 	return v.picker.Pick(balance.PickInfo{})
 }
-
-// probing reports whether an ejected endpoint is due for a probe.
-func (v *snapshot) probing() bool { return v.detector != nil && v.detector.Probing() }
 
 // pick asks for the endpoint of a call: an ejected one that is due for a probe,
 // unless the call has a key or has failed already, else what the picker says. A

@@ -25,6 +25,8 @@ type latency struct {
 	answers atomic.Uint64
 	seen    uint64 // of answers, at the last tick
 	ewma    atomic.Uint64
+	// count and sum are all answers until the last tick, and how long they took.
+	count, sum atomic.Uint64
 }
 
 func (l *latency) record(d time.Duration) {
@@ -34,6 +36,11 @@ func (l *latency) record(d time.Duration) {
 // average returns the average, 0 while there is none.
 func (l *latency) average() time.Duration {
 	return time.Duration(math.Float64frombits(l.ewma.Load()))
+}
+
+// totals returns the number of answers until the last tick, and how long they took.
+func (l *latency) totals() (n uint64, took time.Duration) {
+	return l.count.Load(), time.Duration(l.sum.Load())
 }
 
 // tick takes in what was recorded since the last tick, for each of subs and for
@@ -55,6 +62,8 @@ func (l *latency) add(news uint64) {
 	if n == 0 {
 		return
 	}
+	l.count.Add(n)
+	l.sum.Add(sum * latencyUnit)
 	sample := float64(sum) * latencyUnit / float64(n)
 	average := math.Float64frombits(l.ewma.Load())
 	if average == 0 {

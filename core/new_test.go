@@ -55,10 +55,10 @@ func mistakes() []mistake {
 		// A product that overflows to zero, and one to a negative number.
 		{[]core.Option{core.MaxActive(half), core.MaxConcurrentCalls(half)}, fmt.Sprintf("times MaxConcurrentCalls(%d): more than 16383", half)},
 		{[]core.Option{core.MaxActive(math.MaxInt/2 + 1), core.MaxConcurrentCalls(2)}, "times MaxConcurrentCalls(2): more than 16383"},
-		one(core.WithBalancer(nil), "WithBalancer(nil): a balancer is needed"),
+		one(core.WithBalancer(nil), "WithBalancer(nil): a balancer is needed; without the option it is"),
 		one(core.WithBalancer((*pointerBalancer)(nil)), "WithBalancer(nil): a balancer is needed"),
 		one(core.WithClassifier(nil), "WithClassifier(nil): a classifier is needed"),
-		one(nil, "option 1 is nil"),
+		one(nil, "option 1 is nil: leave it out"),
 	}
 }
 
@@ -96,10 +96,10 @@ func TestNewNeedsAWatcherAndADialer(t *testing.T) {
 		d    core.Dialer[*link]
 		want string
 	}{
-		{"a nil watcher", nil, f, "the watcher is nil"},
+		{"a nil watcher", nil, f, "the watcher is nil: pass one, such as static.Watcher("},
 		{"a nil pointer as watcher", noFleet, f, "the watcher is nil"},
 		{"a nil function as watcher", watchFunc(nil), f, "the watcher is nil"},
-		{"a nil dialer", f, nil, "the dialer is nil"},
+		{"a nil dialer", f, nil, "the dialer is nil: pass one, such as thriftpool.Dial("},
 		{"a nil pointer as dialer", f, noFleet, "the dialer is nil"},
 		{"a nil function as dialer", f, core.DialFunc[*link](nil), "the dialer is nil"},
 	} {
@@ -306,8 +306,8 @@ func ExampleNew_mistakes() {
 	_, err := core.New(nil, core.DialFunc[*link](nil), core.MaxActive(0), core.DialTimeout(-time.Second))
 	fmt.Println(err)
 	// Output:
-	// core: the watcher is nil
-	// core: the dialer is nil
+	// core: the watcher is nil: pass one, such as static.Watcher("10.0.0.1:9090")
+	// core: the dialer is nil: pass one, such as thriftpool.Dial(thriftpool.Config{}), netpool.Dial(netpool.Config{}) or a core.DialFunc
 	// core: MaxActive(0): must be at least 1
 	// core: DialTimeout(-1s): must be above zero
 }

@@ -35,7 +35,7 @@ type config struct {
 	maxEndpoints int
 	balancer     balance.Balancer // nil: the default
 	outliers     *outlier.Config  // nil: none
-	observers    []func(Event)
+	observers    []*observer
 	classify     func(error) balance.Outcome
 	validateSet  bool // ValidateAfterIdle was given
 	// fixed names the options given that cannot change while the pool runs.
@@ -154,7 +154,7 @@ func MaxConcurrentCalls(n int) Option {
 func WithBalancer(b balance.Balancer) Option {
 	return fixed("WithBalancer", func(c *config) {
 		if c.balancer = b; isNil(b) {
-			c.wrong = append(c.wrong, errors.New("core: WithBalancer(nil): a balancer is needed"))
+			c.wrong = append(c.wrong, errors.New("core: WithBalancer(nil): a balancer is needed; without the option it is balance.LeastLatency"))
 		}
 	})
 }
@@ -174,11 +174,13 @@ func WithoutOutlierDetection() Option {
 // WithObserver adds a receiver of the pool's events; nil is none. f is called
 // synchronously, never under a lock, in a goroutine of its own for which the one
 // where the event happened waits, so it must be quick and safe for concurrent use.
-// A panic in it is recovered and dropped.
+// A panic in it is recovered and dropped. The wait is 100 ms at most; while a call
+// of f takes longer than that, the pool waits for no other, and drops events when 64
+// have not returned. Close waits for those. The attempts of single calls are for a [retry.Observer].
 func WithObserver(f func(Event)) Option {
 	return fixed("WithObserver", func(c *config) {
 		if f != nil {
-			c.observers = append(c.observers, f)
+			c.observers = append(c.observers, newObserver(f))
 		}
 	})
 }
@@ -190,7 +192,7 @@ func WithObserver(f func(Event)) Option {
 func WithClassifier(f func(error) balance.Outcome) Option {
 	return fixed("WithClassifier", func(c *config) {
 		if c.classify = f; f == nil {
-			c.wrong = append(c.wrong, errors.New("core: WithClassifier(nil): a classifier is needed"))
+			c.wrong = append(c.wrong, errors.New("core: WithClassifier(nil): a classifier is needed; without the option it is the dialer's or core.Classify"))
 		}
 	})
 }
@@ -208,7 +210,7 @@ func (c *config) apply(opts []Option) error {
 	var errs []error
 	for i, o := range opts {
 		if o == nil {
-			errs = append(errs, fmt.Errorf("core: option %d is nil", i+1))
+			errs = append(errs, fmt.Errorf("core: option %d is nil: leave it out", i+1))
 			continue
 		}
 		o(c)
@@ -254,7 +256,7 @@ func (c *config) validate() error {
 		}
 	}
 	if slices.Contains(c.fixed, "WithOutlierDetection") && slices.Contains(c.fixed, "WithoutOutlierDetection") {
-		errs = append(errs, errors.New("core: WithOutlierDetection and WithoutOutlierDetection contradict each other"))
+		errs = append(errs, errors.New("core: WithOutlierDetection and WithoutOutlierDetection contradict each other: leave one out"))
 	}
 	return errors.Join(errs...)
 }

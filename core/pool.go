@@ -95,10 +95,11 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 // unstarted returns a pool that watches nothing yet.
 func unstarted(cfg config) *pool {
 	p := &pool{
-		cfg: cfg, epoch: time.Now(), leaving: map[*subpool]struct{}{}, changed: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), subs: map[*subpool]struct{}{}, changed: make(chan struct{}),
 		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.retrier = retry.New(retryView{p})
+	p.always.Store(1)
 	p.adjust(cfg.settings)
 	p.view.Store(&snapshot{state: StatePending, since: p.epoch})
 	return p
@@ -120,7 +121,11 @@ func isNil(v any) bool {
 // usable checks a parameter of New that is an interface.
 func usable(what string, v any) error {
 	if isNil(v) {
-		return fmt.Errorf("core: the %s is nil", what)
+		example := `static.Watcher("10.0.0.1:9090")`
+		if what == "dialer" {
+			example = "thriftpool.Dial(thriftpool.Config{}), netpool.Dial(netpool.Config{}) or a core.DialFunc"
+		}
+		return fmt.Errorf("core: the %s is nil: pass one, such as %s", what, example)
 	}
 	if v, ok := v.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
@@ -161,7 +166,8 @@ func (v *snapshot) available() bool {
 
 // WaitReady waits until a connection could be leased, or ctx is done. Then the
 // error is the [*Error] of the last attempt: it matches ctx's own error and
-// says how long WaitReady waited.
+// says how long WaitReady waited, and, if no set of servers is known, which command
+// finds the cause ([discovery.Doctor]).
 func (p *Pool[C]) WaitReady(ctx context.Context) error {
 	begun := p.of().now()
 	for {
@@ -180,8 +186,12 @@ func (p *Pool[C]) WaitReady(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil {
-			if e, ok := errors.AsType[*Error](err); ok {
+			var e *Error
+			if errors.As(err, &e) {
 				e.Waited, e.Cause = p.p.now()-begun, ctxerr.Of(ctx)
+				if e.LastWatch != nil || errors.Is(e.Kind, ErrNoEndpoint) {
+					e.advice = discovery.Doctor
+				}
 			}
 			return err
 		}
@@ -220,24 +230,35 @@ type pool struct {
 	view  atomic.Pointer[snapshot]
 	queue waitQueue
 
-	// careful means that an option asks for more than the bare lease.
-	careful atomic.Bool
-	current atomic.Pointer[settings]
-	cfg     config // as New has it; settings are those of the beginning
-	epoch   time.Time
-	dial    func(context.Context, Endpoint) (io.Closer, error)
-	reset   func(context.Context, io.Closer) error // nil: the dialer has none
-	total   atomic.Int64                           // positions taken, counted against MaxTotal
+	// careful is not 0 when an option asks for more than the bare lease.
+	careful atomic.Uint64
+	// always and never are what snapshot.special may be: 1 and 0.
+	always, never atomic.Int64
+	// reported is set by each report of a call and cleared by each tick.
+	reported atomic.Bool
+	current  atomic.Pointer[settings]
+	cfg      config // as New has it; settings are those of the beginning
+	epoch    time.Time
+	dial     func(context.Context, Endpoint) (io.Closer, error)
+	reset    func(context.Context, io.Closer) error // nil: the dialer has none
+	total    atomic.Int64                           // positions taken, counted against MaxTotal
 
 	retrier                 *retry.Retrier
 	latency                 latency // of all endpoints
 	rejected, waits, waited atomic.Int64
-	lastWatch               atomic.Pointer[error]
+	lastWatch, warning      atomic.Pointer[error]
+	stalled                 atomic.Pointer[stall] // nil while the set is followed
+	failing                 string                // the last EventWatchFailing since the set changed; of Follow's callbacks
 	counted                 atomic.Pointer[counted]
-	place                   string // that is watched; empty if unknown
+	place                   string                 // that is watched; empty if unknown
+	measured                atomic.Pointer[meters] // nil until Measure
+	strays                  counters               // of calls to endpoints that left
+	unserved                unserved
 
 	mu      sync.Mutex
-	leaving map[*subpool]struct{} // drained, and not empty yet
+	subs    map[*subpool]struct{} // in the set, or drained and not empty yet
+	gone    totals                // what those have counted that are in subs no more
+	woken   []*subpool            // listed, and not in the janitor's list yet
 	changed chan struct{}         // closed and replaced when a failed Get may go better
 	closing bool
 
@@ -266,38 +287,9 @@ func (p *pool) start(w Watcher) {
 	p.stop = stop
 	p.tasks.Add(1)
 	p.loops.Go(func() {
-		discovery.Follow(ctx, w, discovery.Follower{
-			RemovalGrace: p.cfg.removalGrace, MaxEndpoints: p.cfg.maxEndpoints, Changed: p.apply, Rejected: p.reject, Retrying: p.watchFailing, Lost: p.watchLost,
-		})
+		discovery.Follow(ctx, w, p.follower())
 	})
-	p.loops.Go(func() { p.janitor(ctx) })
-}
-
-// tick is the time between two ticks of the picker.
-const tick = 100 * time.Millisecond
-
-// janitor sweeps the sub-pools about once a second, more often where a time of
-// the settings is shorter than a few seconds, and lets the picker see time pass.
-// close stops it.
-func (p *pool) janitor(ctx context.Context) {
-	ticks, sweeps := time.NewTicker(tick), time.NewTicker(p.settings().sweepInterval())
-	defer ticks.Stop()
-	defer sweeps.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-			p.tick()
-		case <-p.resized:
-			sweeps.Reset(p.settings().sweepInterval())
-		case <-sweeps.C:
-			now := p.now()
-			for _, s := range p.view.Load().subs {
-				s.sweep(now)
-			}
-		}
-	}
+	p.loops.Go(func() { (&janitor{p: p}).run(ctx) })
 }
 
 // set is Set.
@@ -325,7 +317,7 @@ func (p *pool) resize(opts []Option) (idle []*slots.Slot, _ error) {
 	next := config{settings: *p.settings()}
 	err := next.apply(opts)
 	for _, name := range next.fixed {
-		err = errors.Join(err, fmt.Errorf("core: Set: %s cannot change while the pool runs", name))
+		err = errors.Join(err, fmt.Errorf("core: Set: %s cannot change while the pool runs: make another pool", name))
 	}
 	if err = errors.Join(err, next.settings.validate()); err != nil {
 		return nil, err
@@ -354,7 +346,11 @@ func (p *pool) resize(opts []Option) (idle []*slots.Slot, _ error) {
 // adjust makes s the settings.
 func (p *pool) adjust(s settings) {
 	p.current.Store(&s)
-	p.careful.Store(s.validateAfterIdle == 0 || s.minIdle > 0 || s.leakThreshold > 0)
+	if s.validateAfterIdle == 0 || s.minIdle > 0 || s.leakThreshold > 0 {
+		p.careful.Store(1)
+	} else {
+		p.careful.Store(0)
+	}
 }
 
 // awaitChange returns a channel that is closed when a Get that failed may go

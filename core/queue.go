@@ -227,10 +227,15 @@ func (q *waitQueue) settle(w *waiter) {
 	q.mu.Unlock()
 }
 
-// await notes where the caller is about to ask for a dial, nil for nowhere, and
-// takes back what it had asked for elsewhere. late means that it would rather
-// dial elsewhere: only then is it offered room. await returns false, and the
-// caller must not ask, when the waiter has left the queue: it was served.
+// await asks for a dial at d, nil for nowhere, and takes back what the caller had
+// asked for elsewhere; the caller must look at d afterwards, with dialAwaited. late
+// means that it would rather dial elsewhere: only then is it offered room. await
+// returns false, and asks for nothing, when the waiter has left the queue: it was
+// served.
+//
+// The demand is added under the lock under which it is taken back. Else a call that is
+// served in between takes back first, and the demand of the next one counts for nothing:
+// no dial begins for it, and it waits beside room to dial.
 func (q *waitQueue) await(w *waiter, d *subpool, late bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -240,6 +245,9 @@ func (q *waitQueue) await(w *waiter, d *subpool, late bool) bool {
 	w.late = late
 	if back := w.dial; back != d {
 		w.dial, w.left = d, nil
+		if d != nil {
+			d.demand.Add(1)
+		}
 		if back != nil {
 			back.undemand()
 			w.left = back

@@ -180,9 +180,6 @@ func (m *queueModel) await(w *modelWaiter, next func() int) {
 	if got := m.q.await(w.real, m.sub(dial), late); got != (w.slot == nil) {
 		m.t.Errorf("await = %v for a waiter that is queued: %v", got, w.slot == nil)
 	} else if got {
-		if dial >= 0 && dial != w.dial {
-			m.subs[dial].demand.Add(1) // only now the caller asks
-		}
 		if dial != w.dial {
 			w.left = w.dial
 		}

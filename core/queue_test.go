@@ -44,13 +44,6 @@ func expect(t *testing.T, q *waitQueue, w *waiter, want *slots.Slot) {
 	}
 }
 
-// demanded returns an endpoint that one call has asked to dial.
-func demanded() *subpool {
-	s := new(subpool)
-	s.demand.Store(1)
-	return s
-}
-
 func TestFirstWaiterIsServedFirst(t *testing.T) {
 	var q waitQueue
 	var s subpool
@@ -222,7 +215,6 @@ func TestRoomForTwoWakesTwoThoughTheFirstIsLooking(t *testing.T) {
 		}
 		q.wakeFirst(dial)
 		q.await(first, dial, false) // what it found
-		dial.demand.Add(1)
 		q.begun(first)
 		if !poll(&q, second).woken || poll(&q, third).woken {
 			t.Errorf("same endpoint %v: not the second waiter was woken, and it alone", same)
@@ -391,7 +383,7 @@ func TestDemandIsTakenBackOnceWhenItsWaiterNoLongerNeedsIt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var q waitQueue
-			w, d := enter(&q, nil, excludes{}), demanded()
+			w, d := enter(&q, nil, excludes{}), new(subpool)
 			if !q.await(w, d, false) || !q.await(w, d, true) {
 				t.Error("a waiter may not ask for a dial")
 			}
@@ -400,6 +392,29 @@ func TestDemandIsTakenBackOnceWhenItsWaiterNoLongerNeedsIt(t *testing.T) {
 				t.Errorf("the dial is demanded by %d, want %d", d.demand.Load(), c.want)
 			}
 		})
+	}
+}
+
+// TestCallThatIsServedBeforeItsDialBeginsTakesNoDemandFromTheNext: else no dial
+// begins for the next, and it waits beside room to dial.
+func TestCallThatIsServedBeforeItsDialBeginsTakesNoDemandFromTheNext(t *testing.T) {
+	var q waitQueue
+	var s subpool
+	first := enter(&q, nil, excludes{})
+	if !q.await(first, &s, false) || !q.deliver(&s, new(slots.Slot), 7) {
+		t.Fatal("the first call was not served")
+	}
+	second := enter(&q, nil, excludes{})
+	if !q.await(second, &s, false) {
+		t.Fatal("the second call may not ask for a dial")
+	}
+	if n := s.demand.Load(); n != 1 {
+		t.Errorf("the dial is demanded by %d, want 1", n)
+	}
+	q.leave(first)
+	q.leave(second)
+	if n := s.demand.Load(); n != 0 {
+		t.Errorf("the dial is demanded by %d in the end, want 0", n)
 	}
 }
 

@@ -105,7 +105,7 @@ func (j *journal) told() []string {
 			all = append(all, fmt.Sprintf("%v %q: %v", ev.Kind, ev.Endpoint, ev.Err))
 		case core.EventStateChanged:
 			all = append(all, string(ev.State))
-		case core.EventWatchLost, core.EventBalancerFailed:
+		case core.EventWatchLost, core.EventWatchWarning, core.EventBalancerFailed:
 			all = append(all, fmt.Sprintf("%v: %v", ev.Kind, ev.Err))
 		default: // connections and dials are others' tests
 		}

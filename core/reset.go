@@ -32,12 +32,12 @@ func (s *subpool) reset(sl *slots.Slot) {
 			late.Stop()
 			counted()
 		}()
-		ctx, cancel := context.WithTimeout(s.life, s.pool.settings().dialTimeout)
+		ctx, cancel := context.WithTimeout(s.alive(), s.pool.settings().dialTimeout)
 		defer cancel()
 		if sl.Gen()&slots.Retired == 0 {
 			err = guarded(func() error { return s.pool.reset(ctx, sl.Conn.Value) })
 		}
-		if s.life.Err() != nil {
+		if s.alive().Err() != nil {
 			err = errDraining
 		}
 		usable = err == nil && sl.Gen()&slots.Retired == 0

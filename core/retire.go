@@ -95,7 +95,7 @@ func (s *subpool) drain() {
 		s.mu.Unlock()
 		return
 	}
-	s.draining = true
+	s.draining, s.empty = true, make(chan struct{})
 	for _, t := range []*time.Timer{s.retry, s.expiry} {
 		if t != nil {
 			t.Stop()
@@ -103,8 +103,11 @@ func (s *subpool) drain() {
 	}
 	idle := s.retireAllLocked()
 	s.emptyLocked()
+	end := s.end
 	s.mu.Unlock()
-	s.end()
+	if end != nil {
+		end()
+	}
 	s.retireAll(idle, nil)
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
@@ -22,6 +24,9 @@ type snapshot struct {
 	picker balance.Picker
 	// detector is outlier detection; nil without it.
 	detector *outlier.Detector
+	// special is not 0 when the picker alone does not decide: a probe is due, or a
+	// panic of the picker must be recovered.
+	special *atomic.Int64
 	// guarded means that a panic of the picker is recovered, which costs a few
 	// nanoseconds: it is of a balancer that the user has given.
 	guarded bool
@@ -53,6 +58,7 @@ func (p *pool) apply(c discovery.Change) {
 	}
 	if !c.Lost {
 		p.lastWatch.Store(nil)
+		p.failing = ""
 	}
 	var added, left []*subpool
 	changed := old.picker == nil || len(c.Added)+len(c.Updated)+len(c.Removed) > 0
@@ -61,6 +67,14 @@ func (p *pool) apply(c discovery.Change) {
 		next.picker, next.guarded = p.build(old.picker, next.members)
 		if p.cfg.outliers != nil {
 			next.detector = outlier.New(*p.cfg.outliers, old.detector, next.members, p.ejected)
+		}
+		switch {
+		case next.guarded:
+			next.special = &p.always
+		case next.detector != nil:
+			next.special = next.detector.Due()
+		default:
+			next.special = &p.never
 		}
 	}
 	if !p.publish(old, &next) {
@@ -90,17 +104,15 @@ func (p *pool) build(previous balance.Picker, members []balance.Member) (picker 
 	if p.cfg.balancer == nil {
 		return defaultBalancer().Build(previous, members), false
 	}
-	defer func() {
-		err := errors.New("core: the balancer failed: Build returned nil")
-		if v := recover(); v != nil {
-			err = fmt.Errorf("core: the balancer failed: Build panicked: %v", v)
-		} else if !isNil(picker) {
-			return
-		}
-		p.event(Event{Kind: EventBalancerFailed, Err: err})
-		picker, guarded = defaultBalancer().Build(nil, members), false
-	}()
-	return p.cfg.balancer.Build(previous, members), true
+	panicked := apart(func() { picker = p.cfg.balancer.Build(previous, members) })
+	err := errors.New("core: the balancer failed: Build returned nil")
+	if panicked != nil {
+		err = fmt.Errorf("core: the balancer failed: Build panicked: %v", panicked)
+	} else if !isNil(picker) {
+		return picker, true
+	}
+	p.event(Event{Kind: EventBalancerFailed, Err: err})
+	return defaultBalancer().Build(nil, members), false
 }
 
 func defaultBalancer() balance.Balancer { return balance.LeastLatency(balance.LeastLatencyConfig{}) }
@@ -147,11 +159,27 @@ func (p *pool) watchLost(err error, _ time.Duration) {
 	}
 }
 
-// watchFailing notes why the first set is not known yet.
+// watchFailing says what fails while the watch goes on, and notes why there is no
+// set yet, or why it may be empty.
 func (p *pool) watchFailing(err error) {
-	if p.view.Load().state == StatePending {
+	if text := err.Error(); text != p.failing {
+		p.failing = text
+		p.event(Event{Kind: EventWatchFailing, Err: err})
+	}
+	if s := p.view.Load().state; s == StatePending || s == StateEmpty {
 		p.lastWatch.Store(&err)
 	}
+}
+
+// watchWarned notes what is odd about the registry's content, nil for nothing.
+func (p *pool) watchWarned(err error) {
+	if err == nil {
+		p.warning.Store(nil)
+		return
+	}
+	p.warning.Store(&err)
+	p.event(Event{Kind: EventWatchWarning, Err: err})
+	p.announce() // who waits for a server has an error from before
 }
 
 // reject notes a bad entry of a report.
@@ -160,37 +188,15 @@ func (p *pool) reject(e Endpoint, err error) {
 	p.event(Event{Kind: EventEndpointRejected, Endpoint: e.Addr, Err: err})
 }
 
-// tick lets the picker, outlier detection and the hedge see time pass, and keeps
-// a connection ready to each server that is ejected: its probe finds out how the
-// server is now, and not that a connection has ended meanwhile. It runs in the
-// janitor.
-func (p *pool) tick() {
-	v, now := p.view.Load(), p.now()
-	n := 0
-	for _, s := range v.subs {
-		calls := s.InFlight()
-		n += calls
-		if s.Ejected() {
-			s.sweep(now)
-			if calls == 0 && s.Idle() == 0 {
-				s.prewarm()
-			}
-		}
-	}
-	p.latency.tick(v.subs)
-	p.retrier.Tick(n)
-	if v.detector != nil {
-		v.detector.Tick(now)
-	}
-	if t, ok := v.picker.(balance.Ticker); ok {
-		defer func() { _ = recover() }() // as the contract of Picker says
-		t.Tick(now)
-	}
-}
-
 // report tells outlier detection and the picker of the newest snapshot; a server
 // that left is forgotten.
 func (p *pool) report(s *subpool, r balance.Report) {
+	if r.Outcome != balance.OutcomeDialFailure && !p.reported.Load() { // read by all, hence written once a tick
+		p.reported.Store(true)
+	}
+	if m := p.measured.Load(); m != nil {
+		m.record(s, r)
+	}
 	v := p.view.Load()
 	i := int(s.index.Load())
 	if i >= len(v.subs) || v.subs[i] != s {
@@ -212,16 +218,22 @@ func (p *pool) report(s *subpool, r balance.Report) {
 }
 
 // ejected takes note of a change in outlier detection.
-func (p *pool) ejected(addr string, c outlier.Change, why error, d time.Duration) {
+func (p *pool) ejected(n outlier.Notice) {
 	kinds := [...]EventKind{outlier.Ejected: EventEndpointEjected, outlier.Readmitted: EventEndpointReadmitted, outlier.Suppressed: EventEjectionSuppressed}
-	if s := p.view.Load().byAddr.get(addr); s != nil && c != outlier.Readmitted {
+	if s := p.view.Load().byAddr.get(n.Addr); s != nil && n.Change == outlier.Readmitted && s.drained.Swap(false) {
+		s.refill()
+	}
+	if n.Change == outlier.Ejected {
+		p.countersOf(n.Addr).ejections.Add(1)
+	}
+	if s := p.view.Load().byAddr.get(n.Addr); s != nil && n.Change != outlier.Readmitted && n.Evidence.Failures > 0 {
 		if last := s.lastFailure.Load(); last != nil {
-			why = fmt.Errorf("%w; the last: %w", why, *last)
+			n.Cause = fmt.Errorf("%w; the last: %w", n.Cause, brief.Error(*last))
 		}
 	}
-	p.event(Event{Kind: kinds[c], Endpoint: addr, Err: why, Duration: d})
+	p.event(Event{Kind: kinds[n.Change], Endpoint: n.Addr, Err: n.Cause, Duration: n.Duration, Evidence: &n.Evidence})
 	p.queue.wakeAll() // what calls wait for may be elsewhere now
-	if c == outlier.Readmitted {
+	if n.Change == outlier.Readmitted {
 		p.announce()
 	}
 }

@@ -2,11 +2,10 @@ package core
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
+	"github.com/minicaptain/multi_connection_pool/metrics"
 )
 
 // State is what a pool knows of its set of endpoints, as text.
@@ -20,7 +19,8 @@ const (
 	StateReady State = "ready"
 	// StateEmpty means that the registry says that there is no endpoint.
 	StateEmpty State = "empty"
-	// StateStale means that the watch is lost; the last known set is in use.
+	// StateStale means that the watch is lost, or that the balancer has not returned
+	// for 10 s; the last known set is in use.
 	StateStale State = "stale"
 )
 
@@ -30,9 +30,13 @@ type Stats struct {
 	// State is what is known of the set of endpoints, since Since.
 	State State
 	Since time.Time
-	// LastWatch is why the watch was lost, or why no set is known yet; nil while the
-	// watch lives.
+	// LastWatch is why the watch was lost, why no set is known yet, or, of an empty
+	// set, what last failed; nil while the watch lives. Its text, like that of every
+	// error here, is cut above 4 KiB.
 	LastWatch error
+	// Warning is what the registry has other than expected, such as entries that are
+	// skipped; nil for nothing. See [EventWatchWarning].
+	Warning error
 	// Rejected counts entries of the registry that were dropped.
 	Rejected uint64
 	// Waiting is the number of calls that wait for a connection now; Waits
@@ -40,8 +44,13 @@ type Stats struct {
 	Waiting  int
 	Waits    uint64
 	WaitTime time.Duration
+	// Limit is how many callers an endpoint can have at once: [MaxActive] times
+	// [MaxConcurrentCalls].
+	Limit int
 	// Endpoints are those in the set, in no order.
 	Endpoints []EndpointStats
+	// Metrics are the numbers of all calls; nil until [Pool.Measure] was called.
+	Metrics *metrics.Pool `json:",omitempty"`
 }
 
 // EndpointStats is the state of one endpoint.
@@ -66,6 +75,8 @@ type EndpointStats struct {
 	// Latency is the average time that answers took, with a time constant of
 	// about two seconds; 0 if nothing was reported.
 	Latency time.Duration
+	// Metrics are the numbers of its calls; nil until [Pool.Measure] was called.
+	Metrics *metrics.Calls `json:",omitempty"`
 }
 
 // MarshalJSON has errors and durations as text, such as "1.5s", under the names of
@@ -75,9 +86,9 @@ func (s Stats) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		plain
 
-		LastWatch string `json:",omitempty"`
-		WaitTime  string
-	}{plain(s), text(s.LastWatch), s.WaitTime.String()})
+		LastWatch, Warning string `json:",omitempty"`
+		WaitTime           string
+	}{plain(s), text(s.LastWatch), text(s.Warning), s.WaitTime.String()})
 }
 
 // MarshalJSON is as that of [Stats].
@@ -103,28 +114,41 @@ func text(err error) string {
 // each endpoint's lock in turn; it is not meant for the call path.
 func (p *Pool[C]) Stats() Stats {
 	pool := p.of()
-	v := pool.view.Load()
+	v, set := pool.view.Load(), pool.settings()
 	st := Stats{
 		State: v.state, Since: v.since, Rejected: uint64(pool.rejected.Load()),
 		Waiting: pool.queue.len(), Waits: uint64(pool.waits.Load()), WaitTime: time.Duration(pool.waited.Load()),
-		Endpoints: make([]EndpointStats, len(v.subs)),
+		Limit: set.maxActive * set.share, Endpoints: make([]EndpointStats, len(v.subs)),
 	}
 	if err := pool.lastWatch.Load(); err != nil {
 		st.LastWatch = *err
 	}
+	if err := pool.warning.Load(); err != nil {
+		st.Warning = *err
+	}
+	if s := pool.stalled.Load(); s != nil {
+		st.State, st.Since, st.LastWatch = StateStale, s.since, errStalled
+	}
+	m := pool.measured.Load()
 	for i, s := range v.subs {
-		st.Endpoints[i] = s.stats()
-		st.Endpoints[i].Calls = s.calls()
+		e := &st.Endpoints[i]
+		*e = s.stats()
+		e.Calls = s.calls()
+		if m != nil {
+			c := s.read()
+			c.Answers, c.AnswerTime = s.latency.totals()
+			e.Metrics = &c
+		}
+	}
+	if m != nil {
+		st.Metrics = pool.metrics(m)
 	}
 	return st
 }
 
 // counts adds up the endpoints of the newest snapshot and those that drain.
 func (p *pool) counts() (sum EndpointStats) {
-	subs := slices.Clone(p.view.Load().subs)
-	p.mu.Lock()
-	subs = slices.AppendSeq(subs, maps.Keys(p.leaving))
-	p.mu.Unlock()
+	subs, _ := p.living()
 	for _, s := range subs {
 		c := s.stats()
 		sum.Open += c.Open
@@ -162,6 +186,7 @@ type counted struct {
 
 // fail makes the error of a Get that is still in the queue, or never waited.
 func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.Slot, uint64, error) {
+	p.unserved.count(kind)
 	v := p.view.Load()
 	c := p.recentCounts(len(v.subs))
 	if r.only != nil {
@@ -174,6 +199,9 @@ func (p *pool) fail(r *request, kind, cause error, begun time.Duration) (*slots.
 	n.endpoints, n.open, n.idle, n.dialing, n.waiting = len(v.subs), c.Open, c.Idle, c.Dialing, p.queue.len()
 	if len(v.subs) == 0 {
 		e.place, e.since = p.place, time.Since(v.since)
+		if err := p.warning.Load(); err != nil {
+			e.warning = *err
+		}
 	}
 	if begun != didNotWait {
 		e.Waited = p.now() - begun

@@ -199,7 +199,7 @@ func (w *stress) call(ctx context.Context) {
 	}
 	l, err := w.pool.Get(ctx, opts...)
 	if err != nil {
-		if _, ok := errors.AsType[*core.Error](err); !ok {
+		if !errors.As(err, new(*core.Error)) {
 			w.errorf("not a core.Error: %v", err)
 		}
 		return

@@ -23,17 +23,20 @@ type subpool struct {
 	endpoint atomic.Pointer[Endpoint]
 	index    atomic.Int32 // in the newest snapshot that has it
 	at       int32        // likewise, for edit alone
+	listed   atomic.Bool  // the janitor looks at it, or is about to
+	drained  atomic.Bool  // by Drain: nothing is dialed that no call waits for
 	latency  latency
 	// lastFailure is with what a call last failed, or its connection was discarded.
 	lastFailure atomic.Pointer[error]
 
-	// life ends with the sub-pool and cuts its dials short.
-	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
-	end  context.CancelFunc
-	// empty is closed when a drained sub-pool holds no connection any more.
+	// empty is closed when a drained sub-pool holds no connection any more. It is
+	// nil until then: few endpoints of a large fleet ever drain.
 	empty chan struct{}
 
 	mu sync.Mutex
+	// life ends with the sub-pool and cuts its dials short; see alive.
+	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
+	end  context.CancelFunc
 	// conns by position: nil is vacant, taken is a position without a
 	// connection in it (dialing or closing).
 	conns []*slots.Conn
@@ -67,17 +70,21 @@ type subpool struct {
 	closed   uint64
 	// uses are leases of connections already closed.
 	uses uint64
+
+	counters
 }
 
 // taken marks a position without a connection in it.
 var taken = new(slots.Conn) //nolint:gochecknoglobals // a mark, never changed
 
 func (p *pool) newSubpool(e Endpoint) *subpool {
-	s := &subpool{pool: p, empty: make(chan struct{}), failing: -1, share: p.settings().share}
+	s := &subpool{pool: p, failing: -1, share: p.settings().share}
 	s.endpoint.Store(&e)
-	s.life, s.end = context.WithCancel(context.Background())
 	s.Init(&p.queue.awaited)
 	s.SetLimit(p.idleLimit())
+	p.mu.Lock()
+	p.subs[s] = struct{}{}
+	p.mu.Unlock()
 	return s
 }
 
@@ -85,6 +92,20 @@ func (p *pool) newSubpool(e Endpoint) *subpool {
 func subpoolOf(sl *slots.Slot) *subpool {
 	s, _ := sl.Conn.Owner.(*subpool)
 	return s
+}
+
+// alive returns the context that ends with the sub-pool. It is made for the first
+// dial: few endpoints of a large fleet are ever dialed.
+func (s *subpool) alive() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == nil {
+		s.life, s.end = context.WithCancel(context.Background())
+		if s.draining {
+			s.end()
+		}
+	}
+	return s.life
 }
 
 func (s *subpool) addr() string { return s.endpoint.Load().Addr }
@@ -138,12 +159,6 @@ func (s *subpool) validate(ctx context.Context, sl *slots.Slot, gen uint64) (_ u
 // reject closes the connection of an owned slot that is not fit for use.
 func (s *subpool) reject(sl *slots.Slot, cause error) { s.lose(sl, cause, false) }
 
-// demandDial notes that one more call waits for a dial here, and is dialAwaited.
-func (s *subpool) demandDial() bool {
-	s.demand.Add(1)
-	return s.dialAwaited()
-}
-
 // dialAwaited begins a dial, if the calls that wait for one need more and it
 // may, and reports whether one is under way.
 func (s *subpool) dialAwaited() bool {
@@ -152,15 +167,19 @@ func (s *subpool) dialAwaited() bool {
 	ok := s.comingLocked() > 0 && !s.draining
 	s.mu.Unlock()
 	s.begin(n)
+	s.pool.enlist(s) // a sweep tries again, if it may not yet
 	return ok
 }
 
-// undemand takes a demandDial back, which it may precede. Dials under way go
-// on: their connections land in the pool.
+// undemand notes that one call less waits for a dial here. Dials under way go on: their
+// connections land in the pool.
 func (s *subpool) undemand() { s.demand.Add(-1) }
 
 // refill dials until MinIdle connections are ready, as far as it may.
 func (s *subpool) refill() {
+	if s.pool.settings().minIdle > 0 {
+		s.pool.enlist(s)
+	}
 	s.mu.Lock()
 	n := s.reserveLocked()
 	s.mu.Unlock()
@@ -170,7 +189,11 @@ func (s *subpool) refill() {
 // prewarm opens a connection to an ejected endpoint that is to be probed: no
 // call waits for that.
 func (s *subpool) prewarm() {
-	s.demandDial()
+	if s.drained.Load() {
+		return
+	}
+	s.demand.Add(1)
+	s.dialAwaited()
 	s.undemand()
 }
 

@@ -164,14 +164,15 @@ func (s *subpool) checkOne(sl *slots.Slot, health bool) {
 	if sl.Gen()&slots.Retired != 0 {
 		return
 	}
+	life := s.alive()
 	if h, ok := sl.Conn.Value.(HealthChecker); ok && health {
-		ctx, cancel := context.WithTimeout(s.life, s.pool.settings().dialTimeout)
+		ctx, cancel := context.WithTimeout(life, s.pool.settings().dialTimeout)
 		defer cancel()
 		err = guarded(func() error { return h.Health(ctx) })
 	} else {
-		err = s.check(s.life, sl.Conn)
+		err = s.check(life, sl.Conn)
 	}
-	if s.life.Err() != nil {
+	if life.Err() != nil {
 		err = errDraining
 	}
 	usable = err == nil

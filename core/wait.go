@@ -32,7 +32,7 @@ type request struct {
 	named    bool // endpoint is given, if only as ""
 	excluded [maxExcluded]string
 	n        int // of excluded, all in all
-	picked   choice
+	picked   int // by the picker, an index in the snapshot; none if it was not asked
 
 	only *subpool
 	shun [maxExcluded]*subpool
@@ -102,10 +102,15 @@ type offer struct {
 // getSlow leases a connection when the first choice had none, or when the call
 // has wishes: it looks around, then waits its turn. queue.go has the states of a
 // call that waits.
-func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*slots.Slot, uint64, error) {
+func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked int) (*slots.Slot, uint64, error) {
 	r := newRequest(opts)
-	r.picked = picked
+	if p == nil {
+		return closedPool().getSlow(ctx, opts, none)
+	}
 	v := p.view.Load()
+	if r.picked = picked; picked >= len(v.subs) {
+		r.picked = none // the set has changed
+	}
 	if v.closed {
 		return p.fail(&r, ErrClosed, nil, didNotWait)
 	}
@@ -116,6 +121,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 	// What may be had at once, without the cost of the queue.
 	if len(opts) > 0 && len(v.subs) > 0 && (!r.named || r.only != nil) {
 		if o := p.choose(ctx, v, &r); o.slot != nil {
+			p.count(o.gen)
 			return o.slot, o.gen, nil
 		}
 	}
@@ -133,6 +139,9 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 	}()
 	for {
 		now := p.view.Load()
+		if now != v {
+			r.picked = none
+		}
 		if now != v || !r.simple() {
 			v, futile = now, false
 			r.resolve(v)
@@ -155,6 +164,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 				o = p.look(ctx, v, &r, w)
 			}
 			if o.slot != nil {
+				p.count(o.gen)
 				p.noteWait(begun, waited)
 				return o.slot, o.gen, nil
 			}
@@ -179,6 +189,7 @@ func (p *pool) getSlow(ctx context.Context, opts []CallOption, picked choice) (*
 			}
 			gen, ok, cause := p.prepare(ctx, s, sl, gen)
 			if ok {
+				p.count(gen)
 				p.noteWait(begun, waited)
 				return sl, gen, nil
 			}
@@ -228,7 +239,7 @@ func (p *pool) look(ctx context.Context, v *snapshot, r *request, w *waiter) off
 			return offer{busy: true} // served meanwhile
 		}
 		r.want = o.dial
-		if r.want.demandDial() {
+		if r.want.dialAwaited() {
 			p.queue.begun(w)
 			w.arm(dialHedge)
 		} else {
@@ -275,14 +286,14 @@ func (p *pool) choose(ctx context.Context, v *snapshot, r *request) offer {
 		n = 1
 	}
 	for range n {
-		if r.picked.in != v {
+		if r.picked == none {
 			i := v.pick(r.info)
 			if uint(i) >= uint(len(v.subs)) {
 				i = rand.IntN(len(v.subs))
 			}
-			r.picked = choice{v, i}
+			r.picked = i
 		}
-		s := v.subs[r.picked.at]
+		s := v.subs[r.picked]
 		if s.Ejected() && s.Idle() == 0 {
 			s.prewarm()
 		} else if r.accepts(s) {
@@ -290,7 +301,7 @@ func (p *pool) choose(ctx context.Context, v *snapshot, r *request) offer {
 				return o
 			}
 		}
-		r.picked = choice{}
+		r.picked = none
 	}
 	return offer{}
 }
@@ -362,13 +373,6 @@ func (p *pool) spare(ctx context.Context, v *snapshot, r *request, s *subpool) o
 		}
 	}
 	return offer{}
-}
-
-func (p *pool) noteWait(begun time.Duration, waited bool) {
-	if waited {
-		p.waits.Add(1)
-		p.waited.Add(int64(p.now() - begun))
-	}
 }
 
 // What follows is how sub-pools wake the calls that wait. None of it is called

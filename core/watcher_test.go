@@ -114,7 +114,7 @@ func TestBadEntriesAreRejectedOneByOne(t *testing.T) {
 			t.Errorf("%d entries rejected, want 4", n)
 		}
 		j.wantTold(t, "endpoint added a:1", "endpoint added c:1", "ready",
-			`endpoint rejected "nowhere": discovery: endpoint "nowhere": address is not host:port: address nowhere: missing port in address`,
+			`endpoint rejected "nowhere": discovery: endpoint "nowhere": address is not host:port: missing port in address`,
 			`endpoint rejected "b:1": discovery: endpoint "b:1": weight NaN is not a finite number >= 0`,
 			`endpoint rejected "": discovery: endpoint "": address is not host:port: missing port in address`,
 			`endpoint rejected "a:1": discovery: endpoint "a:1": an earlier entry has the same address`)

@@ -17,6 +17,9 @@ func TestZeroPoolIsClosed(t *testing.T) {
 		"Do":              p.Do(t.Context(), call),
 		"Do, repeated":    p.Do(t.Context(), call, core.Attempts(3)),
 		"WaitReady":       p.WaitReady(t.Context()),
+		"Eject":           p.Eject("a:1"),
+		"Drain":           p.Drain("a:1"),
+		"Readmit":         p.Readmit("a:1"),
 	} {
 		if !errors.Is(err, core.ErrClosed) {
 			t.Errorf("%s: %v", what, err)

@@ -63,6 +63,33 @@ const (
 	Suppressed
 )
 
+// Notice is a change, with its cause and numbers.
+type Notice struct {
+	// Addr is the address of the endpoint.
+	Addr   string
+	Change Change
+	// Cause is why, in words and numbers.
+	Cause error
+	// Duration is the time until the first probe of an endpoint that was ejected, or
+	// for which one that is readmitted was out of service.
+	Duration time.Duration
+	Evidence Evidence
+}
+
+// Evidence is the numbers behind a change.
+type Evidence struct {
+	// Calls is how many calls were counted since the endpoint began to fail, and
+	// Failures how many of them failed.
+	Calls, Failures uint64
+	// Likelihood is how much likelier "broken" is than "as good as the others"; see
+	// [Config.EvidenceThreshold].
+	Likelihood float64
+	// Baseline is the failure rate of the others, from 0 to 1.
+	Baseline float64
+	// Probes is how many probes have ended since the ejection.
+	Probes uint64
+}
+
 // Detector watches over a fixed set of endpoints and marks those that are
 // ejected in their load. A pool runs one by itself; simulations may too. It
 // knows no clock: time is a parameter, counted from when the pool was made. Its
@@ -70,7 +97,7 @@ const (
 type Detector struct {
 	cfg      Config
 	evidence float64 // that ejects
-	notify   func(addr string, c Change, why error, d time.Duration)
+	notify   func(Notice)
 	records  []*record
 	weight   float64
 	// failing counts the endpoints in service that fail now, serving all of them.
@@ -128,9 +155,12 @@ type record struct {
 	// many succeeded one after the other.
 	probed     time.Duration
 	successes  int
+	probes     uint64 // that have ended since the ejection
 	suppressed time.Duration
 	// missed counts the calls that others got since its last one failed.
 	missed float64
+	// held is whether Eject has ejected it, which only Readmit ends.
+	held bool
 }
 
 // cost is what a call to n costs; zero if the balancer knows no costs.
@@ -142,12 +172,8 @@ func (n *record) failedLast() bool { return n.failed.Load() > n.answered.Load() 
 func (n *record) is() state { return state(n.state.Load()) }
 
 // New returns a detector for members. Endpoints that previous, which may be nil,
-// knew keep their records. notify is called with every change, under no lock: why
-// is its cause, with numbers, and d the time until the first probe of an endpoint
-// that was ejected, or for which one that is readmitted was out of service.
-func New(
-	cfg Config, previous *Detector, members []balance.Member, notify func(addr string, c Change, why error, d time.Duration),
-) *Detector {
+// knew keep their records. notify is called with every change, under no lock.
+func New(cfg Config, previous *Detector, members []balance.Member, notify func(Notice)) *Detector {
 	cfg = cfg.withDefaults()
 	d := &Detector{cfg: cfg, evidence: math.Log(cfg.EvidenceThreshold), notify: notify, records: make([]*record, len(members)), mu: new(sync.Mutex)}
 	if previous != nil { // which is in use, and will be for a moment
@@ -190,8 +216,9 @@ func (d *Detector) Probe() int {
 	return -1
 }
 
-// Probing reports whether a probe is due.
-func (d *Detector) Probing() bool { return d.probe.Load() != 0 }
+// Due returns a word that is not 0 while [Detector.Probe] has one to give out. A
+// pool reads it on every call.
+func (d *Detector) Due() *atomic.Int64 { return &d.probe }
 
 // Failing reports whether endpoint i is in service and failed its last call, or
 // some of the last few. An index out of range is no endpoint that fails.
@@ -325,16 +352,83 @@ func add(v *atomic.Uint64, f func(float64) float64) float64 {
 	}
 }
 
+// maxLogarithm bounds that of a likelihood, which must be a number in JSON too.
+const maxLogarithm = 700
+
+// evidenceNow is the evidence against n.
+func (n *record) evidenceNow() Evidence {
+	return Evidence{
+		Calls: n.suspectCalls.Load(), Failures: n.suspectFails.Load(), Baseline: math.Float64frombits(n.others.Load()),
+		Likelihood: math.Exp(min(math.Float64frombits(n.evidence.Load()), maxLogarithm)),
+	}
+}
+
 // why is the cause of an ejection.
-func (n *record) why() error {
-	return fmt.Errorf("%d of its last %d calls failed, where %.2g %% is usual",
-		n.suspectFails.Load(), n.suspectCalls.Load(), 100*math.Float64frombits(n.others.Load()))
+func (e Evidence) why() error {
+	return fmt.Errorf("%d of its last %d calls failed, where %.2g %% is usual", e.Failures, e.Calls, 100*e.Baseline)
 }
 
 var (
 	errAnswered  = fmt.Errorf("%d probes were answered", successThreshold)
 	errPanicking = errors.New("too many others are out of service")
+	errByHand    = errors.New("a person or the program asked for it")
 )
+
+// Eject takes endpoint i out of service without evidence. It is not probed and gets no
+// calls until [Detector.Readmit], or until too many endpoints are out of service, which
+// readmits it with all others. Ejecting one that is ejected already keeps it out. The
+// error says that too many others are out; an index out of range is an error, too.
+func (d *Detector) Eject(i int, now time.Duration) error {
+	if i < 0 || i >= len(d.records) {
+		return errors.New("there is no such endpoint")
+	}
+	n := d.records[i]
+	d.mu.Lock()
+	if n.held {
+		d.mu.Unlock()
+		return nil
+	}
+	out := d.unavailableLocked()
+	if !n.load.Unavailable() {
+		out += n.weight
+	}
+	if out > d.limit() {
+		d.mu.Unlock()
+		return errPanicking
+	}
+	n.held = true
+	if n.is() == inService {
+		n.since, n.probes = now, 0
+		d.serving.Add(-1)
+		if n.failing.CompareAndSwap(true, false) {
+			d.failing.Add(-1)
+		}
+	}
+	n.state.Store(uint32(ejected))
+	d.probe.CompareAndSwap(int64(i)+1, 0)
+	n.load.SetEjected(true)
+	d.mu.Unlock()
+	d.notify(Notice{Addr: n.addr, Change: Ejected, Cause: errByHand})
+	return nil
+}
+
+// Readmit puts endpoint i back into service if it is ejected, for whatever reason. If
+// calls to it fail still, it is ejected again after half as many as the first time.
+func (d *Detector) Readmit(i int, now time.Duration) {
+	if i < 0 || i >= len(d.records) {
+		return
+	}
+	n := d.records[i]
+	d.mu.Lock()
+	if n.is() == inService {
+		d.mu.Unlock()
+		return
+	}
+	d.probe.CompareAndSwap(int64(i)+1, 0)
+	notice := d.readmitLocked(n, now, errByHand)
+	d.mu.Unlock()
+	d.notify(notice)
+}
 
 // eject takes n out of service, unless too many are.
 func (d *Detector) eject(n *record, now time.Duration) {
@@ -343,6 +437,7 @@ func (d *Detector) eject(n *record, now time.Duration) {
 		d.mu.Unlock()
 		return
 	}
+	e := n.evidenceNow()
 	if d.unavailableLocked()+n.weight > d.limit() {
 		n.evidence.Store(math.Float64bits(d.evidence)) // no more than it takes: it may recover
 		say := now-n.suppressed >= time.Second
@@ -351,7 +446,7 @@ func (d *Detector) eject(n *record, now time.Duration) {
 		}
 		d.mu.Unlock()
 		if say {
-			d.notify(n.addr, Suppressed, fmt.Errorf("%w; %w", n.why(), errPanicking), 0)
+			d.notify(Notice{Addr: n.addr, Change: Suppressed, Cause: fmt.Errorf("%w; %w", e.why(), errPanicking), Evidence: e})
 		}
 		return
 	}
@@ -363,11 +458,12 @@ func (d *Detector) eject(n *record, now time.Duration) {
 	if n.failing.CompareAndSwap(true, false) {
 		d.failing.Add(-1)
 	}
+	n.probes = 0
 	d.backOffLocked(n, now, 0)
 	n.load.SetEjected(true)
 	probed := n.until - now
 	d.mu.Unlock()
-	d.notify(n.addr, Ejected, n.why(), probed)
+	d.notify(Notice{Addr: n.addr, Change: Ejected, Cause: e.why(), Duration: probed, Evidence: e})
 }
 
 // limit is the most weight that may be out of service.
@@ -404,35 +500,38 @@ func (d *Detector) probed(i int, failed bool, now time.Duration) {
 		d.mu.Unlock()
 		return
 	}
-	back, out := false, now-n.since
+	var back Notice
+	n.probes++
 	switch n.successes++; {
 	case failed:
 		n.state.Store(uint32(ejected))
 		d.backOffLocked(n, now, now-n.probed) // a call that took long to fail costs more
 	case n.successes >= successThreshold:
-		d.readmitLocked(n, now)
-		back = true
+		back = d.readmitLocked(n, now, errAnswered)
 	default:
 		if d.probe.CompareAndSwap(0, int64(i)+1) {
 			n.probed = now
 		}
 	}
 	d.mu.Unlock()
-	if back {
-		d.notify(n.addr, Readmitted, errAnswered, out)
+	if back.Cause != nil {
+		d.notify(back)
 	}
 }
 
 // readmitLocked puts n back into service, with half of the evidence that it
-// takes to eject it again.
-func (d *Detector) readmitLocked(n *record, now time.Duration) {
+// takes to eject it again, and returns the notice of it.
+func (d *Detector) readmitLocked(n *record, now time.Duration, why error) Notice {
+	e := n.evidenceNow()
+	e.Probes = n.probes
 	n.state.Store(uint32(inService))
-	n.back = now
+	n.back, n.held = now, false
 	n.recent.Store(0)
 	n.evidence.Store(math.Float64bits(d.evidence / 2))
 	n.began.Store(int64(now))
 	d.serving.Add(1)
 	n.load.SetEjected(false)
+	return Notice{Addr: n.addr, Change: Readmitted, Cause: why, Duration: now - n.since, Evidence: e}
 }
 
 // Tick lets time pass: it updates the failure rates, makes endpoints whose
@@ -474,7 +573,7 @@ func (d *Detector) Tick(now time.Duration) {
 	d.serving.Store(serving)
 	panicking := d.unavailableLocked() > d.limit()
 	var lost []*record
-	var back []func()
+	var back []Notice
 	for i, n := range d.records {
 		c, f := calls, fails
 		switch n.is() {
@@ -489,12 +588,10 @@ func (d *Detector) Tick(now time.Duration) {
 			}
 		case ejected, probing:
 			if panicking {
-				out := now - n.since
-				d.readmitLocked(n, now)
-				back = append(back, func() { d.notify(n.addr, Readmitted, errPanicking, out) })
+				back = append(back, d.readmitLocked(n, now, errPanicking))
 				continue
 			}
-			if now >= n.until {
+			if now >= n.until && !n.held {
 				n.state.Store(uint32(probing))
 			}
 			if n.is() == probing && n.load.InFlight() == 0 {
@@ -507,8 +604,8 @@ func (d *Detector) Tick(now time.Duration) {
 		n.others.Store(math.Float64bits(max(baselineFailureRate, (f+prior*baselineFailureRate)/(c+prior))))
 	}
 	d.mu.Unlock()
-	for _, notify := range back {
-		notify()
+	for _, notice := range back {
+		d.notify(notice)
 	}
 	for _, n := range lost {
 		d.eject(n, now)

@@ -25,13 +25,14 @@ const (
 // fleet is endpoints under a detector, with a clock.
 type fleet struct {
 	*outlier.Detector
-	cfg     outlier.Config
-	members []balance.Member
-	now     time.Duration
-	changes []string // as notified, by address
-	why     []error
-	lasted  []time.Duration
-	r       *rand.Rand
+	cfg      outlier.Config
+	members  []balance.Member
+	now      time.Duration
+	changes  []string // as notified, by address
+	why      []error
+	lasted   []time.Duration
+	evidence []outlier.Evidence
+	r        *rand.Rand
 }
 
 // newFleet returns a fleet of an endpoint for each weight, with the default
@@ -62,9 +63,9 @@ func equal(n int) []float64 { return slices.Repeat([]float64{1}, n) }
 // rebuild makes a detector of the present members after the present one.
 func (f *fleet) rebuild() { f.Detector = outlier.New(f.cfg, f.Detector, f.members, f.notify) }
 
-func (f *fleet) notify(addr string, c outlier.Change, why error, d time.Duration) {
-	f.why, f.lasted = append(f.why, why), append(f.lasted, d)
-	f.changes = append(f.changes, addr+[...]string{" ejected", " readmitted", " suppressed"}[c])
+func (f *fleet) notify(n outlier.Notice) {
+	f.why, f.lasted, f.evidence = append(f.why, n.Cause), append(f.lasted, n.Duration), append(f.evidence, n.Evidence)
+	f.changes = append(f.changes, n.Addr+[...]string{" ejected", " readmitted", " suppressed"}[n.Change])
 }
 
 func (f *fleet) ejected(i int) bool { return f.members[i].Load().Ejected() }
@@ -180,6 +181,9 @@ func TestNotifyNamesTheAddressTheChangeAndTheCause(t *testing.T) {
 	} else if f.why[0].Error() != "3 of its last 3 calls failed, where 0.2 % is usual" || f.lasted[0] < 300*ms || f.lasted[0] > 400*ms ||
 		f.why[1].Error() != "2 probes were answered" || f.lasted[1] < 300*ms || f.lasted[1] > 2*time.Second {
 		t.Errorf("the causes are %v, after %v", f.why, f.lasted)
+	} else if out, back := f.evidence[0], f.evidence[1]; out.Calls != 3 || out.Failures != 3 || out.Likelihood < 1e7 || out.Baseline != 0.002 ||
+		out.Probes != 0 || back.Probes < 2 || back.Failures < 3 {
+		t.Errorf("the evidence is %+v and %+v", out, back)
 	}
 	f.changes = nil
 	for _, i := range []int{1, 2} {
@@ -240,6 +244,7 @@ func TestFailuresOfTheWholeFleetAreForgotten(t *testing.T) {
 		f := newFleet(equal(5)...)
 		f.run(time.Minute, none)
 		f.run(30*time.Second, f.rates(0.2, 0.2, 0.2, 0.2, 0.2))
+		f.Readmit(0, f.now) // should chance have ejected it
 		f.run(peace, none)
 		return f.failures()
 	}
@@ -484,7 +489,7 @@ func TestReportsOfUnknownIndicesDoNothing(t *testing.T) {
 
 func TestDetectorMayBeUsedByManyAtOnce(t *testing.T) {
 	f := newFleet(equal(8)...)
-	f.Detector = outlier.New(f.cfg, nil, f.members, func(string, outlier.Change, error, time.Duration) {})
+	f.Detector = outlier.New(f.cfg, nil, f.members, func(outlier.Notice) {})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {

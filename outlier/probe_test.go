@@ -187,12 +187,12 @@ func TestNoSecondProbeIsDueWhileOneIsUnderWay(t *testing.T) {
 	f.awaitProbe()
 	f.members[0].Load().Reserve() // the call
 	for range 100 {
-		if f.tick(); f.Probing() || f.Probe() >= 0 {
+		if f.tick(); f.Due().Load() != 0 || f.Probe() >= 0 {
 			t.Fatal("a second probe is due")
 		}
 	}
 	f.members[0].Load().Unreserve() // it ended without a report
-	if f.tick(); !f.Probing() || f.Probe() != 0 {
+	if f.tick(); f.Due().Load() == 0 || f.Probe() != 0 {
 		t.Error("after a call without a report no other probe is due")
 	}
 }

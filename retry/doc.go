@@ -28,7 +28,7 @@
 //			} else {
 //				_ = lease.Discard(err)
 //			}
-//			return answer, retry.Result{Verdict: verdict, Endpoint: addr}, err
+//			return answer, retry.Result{Verdict: verdict, Endpoint: addr, Outcome: outcome}, err
 //		})
 //
 // The adapter decides two things about each attempt: the verdict, by which this

@@ -50,8 +50,12 @@ func RunHedged[T any](ctx context.Context, r *Retrier, c Call, try func(context.
 			if e.panicked != nil {
 				panic(e.panicked)
 			}
+			if e.result.Verdict != VerdictDone {
+				h.settle(e, HedgeFailed)
+			}
 			switch {
 			case e.result.Verdict == VerdictDone:
+				h.settle(e, HedgeWon)
 				return e.value, e.err
 			case errors.Is(e.err, errNotAsked) && running > 0:
 				continue
@@ -68,7 +72,7 @@ func RunHedged[T any](ctx context.Context, r *Retrier, c Call, try func(context.
 			// would too. The second must not go to the server that is late.
 			if asked := h.servers(); len(asked) > 0 && r.pool.Len() > 1 && r.gate.take() {
 				running++
-				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: asked[len(asked)-1:]}) // ends as the first does
+				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: asked[len(asked)-1:], hedged: true}) // ends as the first does
 			}
 		case <-outer.Done():
 			return none, ctxerr.Of(outer)
@@ -92,6 +96,7 @@ type hedged[T any] struct {
 type ending[T any] struct {
 	outcome[T]
 
+	second   bool
 	panicked any
 }
 
@@ -111,7 +116,7 @@ func (h *hedged[T]) servers() []string {
 
 // run makes one of the two calls.
 func (h *hedged[T]) run(ctx context.Context, a Attempt) {
-	e := ending[T]{outcome: outcome[T]{err: errEnded, result: Result{Verdict: VerdictFailed}}}
+	e := ending[T]{outcome: outcome[T]{err: errEnded, result: Result{Verdict: VerdictFailed}}, second: a.hedged}
 	defer func() {
 		if v := recover(); v != nil {
 			buf := make([]byte, 64<<10)
@@ -136,7 +141,16 @@ func (h *hedged[T]) end(e ending[T]) {
 	}
 	h.mu.Unlock()
 	if left {
+		h.settle(e, HedgeLost)
 		e.discard()
+	}
+}
+
+// settle notes how the second call ended, if e is its end and it has been to a
+// server.
+func (h *hedged[T]) settle(e ending[T], end HedgeEnd) {
+	if e.second && e.result.Endpoint != "" {
+		h.retrier.pool.Hedged(e.result.Endpoint, end)
 	}
 }
 
@@ -148,6 +162,7 @@ func (h *hedged[T]) leave() {
 	for {
 		select {
 		case e := <-h.ended:
+			h.settle(e, HedgeLost)
 			e.discard()
 		default:
 			return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +21,9 @@ type pool struct {
 	begun   time.Time
 	latency time.Duration
 	servers int
+
+	mu    sync.Mutex
+	notes []string
 }
 
 func newPool(servers int) *pool { return &pool{begun: time.Now(), servers: servers} }
@@ -26,6 +31,25 @@ func newPool(servers int) *pool { return &pool{begun: time.Now(), servers: serve
 func (p *pool) Now() time.Duration     { return time.Since(p.begun) }
 func (p *pool) Latency() time.Duration { return p.latency }
 func (p *pool) Len() int               { return p.servers }
+
+func (p *pool) Repeated(addr string) { p.note("repeated " + addr) }
+
+func (p *pool) Hedged(addr string, end retry.HedgeEnd) {
+	p.note([...]string{"won ", "lost ", "failed "}[end] + addr)
+}
+
+func (p *pool) note(what string) {
+	p.mu.Lock()
+	p.notes = append(p.notes, what)
+	p.mu.Unlock()
+}
+
+// noted returns what the pool was told.
+func (p *pool) noted() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.notes)
+}
 
 // budget is how many tokens a new Retrier has: what ten seconds bring without
 // calls.

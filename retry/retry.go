@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/balance"
 )
 
 // maxStale is how many stale connections one call may meet that do not count as
@@ -49,6 +52,10 @@ type Result struct {
 	// the wait for a connection. It is 0 if that is not known, as after a call whose
 	// context was canceled. [Attempt.Until] follows from it.
 	Took time.Duration
+	// Outcome and Code are for an [Observer]: what the attempt says about its server,
+	// and the number with which that answered, such as an HTTP status.
+	Outcome balance.Outcome
+	Code    int
 	// Discard, if it is not nil, frees what the value holds. It is called once if
 	// the caller does not get the value: a later attempt or the other of two hedged
 	// calls replaced it, or the caller has returned.
@@ -66,6 +73,10 @@ type Call struct {
 	// [Attempt.Until] is measured for each method, so that calls that take long do
 	// not count as late beside those that do not.
 	Method uint64
+	// Name is what is called, and Request with what, for an [Observer]; both may be
+	// empty.
+	Name    string
+	Request any
 }
 
 // Pool is what a Retrier asks of its pool. The methods must be safe for
@@ -77,7 +88,26 @@ type Pool interface {
 	Latency() time.Duration
 	// Len is the number of servers.
 	Len() int
+	// Repeated is called after an attempt at the server addr that was not the first
+	// of its call.
+	Repeated(addr string)
+	// Hedged is called when a second call, made because the first was late, has ended
+	// that went to the server addr.
+	Hedged(addr string, end HedgeEnd)
 }
+
+// HedgeEnd is how the second of two hedged calls ended.
+type HedgeEnd uint8
+
+const (
+	// HedgeWon means that it answered first.
+	HedgeWon HedgeEnd = iota
+	// HedgeLost means that the first call answered, or the caller gave up.
+	HedgeLost
+	// HedgeFailed means that it failed while the first call was under way, or after
+	// that had failed.
+	HedgeFailed
+)
 
 // Retrier is the budget of repeated and hedged calls of one pool. Its methods
 // are safe for concurrent use, Tick not with itself.
@@ -87,6 +117,8 @@ type Retrier struct {
 	gate   gate
 
 	timeouts timeouts
+
+	observers atomic.Pointer[[]Observer] // replaced, never changed; nil: none
 }
 
 // New returns the Retrier of a pool.
@@ -149,6 +181,8 @@ type Attempt struct {
 	// spent are servers that must not be asked again while there are others.
 	spent  []string
 	leased func(addr string)
+	hedged bool  // of the second of two hedged calls
+	info   *Info // for observers; nil: there are none
 }
 
 // Leased notes that the attempt has a connection to the server addr, and reports
@@ -161,6 +195,9 @@ func (a Attempt) Leased(addr string) bool {
 	}
 	if a.leased != nil {
 		a.leased(addr)
+	}
+	if a.info != nil {
+		a.info.Endpoint, a.info.Wait = addr, time.Since(a.info.Began)
 	}
 	return true
 }
@@ -215,14 +252,28 @@ func run[T any](ctx context.Context, c Call, a Attempt, try func(context.Context
 	last := outcome[T]{result: Result{Verdict: VerdictNoServer}, err: errNotAsked}
 	a.method = a.retrier.timeouts.of(c.Method)
 	var late time.Duration // the longest attempt that was given up
+	var watching []Observer
+	if observing.Load() {
+		watching = a.retrier.watching(ctx)
+	}
 	for attempts, stale := 0, 0; ; {
 		if c.Repeatable {
 			a.others = max(0, c.Attempts-attempts-1)
 		}
-		v, res, err := try(ctx, a)
+		var v T
+		var res Result
+		var err error
+		if watching == nil {
+			v, res, err = try(ctx, a)
+		} else {
+			v, res, err = observe(ctx, watching, a, Info{Name: c.Name, Request: c.Request, Number: attempts + stale + 1, Hedged: a.hedged}, try)
+		}
 		if res.Verdict == VerdictNoServer && err == nil {
 			a.method.lost(late)
 			return last
+		}
+		if attempts > 0 && res.Endpoint != "" {
+			a.retrier.pool.Repeated(res.Endpoint)
 		}
 		last.discard()
 		last = outcome[T]{v, res, err}

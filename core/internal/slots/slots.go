@@ -112,9 +112,10 @@ type Set struct {
 	_ [8]byte // what follows is read-mostly: keep it off the hot line
 	// awaited, while not zero, makes every release take the long way.
 	awaited *atomic.Int64
-	// limit is the most slots that may be idle; 0: all.
-	limit atomic.Int32
-	slot  [first]atomic.Pointer[Slot]
+	// limit is the most slots that may be idle; 0: all. brief is where the slots
+	// begin that TryRelease leaves to End: with a limit, at the first.
+	limit, brief atomic.Int32
+	slot         [first]atomic.Pointer[Slot]
 	// more are the chunks beyond the first slots. The slice is replaced when it
 	// grows; the chunks stay.
 	more atomic.Pointer[[]*chunk]
@@ -126,10 +127,20 @@ type chunk struct {
 }
 
 // Init makes s ready. It must be called once, first.
-func (s *Set) Init(awaited *atomic.Int64) { s.awaited = awaited }
+func (s *Set) Init(awaited *atomic.Int64) {
+	s.awaited = awaited
+	s.brief.Store(first)
+}
 
 // SetLimit bounds the idle slots (0: all). Idle ones beyond it stay.
-func (s *Set) SetLimit(n int) { s.limit.Store(int32(min(n, Max))) }
+func (s *Set) SetLimit(n int) {
+	s.limit.Store(int32(min(n, Max)))
+	if n > 0 {
+		s.brief.Store(0)
+	} else {
+		s.brief.Store(first)
+	}
+}
 
 func (s *Set) chunks() []*chunk {
 	if m := s.more.Load(); m != nil {
@@ -345,7 +356,7 @@ const (
 // caller must End the lease.
 func (sl *Slot) TryRelease(gen uint64) EndResult {
 	s := sl.set
-	if s.awaited.Load() != 0 || s.limit.Load() != 0 || sl.idx >= first || !sl.gen.CompareAndSwap(gen, gen+use) {
+	if s.awaited.Load() != 0 || sl.idx >= s.brief.Load() || !sl.gen.CompareAndSwap(gen, gen+use) {
 		return NotEnded
 	}
 	s.Word.Add(sl.bit - one)
