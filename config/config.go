@@ -1,70 +1,31 @@
 // Package config makes pools from a file and the environment:
 //
-//	pool, err := config.NewPool("echo.json", "ECHO_", &mux, dialer)
+//	pool, err := config.NewPool(config.Source{File: "echo.json", Prefix: "ECHO_"}, &mux, dialer)
 //
-// The file is JSON, {"registry": "zk://h1,h2/services/echo", "idle_timeout":
-// "1m"}; ECHO_REGISTRY, ECHO_IDLE_TIMEOUT and so on have the last word. [Config]
-// lists the parameters, and makes watchers and registrars of them too.
+// The file is {"registry": "zk://h1,h2/services/echo", "idle_timeout": "1m"};
+// ECHO_REGISTRY, ECHO_IDLE_TIMEOUT and so on have the last word. A registry may be
+// several: "zk://h1/services/echo or else file:///var/lib/echo/servers". [Config] lists the
+// parameters, and makes watchers and registrars of them too. This package requires
+// no YAML library, but reads YAML with the program's own:
+//
+//	config.Source{File: "echo.yaml", Unmarshal: yaml.Unmarshal}
 package config
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/combine"
+	"github.com/minicaptain/multi_connection_pool/internal/duration"
 )
-
-// NewPool makes a pool of the registry and the parameters that a file and the
-// environment name; m opens the registry. An empty file means none, an empty
-// prefix that the environment is not read. Options of the program hold where
-// neither says otherwise. The errors are those of [Load], [Config.Watcher] and
-// [core.New]; nothing is dialed yet.
-func NewPool[C io.Closer](file, prefix string, m *discovery.Mux, d core.Dialer[C], opts ...core.Option) (*core.Pool[C], error) {
-	c, err := Load(file, prefix)
-	if err != nil {
-		return nil, err
-	}
-	watcher, err := c.Watcher(m)
-	if err != nil {
-		return nil, err
-	}
-	options, err := c.Options()
-	if err != nil {
-		return nil, err
-	}
-	return core.New(watcher, d, append(slices.Clip(opts), options...)...)
-}
-
-// Load reads a Config from a file, see [Parse], and then from the environment,
-// see [Config.ReadEnv]. An empty file means none, an empty prefix that the
-// environment is not read.
-func Load(file, prefix string) (Config, error) {
-	var c Config
-	if file != "" {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return Config{}, fmt.Errorf("config: %w", err)
-		}
-		if c, err = Parse(data); err != nil {
-			return Config{}, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	if prefix != "" {
-		if err := c.ReadEnv(prefix); err != nil {
-			return Config{}, err
-		}
-	}
-	return c, nil
-}
 
 // Config is the parameters of a pool that are text and numbers. A parameter
 // that is zero or empty is left to the pool's default. Durations are written
@@ -74,9 +35,9 @@ func Load(file, prefix string) (Config, error) {
 //
 // The tags serve encoding/json and YAML libraries alike.
 type Config struct {
-	// Registry is the URL of the registry, for a [discovery.Mux]. It is a secret,
-	// since it may have a password, or a reference to one, such as
-	// "file:/run/secrets/registry".
+	// Registry is the URL of the registry, or several URLs joined by "and" or "or
+	// else", as [combine.Open] takes them. It is a secret, since it may have a
+	// password, or a reference to one, such as "file:/run/secrets/registry".
 	Registry discovery.Secret `json:"registry,omitzero" yaml:"registry,omitempty"`
 
 	MaxActive          int `json:"max_active,omitempty" yaml:"max_active,omitempty"`
@@ -86,6 +47,13 @@ type Config struct {
 	MaxConcurrentDials int `json:"max_concurrent_dials,omitempty" yaml:"max_concurrent_dials,omitempty"`
 	MaxConcurrentCalls int `json:"max_concurrent_calls,omitempty" yaml:"max_concurrent_calls,omitempty"`
 	MaxEndpoints       int `json:"max_endpoints,omitempty" yaml:"max_endpoints,omitempty"`
+
+	// SubsetClients is the number of clients, of which this one is number SubsetIndex,
+	// from 0, that share the servers among them so that not each is connected to all:
+	// the balancer is [balance.Subset] over [balance.LeastLatency], in place of one of
+	// the program's. Zero means that the pool uses all servers.
+	SubsetClients int `json:"subset_clients,omitempty" yaml:"subset_clients,omitempty"`
+	SubsetIndex   int `json:"subset_index,omitempty" yaml:"subset_index,omitempty"`
 
 	IdleTimeout            string `json:"idle_timeout,omitempty" yaml:"idle_timeout,omitempty"`
 	MaxLifetime            string `json:"max_lifetime,omitempty" yaml:"max_lifetime,omitempty"`
@@ -98,7 +66,7 @@ type Config struct {
 }
 
 // setting is one parameter: its name, where it is kept, as a secret, a text or a
-// number, and its option, which the registry has none of.
+// number, and its option; the registry and the subset have none.
 type setting struct {
 	name   string
 	secret *discovery.Secret
@@ -118,6 +86,8 @@ func (c *Config) settings() []setting {
 		{name: "max_concurrent_dials", number: &c.MaxConcurrentDials, count: core.MaxConcurrentDials},
 		{name: "max_concurrent_calls", number: &c.MaxConcurrentCalls, count: core.MaxConcurrentCalls},
 		{name: "max_endpoints", number: &c.MaxEndpoints, count: core.MaxEndpoints},
+		{name: "subset_clients", number: &c.SubsetClients},
+		{name: "subset_index", number: &c.SubsetIndex},
 		{name: "idle_timeout", text: &c.IdleTimeout, period: core.IdleTimeout},
 		{name: "max_lifetime", text: &c.MaxLifetime, period: core.MaxLifetime},
 		{name: "validate_after_idle", text: &c.ValidateAfterIdle, period: core.ValidateAfterIdle},
@@ -139,28 +109,12 @@ func Names() []string {
 	return names
 }
 
-// Parse reads a Config from JSON. A name that is not known is an error that
-// lists the known ones. Durations are checked by Options.
-func Parse(data []byte) (Config, error) {
-	var c Config
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		if strings.Contains(err.Error(), "unknown field") {
-			return Config{}, fmt.Errorf("config: %w; known are %s", err, strings.Join(Names(), ", "))
-		}
-		return Config{}, fmt.Errorf("config: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("config: something follows the JSON object")
-	}
-	return c, nil
-}
-
 // ReadEnv sets the parameters that the environment has: prefix and the name of
 // the parameter in upper case, such as ECHO_MAX_ACTIVE for the prefix "ECHO_".
-// An empty variable counts as absent, and other variables with the prefix are
-// not looked at. After an error c is as it was.
+// An empty variable counts as absent. One that is almost a parameter, such as
+// ECHO_MAX_ACTIV, is an error; others with the prefix are not looked at, since
+// Kubernetes sets ECHO_SERVICE_HOST and the like: see [UnmatchedEnv]. After an
+// error c is as it was.
 func (c *Config) ReadEnv(prefix string) error {
 	next := *c
 	var errs []error
@@ -176,9 +130,14 @@ func (c *Config) ReadEnv(prefix string) error {
 		default:
 			n, err := strconv.Atoi(value)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("config: %s: %q is not a whole number", name, value))
+				errs = append(errs, fmt.Errorf("config: %s: %q is not a whole number such as 64", name, value))
 			}
 			*s.number = n
+		}
+	}
+	for _, name := range UnmatchedEnv(prefix) {
+		if known := closest(strings.ToLower(strings.TrimPrefix(name, prefix))); known != "" {
+			errs = append(errs, fmt.Errorf("config: %s is not a parameter: did you mean %s?", name, prefix+strings.ToUpper(known)))
 		}
 	}
 	if len(errs) > 0 {
@@ -186,6 +145,23 @@ func (c *Config) ReadEnv(prefix string) error {
 	}
 	*c = next
 	return nil
+}
+
+// UnmatchedEnv returns the names of the environment variables that begin with
+// prefix and are not a parameter, sorted, for a program that logs them. An empty
+// prefix has none.
+func UnmatchedEnv(prefix string) []string {
+	var names []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		rest, ok := strings.CutPrefix(name, prefix)
+		known := func(parameter string) bool { return strings.ToUpper(parameter) == rest }
+		if prefix != "" && ok && !slices.ContainsFunc(Names(), known) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Options returns the options of the pool. Every value that is no duration is
@@ -198,13 +174,20 @@ func (c *Config) Options() ([]core.Option, error) {
 		case s.count != nil && *s.number != 0:
 			options = append(options, s.count(*s.number))
 		case s.period != nil && *s.text != "":
-			d, err := time.ParseDuration(*s.text)
+			d, err := duration.Parse(*s.text)
 			if err != nil {
-				errs = append(errs, fmt.Errorf(`config: %s: %q is not a duration, such as "5s"`, s.name, *s.text))
+				errs = append(errs, fmt.Errorf(`config: %s: %q %w`, s.name, *s.text, err))
 				continue
 			}
 			options = append(options, s.period(d))
 		}
+	}
+	switch {
+	case c.SubsetClients != 0:
+		subset := balance.Subset(c.SubsetIndex, c.SubsetClients, balance.LeastLatency(balance.LeastLatencyConfig{}))
+		options = append(options, core.WithBalancer(subset))
+	case c.SubsetIndex != 0:
+		errs = append(errs, errors.New("config: subset_index is given without subset_clients, the number of clients that share the servers"))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -214,11 +197,11 @@ func (c *Config) Options() ([]core.Option, error) {
 
 // Watcher opens the registry.
 func (c *Config) Watcher(m *discovery.Mux) (discovery.Watcher, error) {
-	url, err := c.url()
+	text, err := c.url()
 	if err != nil {
 		return nil, err
 	}
-	return m.Open(url)
+	return combine.Open(m, text)
 }
 
 // Registrar opens the registry to register in it.
@@ -227,6 +210,9 @@ func (c *Config) Registrar(m *discovery.Mux) (discovery.Registrar, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(strings.Fields(url)) > 1 {
+		return nil, errors.New("config: registry joins several URLs: a server registers itself by one URL, in a Config of its own")
+	}
 	return m.OpenRegistrar(url)
 }
 
@@ -234,13 +220,15 @@ func (c *Config) Registrar(m *discovery.Mux) (discovery.Registrar, error) {
 func (c *Config) url() (string, error) {
 	url, err := c.Registry.Value()
 	if err == nil && url == "" {
-		err = errors.New("no registry is given")
+		return "", fmt.Errorf(`%w: set Registry to a URL such as "zk://h1:2181/services/echo"`, errNoRegistry)
 	}
 	if err != nil {
 		return "", fmt.Errorf("config: %w", err)
 	}
 	return url, nil
 }
+
+var errNoRegistry = errors.New("config: no registry is given")
 
 // String returns the parameters that are set, without the secrets that the
 // registry's URL may have.
@@ -250,10 +238,10 @@ func (c Config) String() string {
 		switch {
 		case s.secret != nil && s.secret.IsSet():
 			shown := "(not a URL)"
-			if url, err := s.secret.Value(); err != nil {
+			if text, err := s.secret.Value(); err != nil {
 				shown = "(cannot be read)"
-			} else if u, err := discovery.ParseURL(url); err == nil {
-				shown = u.String()
+			} else if printed, err := combine.Print(text); err == nil {
+				shown = printed
 			}
 			parts = append(parts, s.name+"="+shown)
 		case s.text != nil && *s.text != "":

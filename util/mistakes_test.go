@@ -246,7 +246,7 @@ func TestRatesAndIntervalOfEjectionCanBeSet(t *testing.T) {
 		pool        *util.MultiPool
 		least, most int
 	}{
-		"it is ejected for longer": {&util.MultiPool{KickedInterval: time.Minute}, 1, usual / 2},
+		"it is ejected for longer": {&util.MultiPool{KickedInterval: time.Minute}, 1, usual * 3 / 4},
 		"it is ejected later":      {&util.MultiPool{FailRate: 0.99, KickedInterval: time.Minute}, 3, 20},
 		"it is never ejected":      {&util.MultiPool{FailRate: 1}, 60, 1000},
 		"none may be ejected":      {&util.MultiPool{MaxKickRate: 0.01}, 60, 1000},

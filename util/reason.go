@@ -53,8 +53,8 @@ func (c *children) count() uint64 {
 
 // explain adds to an error of Get why there is no server.
 func (c *children) explain(err error) error {
-	known, ok := errors.AsType[*core.Error](err)
-	if c == nil || !ok || !errors.Is(known.Kind, core.ErrNoEndpoint) {
+	var known *core.Error
+	if c == nil || !errors.As(err, &known) || !errors.Is(known.Kind, core.ErrNoEndpoint) {
 		return err
 	}
 	c.mu.Lock()

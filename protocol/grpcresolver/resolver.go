@@ -30,6 +30,7 @@ func follow(w discovery.Watcher, t *translator, grace time.Duration) *following 
 			MaxEndpoints: discovery.DefaultMaxEndpoints,
 			Changed:      t.changed,
 			Rejected:     t.rejected,
+			Warned:       t.warned,
 			Lost:         t.lost,
 		})
 	}()
@@ -100,6 +101,12 @@ func (t *translator) state(set []discovery.Endpoint) resolver.State {
 
 func (t *translator) rejected(_ discovery.Endpoint, err error) {
 	t.fail(fmt.Errorf("grpcresolver: an entry of %s is dropped: %w", t.name, err))
+}
+
+func (t *translator) warned(err error) {
+	if err != nil {
+		t.fail(fmt.Errorf("grpcresolver: the servers of %s: %w", t.name, err))
+	}
 }
 
 func (t *translator) lost(err error, pause time.Duration) {

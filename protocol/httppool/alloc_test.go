@@ -1,4 +1,4 @@
-//go:build !race
+//go:build go1.26 && !race
 
 package httppool
 

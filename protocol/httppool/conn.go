@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -13,6 +15,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
@@ -213,7 +216,17 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 			return nil, false, errShared
 		}
 		defer c.busy.Store(false)
+		if err := c.sock.settle(out.ctx); err != nil {
+			if out.ctx.Err() == nil {
+				err = fmt.Errorf("%w: %w", errGone, err)
+			}
+			return nil, false, err
+		}
 		c.ctx.begin(out.ctx)
+		if c.ctx.Err() != nil && out.ctx.Err() == nil { // by the end of the request before this one
+			c.endRequest()
+			return nil, false, errGone
+		}
 	}
 	before := c.sock.written.Load()
 	out.timeout.start(out.within)
@@ -231,7 +244,7 @@ func (c *Conn) roundTrip(out outgoing) (resp *http.Response, sent bool, err erro
 	case !c.http2 && out.ctx.Err() != nil && c.ctx.Err() != nil: // likewise, as the response came
 		c.endRequest()
 		_ = resp.Body.Close()
-		err = context.Cause(out.ctx)
+		err = ctxerr.Of(out.ctx)
 	default:
 		if c.http2 {
 			c.used.Store(int64(c.staleness.Now()))
@@ -263,9 +276,13 @@ func (c *Conn) endRequest() {
 
 // reason adds to err what else is known of why the request failed.
 func (c *Conn) reason(ctx context.Context, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		if errors.Is(err, ended) {
+	if ctx.Err() != nil {
+		ended := ctxerr.Of(ctx)
+		if errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
 			return err
+		}
+		if errors.Is(ended, err) { // net/http gives the cause alone
+			return ended
 		}
 		return fmt.Errorf("%w: %w", ended, err)
 	}
@@ -306,8 +323,11 @@ func (c *Conn) judge(ctx context.Context, body *requestBody, sent bool, err erro
 	}
 }
 
-// ended reports whether the connection is closed, or soon will be.
-func (c *Conn) ended() bool { return c.sock.closed.Load() || c.sock.err() != nil }
+// ended reports whether the connection is closed, or soon will be: net/http closes one
+// whose request was canceled in the background.
+func (c *Conn) ended() bool {
+	return c.sock.closed.Load() || c.sock.err() != nil || !c.http2 && c.ctx.Err() != nil
+}
 
 // MaxConcurrentCalls returns how many requests the server of an HTTP/2 connection
 // allows at once, 0 if it does not say, and 1 for HTTP/1.1. The pool asks.

@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -32,13 +34,12 @@ func newConnContext(dog *sock.Watchdog) *connContext {
 
 // begin makes ctx that of the request under way, until end.
 func (c *connContext) begin(ctx context.Context) {
-	c.mu.Lock()
-	unended := c.request != nil
-	c.request = ctx
-	c.mu.Unlock()
-	if unended { // the body of the last response was read to its end, but not seen to be
+	if c.current() != nil { // the body of the last response was read to its end, but not seen to be
 		c.guard.End()
 	}
+	c.mu.Lock()
+	c.request = ctx
+	c.mu.Unlock()
 	c.guard.Begin(ctx)
 }
 

@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -195,3 +197,24 @@ type dueContext struct {
 }
 
 func (d dueContext) Deadline() (time.Time, bool) { return d.due.Deadline() }
+
+// The context of a request may end while its response is read to the end: of two hedged
+// requests, the later one is canceled then.
+func TestConnectionWhoseRequestWasCanceledIsNotUsedAgain(t *testing.T) {
+	s := server(t, func(http.ResponseWriter, *http.Request) {})
+	pool := newPool(t, Config{}, []string{addrOf(s)})
+	lease, err := pool.Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := lease.Conn()
+	ctx, cancel := context.WithCancel(t.Context())
+	conn.ctx.begin(ctx)
+	cancel()
+	until(t, "the request is ended", func() bool { return conn.ctx.Err() != nil })
+	conn.endRequest()
+	release(lease, conn, &http.Response{})
+	if code, _, err := get(t.Context(), clientOf(t, pool), "http://echo/"); code != http.StatusOK || err != nil {
+		t.Error(code, err)
+	}
+}

@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -53,6 +55,13 @@ type Config struct {
 	// is what somebody has written to the registry. Nil and an empty name mean
 	// TLS.ServerName, and if that is empty too, the host of the endpoint's address.
 	ServerName func(core.Endpoint) string
+
+	// TLSNames are the names that servers may have, such as "echo.example.com" or
+	// "*.svc.example.com", where "*" is one label, as in certificates. An endpoint
+	// whose name (of ServerName, TLS.ServerName, or else the host of its address)
+	// matches none of them cannot be dialed. So a registry cannot choose a name
+	// that the program did not foresee. Empty means any name.
+	TLSNames []string
 
 	// Timeout bounds how long a server may do nothing: take nothing of the request
 	// or, once the request is sent, not begin its response. When it passes, the
@@ -159,6 +168,9 @@ func (d *dialer) Validate() error {
 	if d.conf.ServerName != nil && d.conf.TLS == nil {
 		return errors.New("httppool: config: ServerName without TLS")
 	}
+	if err := sock.ValidateNames(d.conf.TLS, d.conf.TLSNames); err != nil {
+		return fmt.Errorf("httppool: config: %w", err)
+	}
 	return nil
 }
 
@@ -176,14 +188,18 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 }
 
 func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	conf, err := sock.Named(d.tlsFor(e), d.conf.TLSNames, e.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, err)
+	}
 	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("httppool: dial %s: %w", e.Addr, err)
 	}
 	so := newSocket(raw)
 	var nc net.Conn = so
-	if d.conf.TLS != nil {
-		tc, err := d.handshake(ctx, so, e)
+	if conf != nil {
+		tc, err := d.handshake(ctx, so, conf)
 		if err != nil {
 			return nil, fmt.Errorf("httppool: dial %s: TLS handshake: %w", e.Addr, errors.Join(err, so.Close()))
 		}
@@ -197,8 +213,9 @@ func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 	return c, nil
 }
 
-// handshake puts TLS over the socket.
-func (d *dialer) handshake(ctx context.Context, so *socket, e core.Endpoint) (*tls.Conn, error) {
+// tlsFor returns the configuration for an endpoint, with the name that the program
+// has for it. It is nil without TLS.
+func (d *dialer) tlsFor(e core.Endpoint) *tls.Config {
 	conf := d.conf.TLS
 	if d.conf.ServerName != nil {
 		if name := d.conf.ServerName(e); name != "" {
@@ -206,10 +223,11 @@ func (d *dialer) handshake(ctx context.Context, so *socket, e core.Endpoint) (*t
 			conf.ServerName = name
 		}
 	}
-	conf, err := sock.Named(conf, e.Addr)
-	if err != nil {
-		return nil, err
-	}
+	return conf
+}
+
+// handshake puts TLS over the socket.
+func (d *dialer) handshake(ctx context.Context, so *socket, conf *tls.Config) (*tls.Conn, error) {
 	tc := tls.Client(so, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		if head, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(head.RecordHeader[:]) == "HTTP/" {

@@ -115,4 +115,7 @@
 // A request without a response is an [*Error], within the *url.Error of the
 // client. It names the server, and says how many were tried. The errors of core,
 // such as core.ErrNoEndpoint, and of the network are in it.
+//
+// The package needs Go 1.26 or later, for [http.ClientConn]; with an earlier
+// version it is empty.
 package httppool

@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -8,6 +10,7 @@ import (
 	"os"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // ErrUnknownHost means that no pool is registered under the host of the request's
@@ -38,7 +41,7 @@ type Error struct {
 	Err error
 }
 
-// Error names the request, the server and the cause.
+// Error names the request, the server and the cause, whose text is cut above 4 KiB.
 func (e *Error) Error() string {
 	at := ""
 	if e.Endpoint != "" {
@@ -47,7 +50,7 @@ func (e *Error) Error() string {
 	if e.Attempts > 1 {
 		at += fmt.Sprintf(" (attempt %d)", e.Attempts)
 	}
-	return fmt.Sprintf("httppool: %s %s%s: %v", e.Method, e.Host, at, e.Err)
+	return fmt.Sprintf("httppool: %s %s%s: %s", e.Method, e.Host, at, brief.Text(e.Err))
 }
 
 // Unwrap returns the cause.

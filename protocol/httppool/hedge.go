@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -14,7 +16,11 @@ func (s *service) hedge(req *http.Request, call retry.Call, route []core.CallOpt
 		func(ctx context.Context, a retry.Attempt) (*http.Response, retry.Result, error) {
 			// A response outlives the context of its attempt: the context of its
 			// request ends with its body.
-			own, cancel := context.WithCancel(req.Context())
+			outer := req.Context()
+			if s.pool.Retrier().Observed(outer) { //nolint:contextcheck // that of the request
+				outer = valuesContext{outer, ctx}
+			}
+			own, cancel := context.WithCancel(outer)
 			unlink := context.AfterFunc(ctx, cancel)
 			resp, res, err := s.attempt(req.WithContext(own), call, route, a) //nolint:contextcheck // derived from the context of the request
 			unlink()
@@ -28,3 +34,12 @@ func (s *service) hedge(req *http.Request, call retry.Call, route []core.CallOpt
 			return resp, res, err
 		})
 }
+
+// valuesContext is a context with the values of another.
+type valuesContext struct {
+	context.Context //nolint:containedctx // that of the request
+
+	values context.Context //nolint:containedctx // that of an attempt
+}
+
+func (c valuesContext) Value(key any) any { return c.values.Value(key) }

@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -56,6 +58,8 @@ func TestAServerThatStopsAnsweringCostsNoIdempotentRequest(t *testing.T) {
 				until(t, "requests go on", func() bool { return calls.Load() >= n })
 			}
 			more(2000)
+			sleep(300 * time.Millisecond) // for the pool to take in how long answers take
+			more(500)
 			stalled.Store(true)
 			more(2000)
 			stalled.Store(false)

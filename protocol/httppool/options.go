@@ -1,6 +1,9 @@
+//go:build go1.26
+
 package httppool
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -68,6 +71,14 @@ func MaxRetryAfter(d time.Duration) Option {
 // [core.WithKey] made from its URL. f must be safe for concurrent use.
 func WithRoute(f func(*http.Request) []core.CallOption) Option {
 	return func(s *service) { s.route = f }
+}
+
+// WithHeader sets what is done to the header of a request each time that it is sent
+// to a server, such as marking it for a trace. ctx is the context of that attempt,
+// as a [retry.Observer] has made it. f may set values of the header, must leave the
+// values that it finds as they are, and must be safe for concurrent use.
+func WithHeader(f func(ctx context.Context, header http.Header)) Option {
+	return func(s *service) { s.header = f }
 }
 
 // EndpointHost makes the header Host, or :authority, of a request the address of

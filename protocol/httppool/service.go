@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -5,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +27,7 @@ type service struct {
 	classify      func(*http.Response) balance.Outcome
 	load          func(*http.Response) float64
 	route         func(*http.Request) []core.CallOption
+	header        func(context.Context, http.Header)
 	endpointHost  bool
 	maxRetryAfter time.Duration
 	avoidance     avoidance
@@ -47,7 +51,7 @@ func newService(pool *core.Pool[*Conn], opts []Option) *service {
 // second time if it is hedged and late.
 func (s *service) send(req *http.Request) (*http.Response, error) {
 	hedged := s.hedged(req)
-	call := retry.Call{Attempts: s.attempts, Repeatable: hedged || s.idempotent(req)}
+	call := retry.Call{Attempts: s.attempts, Repeatable: hedged || s.idempotent(req), Name: req.Method, Request: req}
 	if call.Repeatable { // what takes how long is measured by method and path
 		call.Method = balance.Hash(req.Method) ^ balance.Hash(req.URL.Path)
 	}
@@ -61,8 +65,15 @@ func (s *service) send(req *http.Request) (*http.Response, error) {
 		resp, err = s.hedge(req, call, route)
 	} else {
 		resp, err = retry.Run(req.Context(), s.pool.Retrier(), call,
-			func(_ context.Context, a retry.Attempt) (*http.Response, retry.Result, error) {
-				return s.attempt(req, call, route, a)
+			func(ctx context.Context, a retry.Attempt) (*http.Response, retry.Result, error) {
+				if ctx == req.Context() {
+					return s.attempt(req, call, route, a)
+				}
+				resp, res, err := s.attempt(req.WithContext(ctx), call, route, a) // an observer's
+				if resp != nil {
+					resp.Request = req
+				}
+				return resp, res, err
 			})
 	}
 	if err == nil {
@@ -96,7 +107,15 @@ type failure struct {
 	hangUps []string
 }
 
-func (f *failure) Error() string { return f.explained.Error() }
+func (f *failure) Error() string {
+	if f.resp != nil {
+		return "httppool: the server answered " + f.resp.Status
+	}
+	return f.explained.Error()
+}
+
+// Unwrap returns the cause, for observers.
+func (f *failure) Unwrap() error { return f.explained.Err }
 
 // attempt sends the request to one server. With a *failure as its error it may
 // also return the response that is in it.
@@ -160,6 +179,7 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 	if f == nil {
 		return resp, res, nil
 	}
+	res.Outcome = f.explained.Outcome
 	if f.unread == nil && !replayable(req) {
 		res.Verdict = retry.VerdictDone
 	}
@@ -210,6 +230,13 @@ func (s *service) exchange(
 		}
 	}
 	out := conn.outgoing(req, body, s.hostFor(req, conn), within)
+	if s.header != nil {
+		out.req.Header = maps.Clone(out.req.Header)
+		if out.req.Header == nil {
+			out.req.Header = http.Header{}
+		}
+		s.header(req.Context(), out.req.Header)
+	}
 	t.gotConn(conn, asked)
 	resp, sent, err := conn.roundTrip(out)
 	took := conn.staleness.Now() - start
@@ -227,7 +254,7 @@ func (s *service) exchange(
 	lease.Report(balance.Report{Outcome: outcome, Latency: took, Load: s.loadOf(resp)})
 	resp.Request = req
 	bindLease(resp, lease)
-	res.Took = took
+	res.Took, res.Code = took, resp.StatusCode
 	switch outcome {
 	case balance.OutcomeOK:
 		return resp, res, nil
@@ -238,7 +265,7 @@ func (s *service) exchange(
 		s.avoid(conn.addr, resp)
 	default: // another server would gain nothing
 	}
-	return resp, res, &failure{resp: resp}
+	return resp, res, &failure{resp: resp, explained: Error{Outcome: outcome}}
 }
 
 // failed judges an attempt without a response, reports it and ends the lease.

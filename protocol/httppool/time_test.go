@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -268,5 +270,29 @@ func TestAConnectionOfHTTP1IsNotShared(t *testing.T) {
 	close(end)
 	if err := <-other; err != nil {
 		t.Error(err)
+	}
+}
+
+// Why a context ended is in the error of the request that it ended.
+func TestTheCauseOfAContextIsInTheErrorOfTheRequestThatItEnded(t *testing.T) {
+	mine := errors.New("the program shuts down")
+	for name, k := range kinds(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t, k.conf, []string{k.addr}, core.MaxActive(1))
+			c := clientOf(t, pool)
+			canceled, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			timedOut, stop := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, mine)
+			defer stop()
+			for ended, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: timedOut} {
+				for range 2 { // the second request begins when the context has ended
+					ready(t, pool)
+					time.AfterFunc(20*time.Millisecond, func() { cancel(mine) })
+					if _, _, err := get(ctx, c, k.scheme+"://echo/"); !errors.Is(err, mine) || !errors.Is(err, ended) {
+						t.Errorf("%v: got %v", ended, err)
+					}
+				}
+			}
+		})
 	}
 }

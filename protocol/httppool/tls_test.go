@@ -1,3 +1,5 @@
+//go:build go1.26
+
 package httppool
 
 import (
@@ -54,6 +56,9 @@ func TestEachServerMustProveItsOwnName(t *testing.T) {
 			{why: "the function", conf: Config{TLS: trusting("x.test"), ServerName: of}, attr: "example.com", want: "example.com"},
 			{why: "the function that says nothing", conf: Config{TLS: trusting("example.com"), ServerName: of}, want: "example.com"},
 			{why: "a wrong one", conf: Config{TLS: trusting(""), ServerName: of}, attr: "wrong.test", want: "not wrong.test", fail: true},
+			{why: "a name that the program foresees", conf: Config{TLS: trusting("x.test"), ServerName: of, TLSNames: []string{"*.com"}}, attr: "example.com", want: "example.com"},
+			{why: "a name that it does not", conf: Config{TLS: trusting(""), ServerName: of, TLSNames: []string{"*.test"}}, attr: "example.com", want: "TLSNames", fail: true},
+			{why: "an address that it does not", conf: Config{TLS: trusting(""), TLSNames: []string{"example.com"}}, want: "TLSNames", fail: true},
 			{why: "nobody to trust", conf: Config{TLS: &tls.Config{RootCAs: x509.NewCertPool()}}, want: "unknown authority", fail: true},
 			{why: "no proof asked for", conf: Config{TLS: &tls.Config{InsecureSkipVerify: true}}, want: ""},
 		} {
@@ -133,6 +138,9 @@ func TestAServerOfTLSRefusesPlainRequests(t *testing.T) {
 func TestMistakesInTheConfigAreReported(t *testing.T) {
 	_, err := core.New(static.Watcher("h:1"), Dial(Config{ServerName: func(core.Endpoint) string { return "x" }}))
 	if err == nil || !strings.Contains(err.Error(), "ServerName without TLS") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := core.New(static.Watcher("h:1"), Dial(Config{TLSNames: []string{"x"}})); err == nil || !strings.Contains(err.Error(), "TLSNames without TLS") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
@@ -25,8 +24,7 @@ import (
 // see the package's documentation.
 func Do(ctx context.Context, pool *core.Pool[*Conn], fn func(c *Conn) error, opts ...core.CallOption) error {
 	if len(opts) > 0 { // calls of one function are of one kind, unless the caller says otherwise
-		code := runtime.FuncForPC(callee.Of(&fn))
-		opts = append([]core.CallOption{core.WithMethod(code.Name())}, opts...)
+		opts = append([]core.CallOption{core.WithMethod(callee.Method(callee.Of(&fn)))}, opts...)
 	}
 	err := pool.Do(ctx, func(ctx context.Context, c *Conn) error {
 		own, err := c.call(ctx, fn)
@@ -100,9 +98,7 @@ func (c *Conn) usable(ctx context.Context, now time.Time) error {
 		err = ctxerr.Of(ctx)
 	}
 	if d, ok := ctx.Deadline(); ok && err == nil && !d.After(now) {
-		if err = endedBy(ctx, d); err == nil {
-			err = context.DeadlineExceeded
-		}
+		err = ctxerr.EndedBy(ctx, d)
 	}
 	switch {
 	case c.stream.err != nil:
@@ -147,39 +143,17 @@ func (c *Conn) examine(ctx context.Context, returned error, hit bool, deadline t
 		e.Returned = returned
 	}
 	if hit || isTimeout(c.stream.err) {
-		e.Ctx = endedBy(ctx, deadline)
+		e.Ctx = ctxerr.EndedBy(ctx, deadline)
 	}
 	return false, e
 }
-
-// endedBy returns the error of the context that ended a call, nil if it did not.
-func endedBy(ctx context.Context, deadline time.Time) error {
-	if d, ok := ctx.Deadline(); ctx.Err() == nil && ok && d.Equal(deadline) {
-		// Its timer fires in a moment, and brings the cause. It may be late.
-		late := time.NewTimer(lateTimer)
-		defer late.Stop()
-		select {
-		case <-ctx.Done():
-		case <-late.C:
-			return context.DeadlineExceeded
-		}
-	}
-	if ctx.Err() == nil {
-		return nil
-	}
-	return ctxerr.Of(ctx)
-}
-
-// lateTimer is how long a call whose deadline has passed waits for its context to
-// notice.
-const lateTimer = 100 * time.Millisecond
 
 // examineSync is examine for a connection on which no reading or writing failed.
 func (c *Conn) examineSync(returned error) (own bool, err error) {
 	if c.Writer.Buffered() > 0 && c.stream.sent == 0 { // as if nothing had been written
 		c.Writer.Reset(&c.stream)
 	}
-	_, nested := errors.AsType[*Error](returned) // of a call to another server
+	nested := returned != nil && errors.As(returned, new(*Error)) // of a call to another server
 	declared := errors.Is(returned, ErrOutOfSync) && !nested
 	stopped := returned != nil && c.stream.awaiting
 	if c.Reader.Buffered() == 0 && c.Writer.Buffered() == 0 && !declared && !stopped {

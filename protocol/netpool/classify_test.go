@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -132,7 +133,7 @@ func TestTheOutcomeOfACallIsReported(t *testing.T) {
 			return core.Answered(credit(c))
 		}, balance.OutcomeOK, false},
 		{"a caller who gives up", silent, canceled, credit, balance.OutcomeCanceled, false},
-		{"a deadline that has passed before the call", yes, late{t.Context()}, credit, balance.OutcomeNeutral, true},
+		{"a deadline that has passed before the call", yes, late{t.Context(), time.Now()}, credit, balance.OutcomeNeutral, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var seen outcomes

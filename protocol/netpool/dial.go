@@ -33,6 +33,13 @@ type Config struct {
 	// a ServerName.
 	TLS *tls.Config
 
+	// TLSNames are the names that servers may have, such as "echo.example.com" or
+	// "*.svc.example.com", where "*" is one label, as in certificates. An endpoint
+	// whose name (TLS.ServerName, or else the host of its address)
+	// matches none of them cannot be dialed. So a registry cannot choose a name
+	// that the program did not foresee. Empty means any name.
+	TLSNames []string
+
 	// Timeout bounds each call, within the deadline of the caller's context.
 	// Zero means [DefaultTimeout]; negative means none.
 	Timeout time.Duration
@@ -118,6 +125,9 @@ func (d *dialer) Validate() error {
 	if d.conf.Buffer < minBuffer {
 		return fmt.Errorf("netpool: config: Buffer is %d bytes, which is less than %d", d.conf.Buffer, minBuffer)
 	}
+	if err := sock.ValidateNames(d.conf.TLS, d.conf.TLSNames); err != nil {
+		return fmt.Errorf("netpool: config: %w", err)
+	}
 	return nil
 }
 
@@ -136,11 +146,15 @@ func (d *dialer) ValidateAfterIdle() time.Duration {
 
 // Dial implements [core.Dialer].
 func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	conf, err := sock.Named(d.conf.TLS, d.conf.TLSNames, e.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("netpool: dial %s: %w", e.Addr, err)
+	}
 	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("netpool: dial %s: %w", e.Addr, err)
 	}
-	s, err := sock.Open(ctx, raw, d.conf.TLS, e.Addr)
+	s, err := sock.Open(ctx, raw, conf)
 	if err != nil {
 		return nil, fmt.Errorf("netpool: dial %s: %w", e.Addr, errors.Join(err, raw.Close()))
 	}

@@ -182,3 +182,52 @@ func TestNewReportsAConfigThatMakesNoSense(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAServerWhoseNameTheProgramDidNotForeseeIsNotDialed(t *testing.T) {
+	server, client := prototest.TLS(t, 0)
+	var accepted atomic.Int32
+	addr := prototest.Listen(t, func(nc net.Conn) {
+		accepted.Add(1)
+		echo(tls.Server(nc, server))
+	})
+	_, port, _ := net.SplitHostPort(addr)
+	toServer := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	named := client.Clone()
+	named.ServerName = prototest.ServerName
+	for _, c := range []struct {
+		name, addr string
+		tls        *tls.Config
+		names      []string
+		refused    bool
+	}{
+		{"a name that matches", prototest.ServerName + ":" + port, client, []string{"other", "*.test"}, false},
+		{"a name of the program for all", addr, named, []string{prototest.ServerName}, false},
+		{"an address that the certificate is valid for, and no pattern", addr, client, []string{"*.test"}, true},
+		{"a name that does not match", "server.evil:" + port, client, []string{"*.test"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			accepted.Store(0)
+			pool := newPool(t, netpool.Config{TLS: c.tls, TLSNames: c.names, DialContext: toServer}, []string{c.addr})
+			got, err := ask(t.Context(), pool, "hello")
+			if !c.refused {
+				if err != nil || got != "hello" {
+					t.Errorf("got %q, %v", got, err)
+				}
+				return
+			}
+			if !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), "TLSNames") || accepted.Load() != 0 {
+				t.Errorf("got %q, %v, and %d connections", got, err, accepted.Load())
+			}
+			if s := pool.Stats().Endpoints[0]; !s.Down || s.DialFailures == 0 {
+				t.Errorf("the endpoint has not failed: %+v", s)
+			}
+		})
+	}
+	for _, conf := range []netpool.Config{{TLSNames: []string{"a"}}, {TLS: client, TLSNames: []string{"*"}}} {
+		if _, err := core.New(static.Watcher("h:1"), netpool.Dial(conf)); err == nil || !strings.Contains(err.Error(), "TLSNames") {
+			t.Errorf("a mistake in the names: %v", err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // ErrOutOfSync means that what is read next would not be the answer to what is
@@ -44,15 +45,16 @@ type Error struct {
 	Ctx error
 }
 
-// Error names the server, the cause, and what the function returned.
+// Error names the server, the cause, and what the function returned, each in at most
+// 4 KiB.
 func (e *Error) Error() string {
 	s := "netpool: " + e.Endpoint + ": "
 	if e.Ctx != nil {
-		s += e.Ctx.Error() + ": "
+		s += brief.Text(e.Ctx) + ": "
 	}
-	s += e.Err.Error()
+	s += brief.Text(e.Err)
 	if e.Returned != nil {
-		s += " (the function returned: " + e.Returned.Error() + ")"
+		s += " (the function returned: " + brief.Text(e.Returned) + ")"
 	}
 	return s
 }
@@ -103,10 +105,12 @@ func Classify(err error) balance.Outcome {
 	if err == nil {
 		return balance.OutcomeOK
 	}
-	if a, ok := errors.AsType[*application](err); ok {
+	var a *application
+	if errors.As(err, &a) {
 		return a.outcome
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.outcome()
 	}
 	return core.Classify(err)

@@ -153,7 +153,7 @@ func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
 	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	var answer string
-	for _, ctx := range []context.Context{canceled, overdue, late{t.Context()}} {
+	for _, ctx := range []context.Context{canceled, overdue, late{t.Context(), time.Now()}} {
 		called := false
 		err := conn.Call(ctx, func(*netpool.Conn) error { called = true; return nil })
 		if err == nil || called || ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
@@ -166,9 +166,12 @@ func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
 }
 
 // late is a context whose deadline has passed and whose timer has not fired.
-type late struct{ context.Context }
+type late struct {
+	context.Context
+	deadline time.Time
+}
 
-func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+func (c late) Deadline() (time.Time, bool) { return c.deadline, true }
 
 // One connection serves calls that are canceled when they are about to end, and
 // calls that nobody cancels. Were the end of the first to reach the second, it would

@@ -82,10 +82,10 @@ func judge(f facts) ending {
 // outcomeOf returns the outcome of a call that was ended by its context, whose
 // error is err.
 func outcomeOf(err error) balance.Outcome {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return balance.OutcomeFailure
+	if errors.Is(err, context.Canceled) { // its cause may be another call's deadline
+		return balance.OutcomeCanceled
 	}
-	return balance.OutcomeCanceled
+	return balance.OutcomeFailure
 }
 
 // verdict says how far a call got whose connection broke.

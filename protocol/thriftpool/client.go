@@ -70,7 +70,7 @@ func (c *client) Call(ctx context.Context, method string, args, result thrift.TS
 }
 
 func (c *client) plan(v invocation) retry.Call {
-	return retry.Call{Attempts: c.attempts, Repeatable: v.repeatable, Method: balance.Hash(v.method)}
+	return retry.Call{Attempts: c.attempts, Repeatable: v.repeatable, Method: balance.Hash(v.method), Name: v.method}
 }
 
 // attempt makes one attempt of a call, on a server that has not failed it.
@@ -90,7 +90,7 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 		return meta, retry.Result{Verdict: retry.VerdictNoServer}, nil
 	}
 	meta, took, e, err := c.call(ctx, a, lease, conn, v)
-	res = retry.Result{Verdict: e.verdict, Endpoint: conn.addr, Took: took}
+	res = retry.Result{Verdict: e.verdict, Endpoint: conn.addr, Took: took, Outcome: e.outcome}
 	if e.silent || e.verdict == retry.VerdictDone && e.outcome != balance.OutcomeOK { // it was not answered
 		res.Took = 0
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/internal/ctxerr"
 	"github.com/minicaptain/multi_connection_pool/protocol/internal/sock"
 	"github.com/minicaptain/multi_connection_pool/retry"
 )
@@ -117,8 +118,8 @@ func (c *Conn) probe(ctx context.Context) (took time.Duration, e ending, err err
 	}
 	c.fail(err)
 	e = ending{outcome: balance.OutcomeFailure, verdict: retry.VerdictUnsent}
-	if ended := ctx.Err(); ended != nil {
-		e = ending{outcome: outcomeOf(ended), ctx: ended}
+	if ctx.Err() != nil {
+		e = ending{outcome: outcomeOf(ctx.Err()), ctx: ctxerr.Of(ctx)}
 	}
 	return time.Since(start), e, err
 }
@@ -164,8 +165,8 @@ func (c *Conn) begin(ctx context.Context, start, until time.Time) (ending, error
 // deadline returns when the call must end, zero for never, or the context's
 // error if it has ended already. until is the end of the attempt, if that has one.
 func (c *Conn) deadline(ctx context.Context, start, until time.Time) (time.Time, error) {
-	if err := ctx.Err(); err != nil {
-		return time.Time{}, err
+	if ctx.Err() != nil {
+		return time.Time{}, ctxerr.Of(ctx)
 	}
 	deadline := until
 	if c.timeout > 0 {
@@ -175,7 +176,7 @@ func (c *Conn) deadline(ctx context.Context, start, until time.Time) (time.Time,
 	}
 	if d, ok := ctx.Deadline(); ok {
 		if !d.After(start) {
-			return d, context.DeadlineExceeded
+			return d, ctxerr.EndedBy(ctx, d)
 		}
 		if deadline.IsZero() || d.Before(deadline) {
 			deadline = d
@@ -228,24 +229,16 @@ func (c *Conn) begun() bool {
 }
 
 // endedBy returns the context's error if that ended the call that has failed,
-// else nil. A deadline of the context is set on the connection, and may pass
-// there a moment before it does in ctx.
+// else nil.
 func (c *Conn) endedBy(ctx context.Context, hit bool) error {
-	failed, err := c.wire.err, ctx.Err()
-	switch {
-	case hit:
-		return err
-	case failed == nil && err != nil && !c.wire.flushed:
-		return err // some transports ask the context before they send
-	case failed == nil, !isTimeout(failed):
-		return nil // the connection or the server ended it
-	case err != nil:
-		return err
+	failed := c.wire.err
+	if hit || failed == nil && !c.wire.flushed { // some transports ask the context before they send
+		return ctxerr.EndedBy(ctx, time.Time{})
 	}
-	if d, ok := ctx.Deadline(); ok && d.Equal(c.armed) {
-		return context.DeadlineExceeded
+	if failed != nil && isTimeout(failed) {
+		return ctxerr.EndedBy(ctx, c.armed) // nil when the attempt's timeout ended it
 	}
-	return nil // the attempt's timeout ended it
+	return nil // the connection or the server ended it
 }
 
 // longAgo is when a connection was last used that the next call must look at.

@@ -55,6 +55,13 @@ type Config struct {
 	// registry chooses the name then, and any certificate that RootCAs accept will do.
 	TLS *tls.Config
 
+	// TLSNames are the names that servers may have, such as "echo.example.com" or
+	// "*.svc.example.com", where "*" is one label, as in certificates. An endpoint
+	// whose name (TLS.ServerName, or else the host of its address)
+	// matches none of them cannot be dialed. So a registry cannot choose a name
+	// that the program did not foresee. Empty means any name.
+	TLSNames []string
+
 	// Timeout bounds each attempt to make a call, within the deadline of the
 	// caller's context. When it passes, the server counts as failing, and a call
 	// that may be repeated is sent to another. Choose a Timeout longer than the
@@ -122,6 +129,9 @@ func (d *dialer) Validate() error {
 	if d.conf.TLS != nil && d.conf.Thrift.GetTLSConfig() != nil && d.conf.TLS != d.conf.Thrift.GetTLSConfig() {
 		errs = append(errs, errors.New("TLS and Thrift.TLSConfig are different"))
 	}
+	if err := sock.ValidateNames(d.tls, d.conf.TLSNames); err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) == 0 {
 		return nil
 	}
@@ -141,11 +151,15 @@ func (d *dialer) Dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 }
 
 func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
+	conf, err := sock.Named(d.tls, d.conf.TLSNames, e.Addr)
+	if err != nil {
+		return nil, err
+	}
 	raw, err := sock.Dial(ctx, d.conf.DialContext, e.Addr)
 	if err != nil {
 		return nil, err
 	}
-	c, err := d.connect(ctx, raw, e)
+	c, err := d.connect(ctx, raw, conf, e)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
@@ -153,8 +167,8 @@ func (d *dialer) dial(ctx context.Context, e core.Endpoint) (*Conn, error) {
 }
 
 // connect builds a Conn over an open socket.
-func (d *dialer) connect(ctx context.Context, raw net.Conn, e core.Endpoint) (*Conn, error) {
-	s, err := sock.Open(ctx, raw, d.tls, e.Addr)
+func (d *dialer) connect(ctx context.Context, raw net.Conn, conf *tls.Config, e core.Endpoint) (*Conn, error) {
+	s, err := sock.Open(ctx, raw, conf)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // Error is a call that failed otherwise than by an exception of the IDL, which
@@ -15,8 +16,8 @@ import (
 // With errors.As it yields the [thrift.TTransportException],
 // [thrift.TProtocolException] or [thrift.TApplicationException] that ended the
 // call, and the [*core.Error] if no connection could be leased. With errors.Is it
-// matches context.Canceled or context.DeadlineExceeded if the caller's context
-// ended the call, the errors of the network such as io.EOF and
+// matches context.Canceled or context.DeadlineExceeded, and the context's cause, if
+// the caller's context ended the call, the errors of the network such as io.EOF and
 // syscall.ECONNRESET, and os.ErrDeadlineExceeded after [Config.Timeout].
 type Error struct {
 	// Endpoint is the address of the server that was called last; empty if no
@@ -32,13 +33,15 @@ type Error struct {
 	Outcome balance.Outcome
 	// Err is the cause.
 	Err error
-	// Ctx is the context's error if that ended the call, else nil.
+	// Ctx is the context's error, with its cause, if that ended the call, else nil;
+	// see [context.Cause].
 	Ctx error
 
 	hungUp bool // the server closed a new connection before anything was sent
 }
 
-// Error names the method, the server and the cause.
+// Error names the method, the server and the cause, which may be what the server said:
+// its text is cut above 4 KiB.
 func (e *Error) Error() string {
 	at := ""
 	if e.Endpoint != "" {
@@ -48,9 +51,9 @@ func (e *Error) Error() string {
 		at += fmt.Sprintf(" (attempt %d)", e.Attempts)
 	}
 	if e.Ctx != nil && !errors.Is(e.Err, e.Ctx) {
-		return fmt.Sprintf("thriftpool: %s%s: %v: %v", e.Method, at, e.Ctx, e.Err)
+		return fmt.Sprintf("thriftpool: %s%s: %s: %s", e.Method, at, brief.Text(e.Ctx), brief.Text(e.Err))
 	}
-	return fmt.Sprintf("thriftpool: %s%s: %v", e.Method, at, e.Err)
+	return fmt.Sprintf("thriftpool: %s%s: %s", e.Method, at, brief.Text(e.Err))
 }
 
 // Unwrap returns the cause and the context's error.

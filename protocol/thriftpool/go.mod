@@ -4,7 +4,7 @@ go 1.26
 
 require (
 	github.com/apache/thrift v0.25.0
-	github.com/minicaptain/multi_connection_pool v0.0.0
+	github.com/minicaptain/multi_connection_pool v0.1.0
 )
 
 replace github.com/minicaptain/multi_connection_pool => ../..

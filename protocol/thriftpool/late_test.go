@@ -32,6 +32,8 @@ func TestAServerThatStopsAnsweringCostsNoCallThatMayBeRepeated(t *testing.T) {
 			t.Cleanup(func() { close(released) }) // before the server's end waits for its calls
 			l := generate(t, 8, Client(newPool(t, Config{}, addrs), opt))
 			l.more(t, 2000)
+			prototest.Pause(300 * time.Millisecond) // for the pool to take in how long answers take
+			l.more(t, 500)
 			stalled.Store(true)
 			l.more(t, 2000)
 			stalled.Store(false)

@@ -161,18 +161,23 @@ func TestTLSVerifiesTheServerOfEachEndpoint(t *testing.T) {
 	s := serve(t, st, &handler{})
 	other := conf.Clone()
 	other.ServerName = "other.test"
+	named := conf.Clone()
+	named.ServerName = prototest.ServerName
+	exercise(t, s, Config{TLS: named, TLSNames: []string{"*.test"}})
 	_, port, _ := net.SplitHostPort(s.addr())
 	for _, c := range []struct {
 		name, addr string
 		conf       *tls.Config
 		want       string
+		names      []string
 	}{
-		{"the host of the address is not in the certificate", "localhost:" + port, conf, "certificate"},
-		{"the configured name is not in the certificate", s.addr(), other, "certificate"},
-		{"a socket has no host", "unix:/nowhere", conf, "nowhere"},
+		{"the host of the address is not in the certificate", "localhost:" + port, conf, "certificate", nil},
+		{"the configured name is not in the certificate", s.addr(), other, "certificate", nil},
+		{"a socket has no host", "unix:/nowhere", conf, "nowhere", nil},
+		{"the host of the address is in the certificate, and not foreseen", s.addr(), conf, "TLSNames", []string{"*.test"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := newClient(t, Config{TLS: c.conf}, []string{c.addr}).Echo(t.Context(), "s")
+			_, err := newClient(t, Config{TLS: c.conf, TLSNames: c.names}, []string{c.addr}).Echo(t.Context(), "s")
 			te, ok := errors.AsType[thrift.TTransportException](err)
 			if !ok || te.TypeId() != thrift.NOT_OPEN || !errors.Is(err, core.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
@@ -198,6 +203,8 @@ func TestAMistakeInTheConfigIsReportedByNew(t *testing.T) {
 		{Config{Protocol: thrift.NewTHeaderProtocolFactoryConf(nil), Transport: framed}, "THeader has frames of its own"},
 		{Config{Thrift: &thrift.TConfiguration{THeaderProtocolID: &id}}, "THeaderProtocolID 77"},
 		{Config{TLS: &tls.Config{}, Thrift: &thrift.TConfiguration{TLSConfig: &tls.Config{}}}, "TLS and Thrift.TLSConfig"},
+		{Config{TLSNames: []string{"a"}}, "TLSNames without TLS"},
+		{Config{TLSNames: []string{"a"}, Thrift: &thrift.TConfiguration{TLSConfig: &tls.Config{}}}, ""},
 	} {
 		pool, err := core.New(endpoints("127.0.0.1:1"), Dial(c.conf))
 		if err == nil {

@@ -267,7 +267,7 @@ func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
 	cancel()
 	overdue, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	for _, ctx := range []context.Context{canceled, overdue, late{t.Context()}} {
+	for _, ctx := range []context.Context{canceled, overdue, late{t.Context(), time.Now()}} {
 		if _, err := c.Echo(ctx, "s"); err == nil || ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			t.Errorf("got %v for %v", err, ctx.Err())
 		}
@@ -281,9 +281,12 @@ func TestAContextThatHasEndedCostsNoConnection(t *testing.T) {
 }
 
 // late is a context whose deadline has passed and whose timer has not fired.
-type late struct{ context.Context }
+type late struct {
+	context.Context
+	deadline time.Time
+}
 
-func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+func (c late) Deadline() (time.Time, bool) { return c.deadline, true }
 
 func TestADeadlineThatHasPassedDoesNotHarmTheNextCall(t *testing.T) {
 	s := serve(t, framedBinary(), &handler{})
@@ -331,4 +334,37 @@ func TestACancellationNeverHitsTheNextCall(t *testing.T) {
 		}
 	}
 	t.Logf("%d of 300 calls were ended, on %d connections", hits, s.accepted())
+}
+
+// Why a context ended is in the error of the call that it ended.
+func TestTheCauseOfAContextIsInTheErrorOfTheCallThatItEnded(t *testing.T) {
+	mine := errors.New("the program shuts down")
+	silent := prototest.Listen(t, func(net.Conn) { <-t.Context().Done() })
+	client := newClient(t, Config{}, []string{silent}, Idempotent("*"))
+	canceled, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	timedOut, stop := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, mine)
+	defer stop()
+	for ended, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: timedOut} {
+		for range 2 { // the second call begins when the context has ended
+			time.AfterFunc(5*time.Millisecond, func() { cancel(mine) })
+			_, err := client.Echo(ctx, "x")
+			if !errors.Is(err, mine) || !errors.Is(err, ended) {
+				t.Errorf("%v: got %v", ended, err)
+			}
+		}
+	}
+}
+
+// A context may be canceled because another call came too late: that is not the
+// server's failure.
+func TestACallThatIsCanceledByAnotherOnesDeadlineIsNoFailure(t *testing.T) {
+	silent := prototest.Listen(t, func(net.Conn) { <-t.Context().Done() })
+	client := newClient(t, Config{}, []string{silent})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(5*time.Millisecond, func() { cancel(context.DeadlineExceeded) })
+	_, err := client.Echo(ctx, "x")
+	if e, ok := errors.AsType[*Error](err); !ok || e.Outcome != balance.OutcomeCanceled {
+		t.Errorf("got %#v", err)
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/minicaptain/multi_connection_pool/internal/leak"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool/echo"
 )
 
@@ -289,6 +290,31 @@ func FuzzFramedRead(f *testing.F) {
 		if err := thrift.NewTStandardClient(p, p).Recv(t.Context(), p, 1, "echo", &echo.EchoEchoResult{}); err == nil {
 			if used := len(in) - len(tr.nc.(*tape).in) - tr.buffered(); used > lengthSize+len(payload) {
 				t.Errorf("used %d bytes of a frame of %d", used, len(payload))
+			}
+		}
+	})
+}
+
+// FuzzReply has a server that answers with any bytes, in a frame or without: no
+// panic, and no more memory than the answer is worth.
+func FuzzReply(f *testing.F) {
+	reply := message(f, func(p thrift.TProtocol) {
+		_ = p.WriteMessageBegin(f.Context(), "send", thrift.REPLY, 1)
+		_ = numbered{3, 3}.Write(f.Context(), p)
+	})
+	f.Add([]byte(reply))
+	f.Add([]byte(reply[:len(reply)-9]))
+	f.Add([]byte("\x80\x01\x00\x02\x00\x00\x00\x04send\x00\x00\x00\x01\x0c\x00\x00\x0f\x00\x02\x0a\x00\x00\x01\x00"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		conf := &thrift.TConfiguration{}
+		for name, tr := range map[string]thrift.TTransport{
+			"framed": awaiting(frame(string(in)), 1000, conf), "not framed": newWire(&tape{in: bytes.Clone(in)}),
+		} {
+			p := &limits{TProtocol: thrift.NewTBinaryProtocolConf(tr, conf), most: 1 << 10}
+			if n := leak.Allocated(func() {
+				_ = thrift.NewTStandardClient(p, p).Recv(t.Context(), p, 1, "send", &echo.EchoSendResult{})
+			}); n > leak.Bound(len(in)) {
+				t.Errorf("%s: %d bytes were allocated for %d", name, n, len(in))
 			}
 		}
 	})

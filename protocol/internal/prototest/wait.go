@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/minicaptain/multi_connection_pool/internal/leak"
 )
 
 // Patience is how long a test waits for what should happen at once.
@@ -53,13 +53,12 @@ func Run(m *testing.M) (code int) {
 		return code
 	}
 	for deadline := time.Now().Add(Patience); ; Pause(time.Millisecond) {
-		buf := make([]byte, 1<<20)
-		stacks := string(buf[:runtime.Stack(buf, true)])
-		if strings.Count(stacks, "\ngoroutine ") == 0 { // but the first, this one
+		err := leak.Left(nil)
+		if err == nil {
 			return 0
 		}
 		if time.Now().After(deadline) {
-			fmt.Fprintln(os.Stderr, "goroutines are left:\n"+stacks)
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}

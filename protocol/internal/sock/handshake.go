@@ -10,7 +10,8 @@ import (
 // explain adds to the error of a handshake what the server's answer, or the lack of
 // one, says about a server that does not speak TLS.
 func (l *layer) explain(err error) error {
-	plain, ok := errors.AsType[tls.RecordHeaderError](err)
+	var plain tls.RecordHeaderError
+	ok := errors.As(err, &plain)
 	switch {
 	case ok && string(plain.RecordHeader[:]) == "HTTP/":
 		return fmt.Errorf("%w: the server speaks HTTP without TLS", err)

@@ -45,7 +45,11 @@ func TestAServerWithoutTLSIsNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = raw.Close() }()
-			_, err = sock.Open(ctx, raw, conf, addr)
+			conf, err := sock.Named(conf, nil, addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = sock.Open(ctx, raw, conf)
 			if err == nil || !strings.Contains(err.Error(), k.says) || strings.Contains(err.Error(), k.not) {
 				t.Errorf("got %v", err)
 			}

@@ -43,17 +43,12 @@ type Socket struct {
 	secure *tls.Conn
 }
 
-// Open makes a socket of a connection, with a TLS handshake unless conf is nil.
-// Without a ServerName in conf, the server must prove to be the host of addr.
-// After an error the caller still owns raw.
-func Open(ctx context.Context, raw net.Conn, conf *tls.Config, addr string) (*Socket, error) {
+// Open makes a socket of a connection, with a TLS handshake unless conf, which is of
+// [Named], is nil. After an error the caller still owns raw.
+func Open(ctx context.Context, raw net.Conn, conf *tls.Config) (*Socket, error) {
 	s := &Socket{Raw: raw, Conn: raw, probe: newProbe(raw)}
 	if conf == nil {
 		return s, nil
-	}
-	conf, err := Named(conf, addr)
-	if err != nil {
-		return nil, err
 	}
 	s.layer = &layer{Conn: raw, probe: s.probe}
 	s.secure = tls.Client(s.layer, conf)
@@ -62,24 +57,6 @@ func Open(ctx context.Context, raw net.Conn, conf *tls.Config, addr string) (*So
 	}
 	s.Conn = s.secure
 	return s, nil
-}
-
-// Named returns conf, or a copy, with the host of addr as the name to verify the
-// certificate with, if conf has none and asks for one.
-func Named(conf *tls.Config, addr string) (*tls.Config, error) {
-	if conf.ServerName != "" || conf.InsecureSkipVerify {
-		return conf, nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if strings.HasPrefix(addr, "unix:") {
-		err = errors.New("a unix socket has no name")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("no ServerName to verify the certificate with: %w", err)
-	}
-	conf = conf.Clone()
-	conf.ServerName = host
-	return conf, nil
 }
 
 // Peek tells whether an idle connection is still sound, without waiting where
