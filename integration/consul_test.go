@@ -3,6 +3,9 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -66,6 +69,40 @@ func (r rawConsul) remove(ctx context.Context, path, addr string) error {
 			return err
 		}
 		_, err = c.Catalog().Deregister(&api.CatalogDeregistration{Node: service(path), ServiceID: s.ID}, w)
+		return err
+	})
+}
+
+// removeRegistered removes it from the catalog: the agent still has it.
+func (r rawConsul) removeRegistered(ctx context.Context, path, addr string) error {
+	return r.do(ctx, func(c *api.Client, w *api.WriteOptions) error {
+		entries, _, err := c.Catalog().Service(service(path), "", (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if net.JoinHostPort(e.ServiceAddress, strconv.Itoa(e.ServicePort)) == addr {
+				_, err := c.Catalog().Deregister(&api.CatalogDeregistration{Node: e.Node, ServiceID: e.ServiceID}, w)
+				return err
+			}
+		}
+		return fmt.Errorf("%s is not in the catalog", addr)
+	})
+}
+
+func (r rawConsul) replace(ctx context.Context, path, addr string) error {
+	return r.do(ctx, func(c *api.Client, w *api.WriteOptions) error {
+		s, err := format.NewConsulService(service(path), core.Endpoint{Addr: addr})
+		if err != nil {
+			return err
+		}
+		if _, err := c.Catalog().Deregister(&api.CatalogDeregistration{Node: service(path), ServiceID: s.ID}, w); err != nil {
+			return err
+		}
+		_, err = c.Catalog().Register(&api.CatalogRegistration{Node: service(path), Address: "192.0.2.1", Service: &api.AgentService{
+			ID: s.ID, Service: s.Name, Address: s.Address, Port: s.Port, Tags: s.Tags, Meta: s.Meta,
+			Weights: api.AgentWeights{Passing: s.Weights.Passing, Warning: s.Weights.Warning},
+		}}, w)
 		return err
 	})
 }

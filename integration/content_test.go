@@ -50,6 +50,9 @@ func TestEndpointsThatVanishAllAtOnceAreKeptForAWhile(t *testing.T) {
 	const grace = 3 * time.Second
 	eachRegistry(t, faults, "all entries vanish at once, the servers still run: kept for RemovalGrace (3 s here), and called meanwhile",
 		func(t *testing.T, reg *registry, rec *record) {
+			if reg.scheme == "k8s" {
+				rec.notApplicable("servers with different ports have a slice each, which vanish one after the other")
+			}
 			r := newRawRig(t, reg, core.RemovalGrace(grace))
 			try(t, func(ctx context.Context) error { return reg.raw.removeAll(ctx, r.path) })
 			vanished := time.Now()

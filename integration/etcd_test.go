@@ -66,6 +66,24 @@ func (r rawEtcd) remove(ctx context.Context, path, addr string) error {
 	})
 }
 
+func (r rawEtcd) removeRegistered(ctx context.Context, path, addr string) error {
+	return r.remove(ctx, path, addr)
+}
+
+func (r rawEtcd) replace(ctx context.Context, path, addr string) error {
+	return r.do(ctx, func(c *clientv3.Client) error {
+		key, value, err := format.GRPCNaming().Encode(path, core.Endpoint{Addr: addr})
+		if err != nil {
+			return err
+		}
+		if _, err := c.Delete(ctx, path+"/"+key); err != nil {
+			return err
+		}
+		_, err = c.Put(ctx, path+"/"+key, string(value))
+		return err
+	})
+}
+
 func (r rawEtcd) removeAll(ctx context.Context, path string) error {
 	return r.do(ctx, func(c *clientv3.Client) error {
 		_, err := c.Delete(ctx, path+"/", clientv3.WithPrefix())

@@ -54,16 +54,17 @@ type echoer struct {
 func (e echoer) Echo(context.Context, string) (string, error) { return e.addr, nil }
 
 // registerAt registers the server until the test ends.
-func (s *server) registerAt(t *testing.T, url string) {
+func (s *server) registerAt(t *testing.T, url string, opts ...discovery.RegisterOption) {
 	t.Helper()
 	r, err := mux.OpenRegistrar(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.registration, err = discovery.Register(r, core.Endpoint{Addr: s.addr}); err != nil {
+	if s.registration, err = discovery.Register(r, core.Endpoint{Addr: s.addr}, opts...); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.deregister(t) })
+	registered := server{addr: s.addr, registration: s.registration}
+	t.Cleanup(func() { registered.deregister(t) })
 }
 
 func (s *server) deregister(t *testing.T) {
@@ -96,6 +97,9 @@ func awaitRegistered(t *testing.T, fleet []*server, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	for _, s := range fleet {
+		if s.registration == nil {
+			continue
+		}
 		if err := s.registration.Wait(ctx); err != nil {
 			t.Fatalf("server %s: %v", s.addr, err)
 		}

@@ -205,6 +205,7 @@ func TestAllRegistrarsComeBackAfterAnOutage(t *testing.T) {
 	const n = 50
 	eachRegistry(t, numbers, fmt.Sprintf("%d registrars after an outage longer than their leases; the aim is 100 %% within 5 s", n),
 		func(t *testing.T, reg *registry, rec *record) {
+			needsRegistrar(reg, rec)
 			r := newRig(t, reg)
 			registrar, err := mux.OpenRegistrar(r.registrarURL())
 			if err != nil {
@@ -272,13 +273,40 @@ func TestWatchersShareTheirConnections(t *testing.T) {
 		})
 }
 
+func TestAQuietRegistryIsNotReadAgain(t *testing.T) {
+	const servers, quiet = 5000, 25 * time.Second // twice the patience with a silent watch
+	eachRegistry(t, numbers, fmt.Sprintf("%v without a change, %d endpoints: bytes from the registry, new connections; none is read again", quiet, servers),
+		func(t *testing.T, reg *registry, rec *record) {
+			t.Parallel()
+			r := newRig(t, reg)
+			try(t, func(ctx context.Context) error { return reg.raw.put(ctx, r.path, many(servers)...) })
+			o := observe(t, r.watcherURL("", ""))
+			o.await(t, "the list", 20*time.Second, func(set []core.Endpoint) bool { return len(set) == servers })
+			bytes, connections := r.fromServer(), r.connections()
+			pause(t, quiet)
+			rec.figure("%d of the %d of the list, %d", r.fromServer()-bytes, bytes, r.connections()-connections)
+			if r.fromServer()-bytes > bytes/2 {
+				t.Error("the list was read again")
+			}
+			if told := o.reports(); told != 1 {
+				t.Errorf("%d reports", told)
+			}
+		})
+}
+
+func (r *rig) connections() (n int64) {
+	for _, p := range r.proxies {
+		n += p.Traffic().Connections
+	}
+	return n
+}
+
 func TestAPoolThatIsClosedLeavesNothing(t *testing.T) {
 	const rounds = 20
 	eachRegistry(t, numbers, fmt.Sprintf("Close of a pool: the longest of %d, goroutines left; the aim is 1 s and none", rounds),
 		func(t *testing.T, reg *registry, rec *record) {
 			r := newRig(t, reg)
-			fleet := startFleet(t, 2, r.registrarURL())
-			awaitRegistered(t, fleet, 10*time.Second)
+			r.startFleet(2)
 			var longest time.Duration
 			before := 0
 			for i := range rounds + 1 {

@@ -62,6 +62,13 @@ func (o *observer) report(set []core.Endpoint) {
 	o.set, o.told, o.least = set, o.told+1, min(o.least, len(set))
 }
 
+// reports returns how many sets were reported.
+func (o *observer) reports() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.told
+}
+
 // await waits for a set of which ok holds.
 func (o *observer) await(t *testing.T, what string, limit time.Duration, ok func([]core.Endpoint) bool) time.Duration {
 	t.Helper()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,9 +29,11 @@ type registry struct {
 	alone   string // the only server of a registry that has one
 	// watch and register are the services that a watcher and a registrar talk
 	// to, and params what their URLs say: sessions and leases are short.
-	watch, register []string
+	watch, register []string // no service to register at: the test writes the entries
 	params          string
 	raw             raw
+	// address makes a URL, in the place of url, if it is set.
+	address func(userinfo string, hosts []string, path, params string) string
 }
 
 // raw accesses a registry without this project's packages. Each call makes a new
@@ -39,6 +43,10 @@ type raw interface {
 	put(ctx context.Context, path string, eps ...core.Endpoint) error
 	// remove removes the entry of an address.
 	remove(ctx context.Context, path, addr string) error
+	// removeRegistered removes the entry that a registrar has made for an address.
+	removeRegistered(ctx context.Context, path, addr string) error
+	// replace removes the entry of an address and adds it again, in a row.
+	replace(ctx context.Context, path, addr string) error
 	// removeAll removes the path with all entries.
 	removeAll(ctx context.Context, path string) error
 	// exists reports whether the path exists in the registry.
@@ -60,9 +68,9 @@ type restricted struct {
 	revoke, grant, done func(context.Context) error
 }
 
-// registries are those of the compose file.
+// registries are those that the cluster has.
 func registries(c *cluster.Cluster) []*registry {
-	return []*registry{
+	all := []*registry{
 		{
 			name: "ZooKeeper", service: "zookeeper", scheme: "zk",
 			watch: c.Services("zookeeper"), register: c.Services("zookeeper"),
@@ -78,6 +86,14 @@ func registries(c *cluster.Cluster) []*registry {
 		consulOf(c, "Consul 1.20", "consul"),
 		consulOf(c, "Consul 1.8", "consul-old"),
 	}
+	all = slices.DeleteFunc(all, func(r *registry) bool { return !c.Has(r.service) })
+	if k := c.Kubernetes(); k != nil {
+		all = append(all, &registry{
+			name: "Kubernetes", service: "kubernetes", scheme: "k8s", alone: "kubernetes",
+			watch: c.Services("kubernetes"), address: kubernetesURL(k), raw: rawKubernetes{k},
+		})
+	}
+	return all
 }
 
 // consulOf returns one of the two versions of Consul, which has a server and a
@@ -93,28 +109,58 @@ func consulOf(c *cluster.Cluster, name, service string) *registry {
 	}
 }
 
-// theCluster returns the cluster, or skips the test for want of it.
+// theCluster returns the registries that there are, or skips the test for want of any.
+// With REQUIRE_REGISTRIES=1 all must be there.
 func theCluster(t *testing.T) *cluster.Cluster {
 	t.Helper()
 	c, err := cluster.FromEnv()
-	if err != nil {
+	k, err2 := theKubernetes()
+	if err != nil && err2 != nil || os.Getenv("REQUIRE_REGISTRIES") == "1" && errors.Join(err, err2) != nil {
 		if os.Getenv("REQUIRE_REGISTRIES") == "1" {
-			t.Fatal(err)
+			t.Fatal(errors.Join(err, err2))
 		}
-		t.Skipf("no registries to test with: %v", err)
+		t.Skipf("no registries to test with: %v", errors.Join(err, err2))
 	}
-	return c
+	switch {
+	case err != nil:
+		return cluster.Of(k)
+	case err2 != nil:
+		t.Logf("without Kubernetes: %v", err2)
+		return c
+	default:
+		return c.With(k)
+	}
 }
+
+// theKubernetes starts the API server that all tests use, and TestMain ends.
+var theKubernetes = sync.OnceValues(func() (*cluster.Kubernetes, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	k, err := cluster.StartKubernetes(ctx)
+	if err == nil {
+		err = rawKubernetes{k}.begin(ctx)
+	}
+	if err == nil {
+		endKubernetes = k.Close
+	}
+	return k, err
+})
+
+var endKubernetes = func() {}
 
 var mux = func() *discovery.Mux {
 	var m discovery.Mux
 	m.Handle("zk", zk.Opener)
 	m.Handle("etcd", etcd.Opener)
 	m.Handle("consul", consul.Opener)
+	m.Handle("k8s", openLoopback)
 	return &m
 }()
 
 func (r *registry) url(userinfo string, hosts []string, path, params string) string {
+	if r.address != nil {
+		return r.address(userinfo, hosts, path, params)
+	}
 	if params != "" {
 		params = "&" + params
 	}

@@ -103,8 +103,13 @@ func TestMain(m *testing.M) {
 	thrift.ServerStopTimeout = 100 * time.Millisecond // then a server closes connections that a pool still has
 	slog.SetDefault(slog.New(slog.DiscardHandler))    // what Thrift's server has to say of it
 	code := m.Run()
+	kubernetes := "no Kubernetes"
+	if k, err := theKubernetes(); err == nil {
+		kubernetes = k.Versions()
+	}
+	endKubernetes()
 	if path := os.Getenv("REPORT"); path != "" && len(rows) > 0 {
-		if err := os.WriteFile(path, reportText(), 0o644); err != nil {
+		if err := os.WriteFile(path, reportText(kubernetes), 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
@@ -113,20 +118,21 @@ func TestMain(m *testing.M) {
 }
 
 // reportText is REPORT.md.
-func reportText() []byte {
+func reportText(kubernetes string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Real registries: what was seen
 
 Written by `+"`make integration`"+` on %s: %d CPUs, %s, %s, with
 %s, %s, %s and %s
-in containers on the same machine. ZooKeeper and etcd are three servers each, Consul a server and a client agent.
+in containers on the same machine, and %s beside them. ZooKeeper and etcd are three servers each, Consul a server and a
+client agent, Kubernetes an API server and an etcd, whose EndpointSlices the tests write: there is no controller.
 
-In the first table servers register themselves through the registrars and are called through a pool all the while. In each
+In the first table servers register themselves through the registrars (Kubernetes has none) and are called through a pool all the while. In each
 cell, whatever else it says, no call has failed and no endpoint that stood has left the pool, unless the row is about that.
 `,
 		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH,
-		env("ZOOKEEPER_IMAGE"), env("ETCD_IMAGE"), env("CONSUL_IMAGE"), env("CONSUL_OLD_IMAGE"))
-	columns := []string{"ZooKeeper", "etcd", "Consul 1.20", "Consul 1.8"}
+		env("ZOOKEEPER_IMAGE"), env("ETCD_IMAGE"), env("CONSUL_IMAGE"), env("CONSUL_OLD_IMAGE"), kubernetes)
+	columns := []string{"ZooKeeper", "etcd", "Consul 1.20", "Consul 1.8", "Kubernetes"}
 	for _, table := range []string{faults, numbers} {
 		fmt.Fprintf(&b, "\n## %s\n\n| | %s | test |\n|---|%s---|\n",
 			table, strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))

@@ -54,8 +54,7 @@ func newRig(t *testing.T, reg *registry) *rig {
 func newFleetRig(t *testing.T, reg *registry, opts ...core.Option) *rig {
 	t.Helper()
 	r := newRig(t, reg)
-	r.fleet = startFleet(t, 4, r.registrarURL())
-	awaitRegistered(t, r.fleet, 15*time.Second)
+	r.startFleet(4)
 	r.watch(r.watcherURL("", ""), opts...)
 	r.awaitPool("the fleet in the pool", 5*time.Second, addrs(r.fleet)...)
 	r.call()
@@ -73,6 +72,37 @@ func newRawRig(t *testing.T, reg *registry, opts ...core.Option) *rig {
 	r.awaitPool("the servers in the pool", 5*time.Second, addrs(r.fleet)...)
 	r.call()
 	return r
+}
+
+// startFleet starts n servers that are registered.
+func (r *rig) startFleet(n int) {
+	r.t.Helper()
+	for range n {
+		s := startServer(r.t)
+		r.fleet = append(r.fleet, s)
+		if len(r.register) > 0 {
+			s.registerAt(r.t, r.registrarURL())
+		}
+	}
+	r.list(r.fleet...)
+	awaitRegistered(r.t, r.fleet, 15*time.Second)
+}
+
+// join registers a server.
+func (r *rig) join(s *server) {
+	r.t.Helper()
+	if len(r.register) > 0 {
+		s.registerAt(r.t, r.registrarURL())
+	}
+	r.list(s)
+}
+
+// list writes the entries of servers that cannot do so themselves.
+func (r *rig) list(servers ...*server) {
+	r.t.Helper()
+	if len(r.register) == 0 {
+		insist(r.t, "entries", func(ctx context.Context) error { return r.raw.put(ctx, r.path, endpoints(addrs(servers)...)...) })
+	}
 }
 
 func (r *rig) registrarURL() string {

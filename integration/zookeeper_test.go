@@ -89,6 +89,20 @@ func (r rawZooKeeper) remove(ctx context.Context, path, addr string) error {
 	return r.do(ctx, func(conn *client.Conn) error { return conn.Delete(path+"/"+addr, -1) })
 }
 
+func (r rawZooKeeper) removeRegistered(ctx context.Context, path, addr string) error {
+	return r.remove(ctx, path, addr)
+}
+
+func (r rawZooKeeper) replace(ctx context.Context, path, addr string) error {
+	return r.do(ctx, func(conn *client.Conn) error {
+		if err := conn.Delete(path+"/"+addr, -1); err != nil {
+			return err
+		}
+		_, err := conn.Create(path+"/"+addr, nil, 0, client.WorldACL(client.PermAll))
+		return err
+	})
+}
+
 func (r rawZooKeeper) removeAll(ctx context.Context, path string) error {
 	return r.do(ctx, func(conn *client.Conn) error {
 		children, _, err := conn.Children(path)

@@ -14,7 +14,7 @@ import (
 )
 
 // Await waits until the registries can be used: each of their servers answers,
-// and all agree on a leader. Without a name it waits for all.
+// and all agree on a leader. Without a name it waits for all that are containers.
 func (c *Cluster) Await(ctx context.Context, registries ...string) error {
 	if len(registries) == 0 {
 		registries = []string{"zookeeper", "etcd", "consul", "consul-old"}
@@ -65,6 +65,8 @@ func (c *Cluster) Check(ctx context.Context, registry string) error {
 			}
 		}
 		return nil
+	case kubernetes:
+		return c.kube.check(ctx)
 	default:
 		return fmt.Errorf("cluster: there is no registry %s", registry)
 	}

@@ -1,7 +1,8 @@
 // Package cluster is a test's hold on the containers of
 // docker-compose.test.yml: it stops, cuts off and wipes them, and knows when
 // they can be used. It needs the docker command, and the environment that
-// `integration/cluster env` prints.
+// `integration/cluster env` prints. Kubernetes is no container: its programs are the
+// test's own.
 package cluster
 
 import (
@@ -9,10 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -23,14 +26,38 @@ var services = map[string][]string{ //nolint:gochecknoglobals // a constant
 	"etcd":       {"etcd1", "etcd2", "etcd3"},
 	"consul":     {"consul-server", "consul-agent"},
 	"consul-old": {"consul-old-server", "consul-old-agent"},
+	"kubernetes": {kubernetes},
 }
 
-// Cluster is the containers of one compose project.
+const kubernetes = "kubernetes"
+
+// Cluster is the containers of one compose project, and an API server of Kubernetes. It
+// may lack either.
 type Cluster struct {
 	name  string
 	token string
 	addrs map[string]string // host:port of each service
+	kube  *Kubernetes
 }
+
+// Of returns the cluster that has Kubernetes alone.
+func Of(k *Kubernetes) *Cluster { return new(Cluster).With(k) }
+
+// With returns the cluster with Kubernetes as well.
+func (c *Cluster) With(k *Kubernetes) *Cluster {
+	with := &Cluster{name: c.name, token: c.token, addrs: maps.Clone(c.addrs), kube: k}
+	if with.addrs == nil {
+		with.addrs = make(map[string]string)
+	}
+	with.addrs[kubernetes] = k.addr
+	return with
+}
+
+// Kubernetes returns the API server, or nil.
+func (c *Cluster) Kubernetes() *Kubernetes { return c.kube }
+
+// Has reports whether the cluster has a registry.
+func (c *Cluster) Has(registry string) bool { return c.addrs[services[registry][0]] != "" }
 
 // FromEnv returns the cluster that the environment names, or an error that
 // says what is missing there.
@@ -59,8 +86,8 @@ func FromEnv() (*Cluster, error) {
 	return c, nil
 }
 
-// Services returns the services of a registry: zookeeper, etcd, consul or
-// consul-old.
+// Services returns the services of a registry: zookeeper, etcd, consul,
+// consul-old or kubernetes.
 func (c *Cluster) Services(registry string) []string { return services[registry] }
 
 // Addr returns where a service is published.
@@ -128,6 +155,9 @@ func (c *Cluster) Connect(ctx context.Context, services ...string) error {
 
 // Wipe replaces services by new ones that know nothing.
 func (c *Cluster) Wipe(ctx context.Context, services ...string) error {
+	if slices.Equal(services, []string{kubernetes}) {
+		return c.kube.do("wipe")
+	}
 	_, file, _, _ := runtime.Caller(0)
 	script := filepath.Join(filepath.Dir(file), "..", "..", "cluster")
 	_, err := run(ctx, script, append([]string{"wipe"}, services...)...)
@@ -147,6 +177,9 @@ func (c *Cluster) Exec(ctx context.Context, service string, command ...string) (
 func (c *Cluster) network() string { return c.name + "_default" }
 
 func (c *Cluster) each(ctx context.Context, services []string, command ...string) error {
+	if slices.Equal(services, []string{kubernetes}) {
+		return c.kube.do(command[0])
+	}
 	for _, s := range services {
 		id, err := c.container(ctx, s)
 		if err != nil {
