@@ -53,7 +53,11 @@ Twenty servers, four of each weight from 1 to 5; %d keys. A server leaves and co
 						back++
 					}
 				}
-				fmt.Fprintf(out, " %.2f | %d |", float64(ideal+others)/float64(ideal), others)
+				if ideal == 0 { // Twemproxy's hash of the keys leaves servers without any
+					fmt.Fprintf(out, " none | %d |", others)
+				} else {
+					fmt.Fprintf(out, " %.2f | %d |", float64(ideal+others)/float64(ideal), others)
+				}
 			}
 			fmt.Fprintf(out, " %.0f %% |\n", 100*float64(back)/(2*keys))
 		})

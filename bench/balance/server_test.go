@@ -19,6 +19,7 @@ import (
 type server struct {
 	service time.Duration
 	calls   atomic.Int64
+	pauses  *pauses // of its process; nil: none
 
 	mu    sync.Mutex
 	rand  *rand.Rand
@@ -55,6 +56,7 @@ func (s *server) serve(nc net.Conn) {
 			s.mu.Unlock()
 			time.Sleep(time.Duration(float64(s.service) * math.Exp(0.3*noise)))
 		}
+		s.pauses.pass()
 		if _, err := nc.Write(b); err != nil {
 			return
 		}

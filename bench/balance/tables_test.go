@@ -36,8 +36,8 @@ func TestTables(t *testing.T) {
 	}
 	t.Log("\n" + text.String())
 	for _, a := range all {
-		if n := strings.Count(text.String(), "\n| "+a.name+" |"); n != 4 {
-			t.Errorf("%d rows begin with %s, want 4", n, a.name)
+		if n := strings.Count(text.String(), "\n| "+a.name+" |"); n != 5 {
+			t.Errorf("%d rows begin with %s, want 5", n, a.name)
 		}
 	}
 	for _, row := range []string{
@@ -78,7 +78,7 @@ func write(t *testing.T, out io.Writer, all []arm, slice time.Duration) {
 	fmt.Fprint(out, "# What balancers do with calls\n\n"+
 		"Command: `make bench-balance`. Each pool is one of package core, with default options but for its balancer; connections are\n"+
 		"dialed, and time is simulated. Answers take their time give or take 30 % (lognormal).\n")
-	for _, table := range []func(*testing.T, io.Writer, []arm, time.Duration){writeShares, writeRestart, writeCanary, writeKeys, writeSubset} {
+	for _, table := range []func(*testing.T, io.Writer, []arm, time.Duration){writeShares, writeRestart, writeNoise, writeCanary, writeKeys, writeSubset} {
 		table(t, out, all, slice)
 	}
 }

@@ -34,6 +34,10 @@ func (c clock) Now() time.Duration   { return c.now }
 func (clock) Latency() time.Duration { return 0 }
 func (clock) Len() int               { return servers }
 
+// Repeated and Hedged are what a pool counts.
+func (clock) Repeated(string)               {}
+func (clock) Hedged(string, retry.HedgeEnd) {}
+
 // know gives the client the first n servers, in a random order.
 func (c *client) know(w *sim, n int, order *rand.Rand) {
 	before := *c

@@ -27,7 +27,7 @@ func (d detecting) Build(previous balance.Picker, members []balance.Member) bala
 		before = *p
 	}
 	p := &picker{Picker: d.balancer.Build(before.Picker, members)}
-	p.detector = outlier.New(outlier.Config{}, before.detector, members, func(string, outlier.Change, error, time.Duration) {})
+	p.detector = outlier.New(outlier.Config{}, before.detector, members, func(outlier.Notice) {})
 	return p
 }
 
