@@ -1,3 +1,3 @@
 module github.com/minicaptain/multi_connection_pool
 
-go 1.26
+go 1.25

@@ -73,6 +73,7 @@ func run(ctx context.Context, url string, servers int, stdout io.Writer) error {
 		return err
 	}
 	defer front.stop() // before the servers
+	out.print("the front's pool, live: http://" + front.addr + "/debug/pools/")
 
 	if err := request(ctx, out, front.addr, "ada", "alan", "barbara", "dennis", "edsger", "grace"); err != nil {
 		return err

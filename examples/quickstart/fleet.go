@@ -19,11 +19,14 @@ const serveCommand = "serve"
 // fleet is the servers, as processes of this same program.
 type fleet []*server
 
-// startFleet starts n servers, which register themselves.
-func startFleet(ctx context.Context, n int, registry registry) (fleet, error) {
+// startFleet starts n servers, which register themselves. The last one is slow.
+func startFleet(ctx context.Context, n int, registry registry, slow time.Duration) (fleet, error) {
 	var f fleet
-	for range n {
+	for i := range n {
 		s := &server{addr: "127.0.0.1:0", registry: registry} // the kernel chooses a port
+		if i == n-1 {
+			s.slow = slow
+		}
 		if err := s.start(ctx); err != nil {
 			f.stop()
 			return nil, err
@@ -54,6 +57,7 @@ func (f fleet) stop() {
 type server struct {
 	addr     string
 	registry registry
+	slow     time.Duration
 	cmd      *exec.Cmd
 	stdin    io.Closer
 	ended    chan struct{} // closed when the process is gone
@@ -67,7 +71,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	// The servers outlive ctx: calls in flight at Ctrl-C still want an answer.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, serveCommand, s.addr, s.registry.url)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), self, serveCommand, s.addr, s.registry.url, s.slow.String())
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 )
 
 func TestServerComesBackAtItsAddress(t *testing.T) {
-	f, err := startFleet(t.Context(), 2, registry{})
+	f, err := startFleet(t.Context(), 2, registry{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestServerComesBackAtItsAddress(t *testing.T) {
 }
 
 func TestStoppedServerIsGone(t *testing.T) {
-	f, err := startFleet(t.Context(), 1, registry{})
+	f, err := startFleet(t.Context(), 1, registry{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
 // Command quickstart shows what a pool does when a server dies: it calls three
 // Thrift servers, each a process of its own, kills one of them at a third of
-// the time, and starts it again at two thirds. No call must be lost.
+// the time, and starts it again at two thirds. No call must be lost. It prints the
+// address of a page that shows the pool meanwhile.
 //
 //	go run ./examples/quickstart
+//	go run ./examples/quickstart -duration 10m -slow 40ms   # time to look at the page
 //
 // With a registry, the servers make themselves known, and the pool finds them:
 // the one that is killed vanishes there too, and returns.
@@ -23,12 +25,13 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/observe/live"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
 )
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == serveCommand {
-		if err := serve(os.Args[2], registry{url: os.Args[3]}); err != nil {
+	if len(os.Args) == 5 && os.Args[1] == serveCommand {
+		if err := serve(os.Args[2], registry{url: os.Args[3]}, os.Args[4]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -57,7 +60,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer registry.stop()
-	servers, err := startFleet(ctx, o.servers, registry)
+	servers, err := startFleet(ctx, o.servers, registry, o.slow)
 	if err != nil {
 		return err
 	}
@@ -73,18 +76,28 @@ func run(ctx context.Context, o options, out io.Writer) error {
 
 	// The pool: where the servers are, how to connect to them, and who wants
 	// to hear what happens to them.
+	page := live.New()
+	panel := page.Panel("echo")
 	pool, err := core.New(
 		watcher,
 		thriftpool.Dial(thriftpool.Config{}),
 		core.WithObserver(events.Observe),
+		core.WithObserver(panel.Observe),
 	)
 	if err != nil {
 		return err
 	}
 	defer closePool(ctx, pool)
+	panel.Show(pool)
+	defer page.Close()
 	if err := awaitAll(ctx, pool, st.servers); err != nil {
 		return err
 	}
+	stopPage, err := servePage(ctx, o.live, page, events)
+	if err != nil {
+		return err
+	}
+	defer stopPage()
 	before := attempts(pool.Stats())
 
 	// A Thrift client like any other. Each call goes to the server that is best

@@ -17,6 +17,8 @@ type options struct {
 	rate        int // calls per second; 0 = as many as possible
 	size        int // bytes
 	registry    string
+	live        string        // listen address of the live page; empty = none
+	slow        time.Duration // that the last server takes longer
 }
 
 // parse reads the flags. It returns flag.ErrHelp when help was asked for and
@@ -30,6 +32,8 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.rate, "rate", 2000, "calls per second, of all goroutines together; 0 = as many as possible")
 	flags.IntVar(&o.size, "size", 100, "bytes of payload, there and back")
 
+	flags.StringVar(&o.live, "live", "127.0.0.1:0", "listen address of the live page; port 0 picks a free port; empty for no page")
+	flags.DurationVar(&o.slow, "slow", 0, "how much longer than the others one server takes to answer")
 	flags.StringVar(&o.registry, "registry", "", "how the pool finds the servers: etcd (runs in this program), zk, consul or a URL, "+
 		"if that was built in by -tags registries,embedetcd; by default, a list")
 
@@ -58,6 +62,7 @@ func (o options) validate(rest []string) error {
 	must(o.servers >= 2 && o.servers <= 100, "-servers %d: must be from 2 (one has to take over) to 100", o.servers)
 	must(o.concurrency >= 1 && o.concurrency <= 10000, "-concurrency %d: must be from 1 to 10000", o.concurrency)
 	must(o.rate >= 0, "-rate %d: must not be negative", o.rate)
+	must(o.slow >= 0 && o.slow <= time.Second, "-slow %v: must be from 0 to 1s", o.slow)
 	must(o.size >= 0 && o.size <= 1<<20, "-size %d: must be from 0 to 1048576", o.size)
 	return errors.Join(errs...)
 }

@@ -14,7 +14,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (options{12 * time.Second, 3, 16, 2000, 100, ""}); o != want {
+	if want := (options{12 * time.Second, 3, 16, 2000, 100, "", "127.0.0.1:0", 0}); o != want {
 		t.Errorf("got %+v, want %+v", o, want)
 	}
 }
@@ -37,6 +37,7 @@ func TestEachBadFlagIsNamed(t *testing.T) {
 		"-concurrency=0":            "-concurrency 0",
 		"-rate=-1":                  "-rate -1",
 		"-size=-1":                  "-size -1",
+		"-slow=2s":                  "-slow 2s",
 		"-verbose":                  "-verbose",
 		"now":                       `unexpected argument ["now"]`,
 		"-servers=0 -concurrency=0": "-servers 0: must be from 2 (one has to take over) to 100\n-concurrency 0",

@@ -17,8 +17,12 @@ import (
 
 // serve is a server process: it listens on addr, prints the address it got, is
 // in the registry, and answers until its standard input ends, which it does
-// when the parent dies, however that dies.
-func serve(addr string, registry registry) error {
+// when the parent dies, however that dies. Its answers take as long as slow says.
+func serve(addr string, registry registry, slow string) error {
+	delay, err := time.ParseDuration(slow)
+	if err != nil {
+		return err
+	}
 	// Ctrl-C in a terminal goes to every process of the group; the parent
 	// decides when the servers end.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
@@ -39,7 +43,7 @@ func serve(addr string, registry registry) error {
 		return err
 	}
 	server := thrift.NewTSimpleServer4(
-		echo.NewEchoProcessor(echoer{addr: socket.Addr().String()}),
+		echo.NewEchoProcessor(echoer{addr: socket.Addr().String(), delay: delay}),
 		socket,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		thrift.NewTBinaryProtocolFactoryConf(nil),
@@ -66,10 +70,12 @@ func listen(addr string) (*thrift.TServerSocket, error) {
 // echoer answers with what it got and with its own address.
 type echoer struct {
 	echo.Service
-	addr string
+	addr  string
+	delay time.Duration
 }
 
 func (e echoer) Send(_ context.Context, m *echo.Message) (*echo.Message, error) {
+	time.Sleep(e.delay)
 	m.Server = &e.addr
 	return m, nil
 }

@@ -35,6 +35,13 @@ func (t *timeline) began(servers []string) {
 	t.addLocked(plain, "servers: %s", strings.Join(servers, " "))
 }
 
+// serves notes where the page is that shows the pool.
+func (t *timeline) serves(url string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.addLocked(plain, "the pool, live: %s", url)
+}
+
 // did notes what was just done to a server. What the pool then notices of that
 // server is told relative to it.
 func (t *timeline) did(what, server string, tone tone) {

@@ -21,9 +21,9 @@ func main() {
 	}
 	client := thriftpool.Client(pool, thriftpool.Idempotent("echo")) // goroutines share it
 
-	reply, err := echo.NewEchoClient(client).Echo(context.Background(), "hello") // and not what the compiler generated
+	reply, err := echo.NewEchoClient(client).Echo(context.Background(), "hello")
 	if err != nil {
-		log.Fatal(err) // which servers were tried, and what each of them said
+		log.Fatal(err) // which servers were tried, and what each said
 	}
 	log.Println(reply, pool.Close(context.Background()))
 }

@@ -5,7 +5,18 @@
 //	go run ./examples/hello/front -http 127.0.0.1:8080 -servers 127.0.0.1:8888,127.0.0.1:8889
 //	curl http://127.0.0.1:8080/ada
 //
-// It answers 503 while there is no server, and says on standard error why.
+// or from DNS or a file, where servers do not register themselves:
+//
+//	go run ./examples/hello/front -registry dns:///hello.default.svc.cluster.local:8888
+//	go run ./examples/hello/front -registry file:///etc/hello/servers
+//	go run -tags=registries ./examples/hello/front -registry xds://127.0.0.1:18000/hello
+//
+// or, built with -tags registries, from Kubernetes:
+//
+//	go run -tags registries ./examples/hello/front -registry k8s:///default/hello:8888
+//
+// It answers 503 while there is no server, and says on standard error why. The page at
+// /debug/pools/ shows its pool.
 package main
 
 import (
@@ -28,6 +39,7 @@ import (
 	"github.com/minicaptain/multi_connection_pool/examples/hello/internal/program"
 	"github.com/minicaptain/multi_connection_pool/examples/hello/internal/registry"
 	"github.com/minicaptain/multi_connection_pool/examples/internal/hello"
+	"github.com/minicaptain/multi_connection_pool/observe/live"
 	"github.com/minicaptain/multi_connection_pool/protocol/thriftpool"
 )
 
@@ -57,14 +69,21 @@ func watch(url, servers string) (core.Watcher, error) {
 // serve answers requests until ctx is done. It prints "ready" and its address. What is wrong
 // with the servers goes to log.
 func serve(ctx context.Context, addr string, servers core.Watcher, out, log io.Writer) error {
+	page := live.New()
+	defer page.Close()
+	panel := page.Panel("hello")
 	pool, err := core.New(servers, thriftpool.Dial(thriftpool.Config{Timeout: time.Second}), //nolint:contextcheck // closed below
-		core.WithObserver(observer(log)))
+		core.WithObserver(observer(log)), core.WithObserver(panel.Observe))
 	if err != nil {
 		return err
 	}
+	panel.Show(pool)
 	// A second greeting does no harm, so the client repeats a call that was lost.
 	client := thriftpool.Client(pool, thriftpool.Idempotent("helloWorld"))
-	front := &http.Server{Handler: handler(client), ReadHeaderTimeout: 2 * time.Second}
+	mux := handler(client)
+	mux.Handle("GET /debug/pools/", page)
+	front := &http.Server{Handler: mux, ReadHeaderTimeout: 2 * time.Second}
+	front.RegisterOnShutdown(page.Close)
 
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -92,7 +111,7 @@ func observer(log io.Writer) func(core.Event) {
 		lines.Lock()
 		defer lines.Unlock()
 		switch ev.Kind { //nolint:exhaustive // the others are no news
-		case core.EventWatchLost, core.EventEndpointRejected, core.EventEndpointDown:
+		case core.EventWatchLost, core.EventWatchFailing, core.EventEndpointRejected, core.EventEndpointDown:
 			fmt.Fprintf(log, "front: %v %s: %v\n", ev.Kind, ev.Endpoint, ev.Err)
 		case core.EventEndpointUp, core.EventEndpointAdded, core.EventEndpointRemoved:
 			fmt.Fprintf(log, "front: %v %s\n", ev.Kind, ev.Endpoint)
@@ -113,7 +132,7 @@ func warn(ctx context.Context, pool *core.Pool[*thriftpool.Conn], log io.Writer)
 }
 
 // handler calls the service for each request of GET /name.
-func handler(client thrift.TClient) http.Handler {
+func handler(client thrift.TClient) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{name}", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)

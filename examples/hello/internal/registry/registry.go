@@ -1,9 +1,11 @@
-// Package registry opens the registries of the hello programs: ZooKeeper, and with the
-// build tag registries also etcd and Consul.
+// Package registry opens the registries of the hello programs: lists, DNS and ZooKeeper, and
+// with the build tag registries also etcd, Consul, Kubernetes and xDS.
 package registry
 
 import (
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/dns"
+	"github.com/minicaptain/multi_connection_pool/discovery/file"
 	"github.com/minicaptain/multi_connection_pool/discovery/static"
 	"github.com/minicaptain/multi_connection_pool/discovery/zk"
 )
@@ -16,6 +18,8 @@ const Default = "zk://127.0.0.1:2181/hello_server"
 func Mux() *discovery.Mux {
 	var m discovery.Mux
 	m.Handle("static", static.Opener)
+	m.Handle("file", file.Opener)
+	m.Handle("dns", dns.Opener)
 	m.Handle("zk", zk.Opener)
 	more(&m)
 	return &m
