@@ -100,11 +100,12 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 	if e.large && isLarge(a.Err) { // two servers closed the connection: it is the request
 		res.Verdict, res.Took = retry.VerdictDone, 0
 	}
-	if e.hungUp && before != nil && before.hungUp { // the next new connection would be no better
+	hungUpBefore := before != nil && before.hungUp
+	if e.hungUp && hungUpBefore { // the next new connection would be no better
 		e.outcome, e.verdict, res.Verdict = balance.OutcomeFailure, retry.VerdictUnsent, retry.VerdictUnsent
 	}
 	failed := conn.explain(wireName(c.service, v.method), e, err)
-	failed.hungUp = e.hungUp
+	failed.hungUp = e.hungUp || hungUpBefore
 	if before != nil {
 		failed.Attempts += before.Attempts
 	}

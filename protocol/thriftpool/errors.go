@@ -37,7 +37,7 @@ type Error struct {
 	// see [context.Cause].
 	Ctx error
 
-	hungUp bool // the server closed a new connection before anything was sent
+	hungUp bool // a server closed a new connection before anything was sent, now or before
 }
 
 // Error names the method, the server and the cause, which may be what the server said:
