@@ -155,9 +155,10 @@ func (w *waiter) accepts(s *subpool) bool {
 
 // waitQueue is the queue of waiting calls. Its zero value is empty and ready.
 type waitQueue struct {
-	// awaited is not zero while a release must look at the queue, or at its
-	// own connection, once more: the number of waiters, plus what the pool
-	// adds while it drains a sub-pool.
+	// awaited is not zero while a release must look at the queue, or at its own
+	// connection, once more: 1 while there are waiters, plus what the pool adds
+	// while it drains a sub-pool. It is not their number: every release reads it,
+	// and should find it in its processor's cache.
 	awaited atomic.Int64
 
 	_  [56]byte // awaited is read by every release: keep the lock off its line
@@ -182,7 +183,7 @@ type waitQueue struct {
 // already and found nothing to take or to dial after it had entered: all that
 // came since was, and will be, offered to the queue.
 func (q *waitQueue) enter(only *subpool, exclude [maxExcluded]*subpool) (w *waiter, futile bool) {
-	w = q.announce(only, exclude)
+	w = q.waiter(only, exclude)
 	q.mu.Lock()
 	q.last++
 	q.linkLocked(w, q.last)
@@ -196,7 +197,7 @@ func (q *waitQueue) enter(only *subpool, exclude [maxExcluded]*subpool) (w *wait
 // reenter queues a waiter before all others: the caller's turn had come, but
 // what it was given was no good. It must look once more, as after enter.
 func (q *waitQueue) reenter(only *subpool, exclude [maxExcluded]*subpool) *waiter {
-	w := q.announce(only, exclude)
+	w := q.waiter(only, exclude)
 	q.mu.Lock()
 	q.first--
 	q.linkLocked(w, q.first)
@@ -204,15 +205,13 @@ func (q *waitQueue) reenter(only *subpool, exclude [maxExcluded]*subpool) *waite
 	return w
 }
 
-// announce makes a waiter that is not queued yet. A releaser either sees it
-// announced or released before the look that follows.
-func (q *waitQueue) announce(only *subpool, exclude [maxExcluded]*subpool) *waiter {
+// waiter makes a waiter that is not queued yet.
+func (q *waitQueue) waiter(only *subpool, exclude [maxExcluded]*subpool) *waiter {
 	w, _ := q.idle.Get().(*waiter)
 	if w == nil {
 		w = newWaiter()
 	}
 	w.only, w.exclude = only, exclude
-	q.awaited.Add(1)
 	return w
 }
 
@@ -327,8 +326,10 @@ func (q *waitQueue) deliver(s *subpool, sl *slots.Slot, gen uint64) bool {
 	q.unlinkLocked(w)
 	w.gen = gen
 	w.slot.Store(sl)
-	w.signal()
 	q.mu.Unlock()
+	// Not under the lock, for which others wait. If the call has left by now, this
+	// is a signal without news for whoever uses the waiter next.
+	w.signal()
 	return true
 }
 
@@ -445,10 +446,14 @@ func (q *waitQueue) unlistLocked(w *waiter) {
 	}
 }
 
+// linkLocked queues w. A releaser either sees that there are waiters, or released
+// before the look that follows.
 func (q *waitQueue) linkLocked(w *waiter, turn int64) {
 	w.turn, w.queued = turn, true
 	q.listLocked(w.only).insert(w)
-	q.length++
+	if q.length++; q.length == 1 {
+		q.awaited.Add(1)
+	}
 }
 
 func (q *waitQueue) unlinkLocked(w *waiter) {
@@ -465,8 +470,9 @@ func (q *waitQueue) unlinkLocked(w *waiter) {
 	q.unlistLocked(w)
 	q.settleLocked(w, false)
 	w.queued = false
-	q.length--
-	q.awaited.Add(-1)
+	if q.length--; q.length == 0 {
+		q.awaited.Add(-1)
+	}
 	q.passOnLocked(free[:])
 }
 

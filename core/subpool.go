@@ -128,7 +128,7 @@ func (s *subpool) giveBack(sl *slots.Slot) bool {
 
 // releasedAwaited looks at a slot that became idle while calls waited. A call
 // that began to wait, or a drain that began, after the release first looked has
-// not seen this slot: it announced itself before it looked, so either it finds
+// not seen this slot: it was in the queue before it looked, so either it finds
 // the slot or this finds it.
 func (s *subpool) releasedAwaited(sl *slots.Slot) {
 	if sl.Gen()&slots.Retired == 0 {

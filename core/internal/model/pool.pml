@@ -288,7 +288,7 @@ inline unlinkLocked(w0) { /* the first half: one step, unless a demand is taken 
 		forget_(w0);
 		if
 		:: f2 != none -> demand[f2]--; ok = true
-		:: else -> awaited--; ok = false
+		:: else -> unawaited_(); ok = false
 		fi
 #ifdef WITHOUT_room_passed_on
 		; f0 = none
@@ -306,11 +306,23 @@ inline unlinkLocked(w0) { /* the first half: one step, unless a demand is taken 
 /* The second half. */
 inline unlinked_() {
 	if
-	:: ok -> awaited--; ok = false
+	:: ok -> atomic { unawaited_(); ok = false }
 	:: else
 	fi;
 	if
 	:: f0 != none || f1 != none || f2 != none -> passOnLocked(f0, f1, f2)
+	:: else
+	fi
+}
+
+/* The last waiter is off the list. */
+inline unawaited_() {
+	if
+#ifdef WITHOUT_awaited_in_link
+	:: length_ == 0 && awaited > 0 -> awaited--
+#else
+	:: length_ == 0 -> awaited--
+#endif
 	:: else
 	fi
 }
@@ -342,7 +354,7 @@ inline forget_(w0) {
 	k_ = 0
 }
 
-/* sync: */
+/* sync: awaited.Add */
 inline linkLocked(w0, first) {
 	queued[w0] = true;
 	if
@@ -355,19 +367,17 @@ inline linkLocked(w0, first) {
 		list_[0] = w0
 	:: else -> list_[length_] = w0
 	fi;
-	length_++
+	length_++;
+#ifndef WITHOUT_awaited_in_link
+	if
+	:: length_ == 1 -> awaited++
+	:: else
+	fi
+#endif
 }
 
-/* sync: awaited.Add */
-inline announce() { awaited++ }
-
-/* sync: announce mu.Lock linkLocked settleLocked mu.Unlock */
+/* sync: mu.Lock linkLocked settleLocked mu.Unlock */
 inline enter() { /* sets futile */
-#ifdef WITHOUT_announce
-	skip;
-#else
-	announce();
-#endif
 	atomic {
 		!qmu;
 		linkLocked(i, false);
@@ -379,9 +389,8 @@ inline enter() { /* sets futile */
 	}
 }
 
-/* sync: announce mu.Lock linkLocked mu.Unlock */
+/* sync: mu.Lock linkLocked mu.Unlock */
 inline reenter() {
-	announce();
 	atomic {
 		!qmu;
 #ifdef WITHOUT_first_turn
@@ -489,7 +498,7 @@ inline recycle() {
 	d_step { sl = slot[i]; slot[i] = none; woken[i] = false; ready[i] = false; late[i] = false; dial[i] = none; armed = false }
 }
 
-/* sync: mu.Lock firstLocked mu.Unlock unlinkLocked slot.Store signal mu.Unlock */
+/* sync: mu.Lock firstLocked mu.Unlock unlinkLocked slot.Store mu.Unlock signal */
 inline deliver(s0, x) { /* sets ok */
 	atomic {
 		!qmu -> firstLocked(s0);
@@ -507,7 +516,8 @@ inline deliver(s0, x) { /* sets ok */
 			assert(!queued[g] && slot[g] == none && state_[g] != over); /* nothing for a call that has left */
 			slot[g] = x
 		}
-		atomic { signal(g); qmu = false; g = none; ok = true }
+		qmu = false;
+		atomic { signal(g); g = none; ok = true }
 	:: else
 	fi
 }
@@ -1216,8 +1226,13 @@ getSlow:
 			fi
 		fi;
 		atomic { busy = false; futile = false; state_[i] = waiting }
-#ifdef WITHOUT_announce
-		announce();
+#ifdef WITHOUT_awaited_in_link
+		atomic {
+			if
+			:: queued[i] && awaited == 0 -> awaited++
+			:: else
+			fi
+		}
 #endif
 wait:
 		if
@@ -1503,8 +1518,8 @@ inline drain(s0) { /* pool.drain and subpool.drain */
 	retireAll(s0)
 }
 
-/* sync apply: view.Load publish drain retireAll drain wakeAll announce */
-/* sync teardown: closeView wakeAll announce drain close */
+/* sync apply: view.Load publish drain retireAll drain wakeAll */
+/* sync teardown: closeView wakeAll drain close */
 /* Whoever changes the set: an endpoint leaves, the pool is closed, or Reset is called. */
 proctype change_() {
 	byte n, p, idle, x = none, k;
@@ -1613,7 +1628,7 @@ end:
 			x++
 		:: else -> break
 		od;
-		assert(length_ == d && settledAny == e && awaited >= d)
+		assert(length_ == d && settledAny == e && (d == 0 || awaited > 0))
 	}
 }
 
