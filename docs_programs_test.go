@@ -20,7 +20,7 @@ var (
 var commands = map[string]string{
 	"go run ./examples/quickstart": "run by the tests of examples/quickstart",
 	"go test ./core/...":           "run by the gate (check-race)",
-	"go test work":                 "run by .ci/run",
+	"go test work":                 "make check runs it with the race detector",
 	"make help":                    "its list is that of TestMakeHelpListsEveryTarget",
 	"make release-check":           "run by the gate",
 	"go run ./cmd/multipool ls zk://10.0.0.1/services/echo":                                "run by the tests of cmd/multipool, which build the command",
