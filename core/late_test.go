@@ -147,3 +147,48 @@ func TestAttemptThatIsGivenUpSaysWhy(t *testing.T) {
 		}
 	})
 }
+
+// TestNoAttemptIsGivenUpForWantOfAnotherServer is about calls that would be lost if an
+// attempt had less than the time of its call: nobody else may be asked after it.
+func TestNoAttemptIsGivenUpForWantOfAnotherServer(t *testing.T) {
+	for name, down := range map[string]string{"the other is late": "", "the other is down": "b:1"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, "a:1", "b:1")
+				if down != "" {
+					f.server(down).dialed(refuse)
+				}
+				p := f.pool(core.MaxActive(100))
+				attempts, slow := 0, false
+				call := func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+					defer cancel()
+					attempts = 0
+					return p.Do(ctx, func(ctx context.Context, _ *link) error {
+						attempts++
+						switch {
+						case !slow:
+							return serve(ctx, time.Millisecond, false)
+						case down == "" && attempts == 1:
+							return serve(ctx, 0, true)
+						default:
+							return serve(ctx, 300*time.Millisecond, false)
+						}
+					}, core.Attempts(3))
+				}
+				for range 500 {
+					if err := call(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if down != "" && !endpointStats(t, p, down).Down {
+					t.Fatalf("%s is not down", down)
+				}
+				slow = true
+				if err := call(); err != nil {
+					t.Errorf("after %d attempts: %v", attempts, err)
+				}
+			})
+		})
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -280,6 +281,19 @@ type retryView struct{ p *pool }
 func (v retryView) Now() time.Duration     { return v.p.now() }
 func (v retryView) Latency() time.Duration { return v.p.latency.average() }
 func (v retryView) Len() int               { return len(v.p.view.Load().subs) }
+
+// Available implements [retry.Pool]. As a rule it looks at no more than n endpoints.
+func (v retryView) Available(n int, aside []string) bool {
+	for _, s := range v.p.view.Load().subs {
+		if n == 0 {
+			break
+		}
+		if !s.Unavailable() && !slices.Contains(aside, s.addr()) {
+			n--
+		}
+	}
+	return n <= 0
+}
 
 // start begins the watch and the janitor. close stops both and waits for them.
 func (p *pool) start(w Watcher) {

@@ -21,6 +21,7 @@ type pool struct {
 	begun   time.Time
 	latency time.Duration
 	servers int
+	out     int // of the servers, down or ejected: the last ones
 
 	mu    sync.Mutex
 	notes []string
@@ -31,6 +32,15 @@ func newPool(servers int) *pool { return &pool{begun: time.Now(), servers: serve
 func (p *pool) Now() time.Duration     { return time.Since(p.begun) }
 func (p *pool) Latency() time.Duration { return p.latency }
 func (p *pool) Len() int               { return p.servers }
+
+func (p *pool) Available(n int, aside []string) bool {
+	for k := range p.servers - p.out {
+		if !slices.Contains(aside, server(k)) {
+			n--
+		}
+	}
+	return n <= 0
+}
 
 func (p *pool) Repeated(addr string) { p.note("repeated " + addr) }
 

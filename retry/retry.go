@@ -88,6 +88,9 @@ type Pool interface {
 	Latency() time.Duration
 	// Len is the number of servers.
 	Len() int
+	// Available reports whether at least n servers can be asked now, those of the
+	// given addresses aside.
+	Available(n int, aside []string) bool
 	// Repeated is called after an attempt at the server addr that was not the first
 	// of its call.
 	Repeated(addr string)
@@ -207,8 +210,8 @@ func (a Attempt) Leased(addr string) bool {
 // deadline. It is the zero Time, which means that the attempt has all the time of
 // the call, unless it is clear that the call may be repeated elsewhere and that
 // the server should have answered: the call is Repeatable, an attempt is left, there
-// is another server, more than half of the budget of repeated calls is left, and at
-// least 20 answers of the method are known.
+// is another server, available and not late with this call, more than half of the
+// budget of repeated calls is left, and at least 20 answers of the method are known.
 //
 // The time is ten times what 99 of a hundred answers of the method take, twice the
 // longest answer of the last minutes, or 100 ms, whatever is longest. If the deadline
@@ -220,7 +223,11 @@ func (a Attempt) Until(ctx context.Context, now time.Time) time.Time {
 	if a.others == 0 || a.retrier.pool.Len() < 2 || a.retrier.budget.low.Load() {
 		return time.Time{}
 	}
-	return a.method.until(ctx, now, a.others)
+	until := a.method.until(ctx, now, a.others)
+	if !until.IsZero() && !a.retrier.pool.Available(2, a.spent) { // the server of this attempt, and one for the next
+		return time.Time{}
+	}
+	return until
 }
 
 // Run makes a call: it calls try, once for each attempt, until one ends the call

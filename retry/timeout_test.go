@@ -113,6 +113,7 @@ func TestAttemptHasAllTheTimeOfItsCall(t *testing.T) {
 		{"when the call must not be repeated", 3, func(_ *testing.T, c *caller) { c.call.Repeatable = false }},
 		{"when it is the last", 3, func(_ *testing.T, c *caller) { c.call.Attempts = 1 }},
 		{"when there is no other server", 1, func(*testing.T, *caller) {}},
+		{"when the others are down or ejected", 3, func(_ *testing.T, c *caller) { c.pool.out = 2 }},
 		{"when too few answers are known", 3, func(_ *testing.T, c *caller) { c.call.Method = 2 }},
 		{"when there is no time for another answer", 3, func(t *testing.T, c *caller) { c.learn(t, 300, 300*ms) }},
 		{"when half of the budget is used up", 3, func(t *testing.T, c *caller) {
@@ -132,6 +133,19 @@ func TestAttemptHasAllTheTimeOfItsCall(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAttemptIsNotGivenUpForServersThatAreLate is about a call that was late at one of
+// two servers: the other is the last that it may ask, whatever attempts are left.
+func TestAttemptIsNotGivenUpForServersThatAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		call := newCaller(2)
+		call.learn(t, 200, ms)
+		took, err := call.do(t, func(k int) time.Duration { return []time.Duration{never, 300 * ms, never}[k] })
+		if err != nil || len(took) != 2 || took[1] != 300*ms {
+			t.Errorf("attempts of %v, error %v; want the answer of the second after 300ms", took, err)
+		}
+	})
 }
 
 func TestSlowMethodIsNotCutShortBesideAFastOne(t *testing.T) {

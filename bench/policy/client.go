@@ -34,6 +34,9 @@ func (c clock) Now() time.Duration   { return c.now }
 func (clock) Latency() time.Duration { return 0 }
 func (clock) Len() int               { return servers }
 
+// Available implements retry.Pool; no attempt is given up here.
+func (clock) Available(n int, _ []string) bool { return n <= servers }
+
 // Repeated and Hedged are what a pool counts.
 func (clock) Repeated(string)               {}
 func (clock) Hedged(string, retry.HedgeEnd) {}
