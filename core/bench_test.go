@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/core"
 	"github.com/minicaptain/multi_connection_pool/retry"
@@ -115,6 +116,27 @@ func BenchmarkWait(b *testing.B) {
 			}
 			runtime.Gosched()
 			_ = l.Release()
+		}
+	})
+}
+
+// BenchmarkScarce has 64 callers for 8 servers that take one call each, answer after 100 µs, and whose callers work for
+// 20 µs between calls, on all processors: a connection that was handed to a call that cannot run yet is one that idles.
+func BenchmarkScarce(b *testing.B) {
+	p := benchPool(b, 8, core.MaxActive(1))
+	ctx := b.Context()
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l, err := p.Get(ctx)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			time.Sleep(100 * time.Microsecond)
+			_ = l.Release()
+			for begun := time.Now(); time.Since(begun) < 20*time.Microsecond; {
+			}
 		}
 	})
 }

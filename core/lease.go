@@ -143,7 +143,8 @@ func release(sl *slots.Slot, gen uint64) error {
 			s.reset(sl)
 		} else if s.giveBack(sl) {
 			// The connection is of no use until the call that has it now runs:
-			// where all processors are busy, let it run first.
+			// where all processors are busy, let it run first. That is a quarter of
+			// what a hand-over costs, see docs/decisions.
 			runtime.Gosched()
 		}
 	case slots.MustClose:
