@@ -354,7 +354,7 @@ func (c *Conn) Health(ctx context.Context) error {
 // Close closes the connection. The requests on it fail.
 func (c *Conn) Close() error {
 	c.cut.Store(true)
-	c.headerTimeout.stop()
+	c.headerTimeout.end()
 	_ = c.cc.Close() // never fails
 	if !c.http2 {
 		c.ctx.cancel(errGone)
