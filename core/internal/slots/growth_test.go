@@ -11,7 +11,7 @@ import (
 )
 
 // TestSetGrowsWhileOthersAcquireAndRelease has one goroutine, as the pool under
-// its lock, open, close and reopen positions on both sides of each chunk's edge,
+// its lock, open, close and reopen positions on both sides of each table's edge,
 // while others use what there is.
 func TestSetGrowsWhileOthersAcquireAndRelease(t *testing.T) {
 	for _, limit := range []int{0, 1 << 20} { // the short release, and the long one
@@ -95,12 +95,13 @@ func TestPositionsMayBeOpenedInAnyOrder(t *testing.T) {
 	var awaited atomic.Int64
 	set := new(slots.Set)
 	set.Init(&awaited)
-	far := open(set, slots.Max-1) // all chunks before it are empty
-	near := open(set, 0)
-	if set.Idle() != 2 || !far.Placed() || !near.Placed() {
-		t.Errorf("%d idle, placed %v and %v", set.Idle(), far.Placed(), near.Placed())
+	last := open(set, slots.Max-1) // all chunks before it are empty
+	hot := open(set, 47)           // so are the positions before it
+	first := open(set, 0)
+	if set.Idle() != 3 || !last.Placed() || !hot.Placed() || !first.Placed() {
+		t.Errorf("%d idle, placed %v, %v and %v", set.Idle(), last.Placed(), hot.Placed(), first.Placed())
 	}
-	for _, want := range []*slots.Slot{near, far, nil} {
+	for _, want := range []*slots.Slot{first, hot, last, nil} {
 		if sl, _ := set.Acquire(); sl != want {
 			t.Errorf("acquired another slot than the lowest idle one")
 		}

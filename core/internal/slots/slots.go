@@ -27,6 +27,10 @@ const (
 	first    = load.First
 	idleMask = 1<<first - 1
 	one      = load.One
+	// near is how many slots are found without a step to another place in memory:
+	// those that an endpoint uses unless it has many callers at once.
+	near     = 8
+	nearMask = 1<<near - 1
 
 	// chunkSize is the number of slots in each further chunk.
 	chunkSize = 64
@@ -115,7 +119,10 @@ type Set struct {
 	// limit is the most slots that may be idle; 0: all. brief is where the slots
 	// begin that TryRelease leaves to End: with a limit, at the first.
 	limit, brief atomic.Int32
-	slot         [first]atomic.Pointer[Slot]
+	slot         [near]atomic.Pointer[Slot]
+	// far has the other slots of the hot word. Few endpoints of a large fleet have
+	// any: it is made for the first of them, before that is idle.
+	far atomic.Pointer[[first - near]atomic.Pointer[Slot]]
 	// more are the chunks beyond the first slots. The slice is replaced when it
 	// grows; the chunks stay.
 	more atomic.Pointer[[]*chunk]
@@ -150,11 +157,11 @@ func (s *Set) chunks() []*chunk {
 }
 
 // TryAcquire is Acquire in one attempt, short enough to be inlined: it returns
-// nil also when another caller was faster, or when only a slot beyond the hot
-// word is idle. The generation is the slot's.
+// nil also when another caller was faster, or when only a slot beyond the near
+// ones is idle. The generation is the slot's.
 func (s *Set) TryAcquire() *Slot {
 	w := s.Word.Load()
-	b := w & -w & idleMask
+	b := w & -w & nearMask
 	if b == 0 || !s.Word.CompareAndSwap(w, w-b+one) {
 		return nil
 	}
@@ -172,10 +179,18 @@ func (s *Set) Acquire() (*Slot, uint64) {
 			return s.acquireMore()
 		}
 		if s.Word.CompareAndSwap(w, w-b+one) {
-			sl := s.slot[bits.TrailingZeros64(b)].Load()
+			sl := s.hot(bits.TrailingZeros64(b)).Load()
 			return sl, sl.gen.Load()
 		}
 	}
+}
+
+// hot is position idx, below first. If it is not a near one, far must be made.
+func (s *Set) hot(idx int) *atomic.Pointer[Slot] {
+	if idx < near {
+		return &s.slot[idx]
+	}
+	return &s.far.Load()[idx-near]
 }
 
 func (s *Set) acquireMore() (*Slot, uint64) {
@@ -211,7 +226,10 @@ func (s *Set) Place(sl *Slot, idx int) {
 	sl.set, sl.idx = s, int32(idx)
 	if idx < first {
 		sl.bit = 1 << idx
-		s.slot[idx].Store(sl)
+		if idx >= near && s.far.Load() == nil {
+			s.far.Store(new([first - near]atomic.Pointer[Slot]))
+		}
+		s.hot(idx).Store(sl)
 		return
 	}
 	k := (idx - first) / chunkSize
@@ -226,7 +244,7 @@ func (s *Set) Place(sl *Slot, idx int) {
 // position is where the slot is placed.
 func (sl *Slot) position() *atomic.Pointer[Slot] {
 	if sl.idx < first {
-		return &sl.set.slot[sl.idx]
+		return sl.set.hot(int(sl.idx))
 	}
 	return &sl.chunk().slot[(sl.idx-first)%chunkSize]
 }

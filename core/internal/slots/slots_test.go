@@ -15,9 +15,12 @@ import (
 // use is what the end of a lease adds to the generation.
 const use = 1 << 3
 
-// sizes straddle the edges of the words: 48 bits in the first, 64 in each
-// further one.
-func sizes() []int { return []int{1, 2, 47, 48, 49, 112, 113, 300} }
+// near is how many slots are found without a step to another place in memory.
+const near = 8
+
+// sizes straddle the edges of the near slots and of the words: 48 bits in the first,
+// 64 in each further one.
+func sizes() []int { return []int{1, 2, 7, 8, 9, 47, 48, 49, 112, 113, 300} }
 
 // lease is a lease as its holder remembers it.
 type lease struct {
@@ -143,7 +146,7 @@ func (m *model) mark() string {
 func (m *model) acquire() {
 	want := slices.IndexFunc(m.at, func(n *naive) bool { return n != nil && n.idle })
 	sl := m.set.TryAcquire()
-	if (sl != nil) != (want >= 0 && want < 48) {
+	if (sl != nil) != (want >= 0 && want < near) {
 		m.t.Errorf("TryAcquire found a slot: %v, where the lowest idle one is %d", sl != nil, want)
 	}
 	gen := uint64(0)
