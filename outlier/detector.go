@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
-	"github.com/minicaptain/multi_connection_pool/internal/load"
 )
 
 const (
@@ -98,8 +97,15 @@ type Detector struct {
 	cfg      Config
 	evidence float64 // that ejects
 	notify   func(Notice)
-	records  []*record
-	weight   float64
+	members  []balance.Member
+	// known are the records that reports need: of each member, from the first report to
+	// this detector on, or nil.
+	known []atomic.Pointer[record]
+	// weight is that of all members, in weights of the heaviest.
+	heaviest, weight float64
+	// others is the failure rate of all that are in service, float64 bits: what a new
+	// record has for that of the others.
+	others atomic.Uint64
 	// failing counts the endpoints in service that fail now, serving all of them.
 	failing, serving atomic.Int64
 	// probe is the index of the endpoint that the next call should try, plus
@@ -110,95 +116,33 @@ type Detector struct {
 	ticked time.Duration
 }
 
-// state is where an endpoint stands.
-type state uint32
-
-const (
-	inService state = iota
-	ejected         // until its ejection time is over
-	probing         // half-open: one call at a time
-)
-
-// record is what is known of one endpoint; it outlives the detectors it is in.
-type record struct {
-	// What an answer touches is together: on one cache line, or two.
-
-	state atomic.Uint32
-	// calls and fails count since the last tick.
-	calls atomic.Uint64
-	// answered and failed are when a call last did so.
-	answered atomic.Int64
-	// evidence and recent are float64 bits.
-	evidence, recent atomic.Uint64
-
-	failed atomic.Int64
-	fails  atomic.Uint64
-	// others is p0, float64 bits.
-	others  atomic.Uint64
-	failing atomic.Bool
-	// began is when the evidence was last none, and the suspect counts are those
-	// since then.
-	began                      atomic.Int64
-	suspectCalls, suspectFails atomic.Uint64
-	addr                       string
-	load                       *load.Load
-	weight                     float64
-
-	// What follows is under the detectors' lock.
-
-	// allCalls and allFails are the counts of the window, with forgetting.
-	allCalls, allFails float64
-	// since is when the outage began, back when the last one ended, until
-	// when the endpoint is to be probed.
-	since, back, until time.Duration
-	// probed is when the last probe was given out, to a tick, and successes how
-	// many succeeded one after the other.
-	probed     time.Duration
-	successes  int
-	probes     uint64 // that have ended since the ejection
-	suppressed time.Duration
-	// missed counts the calls that others got since its last one failed.
-	missed float64
-	// held is whether Eject has ejected it, which only Readmit ends.
-	held bool
-}
-
-// cost is what a call to n costs; zero if the balancer knows no costs.
-func (n *record) cost() float64 { return float64(n.load.Cost.Load()) }
-
-// failedLast reports whether the last call to n failed.
-func (n *record) failedLast() bool { return n.failed.Load() > n.answered.Load() }
-
-func (n *record) is() state { return state(n.state.Load()) }
-
-// New returns a detector for members. Endpoints that previous, which may be nil,
-// knew keep their records. notify is called with every change, under no lock.
+// New returns a detector for members, which must not change. Endpoints that previous,
+// which may be nil, knew keep their records. notify is called with every change, under
+// no lock.
 func New(cfg Config, previous *Detector, members []balance.Member, notify func(Notice)) *Detector {
 	cfg = cfg.withDefaults()
-	d := &Detector{cfg: cfg, evidence: math.Log(cfg.EvidenceThreshold), notify: notify, records: make([]*record, len(members)), mu: new(sync.Mutex)}
+	d := &Detector{cfg: cfg, evidence: math.Log(cfg.EvidenceThreshold), notify: notify, members: members, known: make([]atomic.Pointer[record], len(members)), mu: new(sync.Mutex)}
+	d.others.Store(math.Float64bits(baselineFailureRate))
 	if previous != nil { // which is in use, and will be for a moment
 		d.mu = previous.mu
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.ticked = previous.ticked
+		d.others.Store(previous.others.Load())
 	}
-	heaviest := 0.0 // so that no sum of weights is infinite
 	for _, m := range members {
-		heaviest = max(heaviest, m.Weight())
+		d.heaviest = max(d.heaviest, m.Weight())
 	}
-	for i, m := range members {
-		n, _ := m.Load().Detector.(*record)
-		if n == nil || previous == nil {
-			n = &record{addr: m.Endpoint.Addr, load: m.Load(), suppressed: math.MinInt64 / 2, back: math.MinInt64 / 2}
-			n.others.Store(math.Float64bits(baselineFailureRate))
-			m.Load().Detector = n
+	for i := range members {
+		d.weight += d.weightOf(i)
+		n := d.record(i)
+		if n != nil && previous == nil { // of a detector that this one does not continue
+			n = newRecord(d.others.Load())
+			d.load(i).Detector.Store(n)
 		}
-		n.weight = m.Weight() / heaviest
-		d.records[i] = n
-		d.weight += n.weight
-		if n.is() == inService {
+		if n == nil || n.is() == inService {
 			d.serving.Add(1)
-			if n.failing.Load() {
+			if n != nil && n.failing.Load() {
 				d.failing.Add(1)
 			}
 		}
@@ -223,7 +167,11 @@ func (d *Detector) Due() *atomic.Int64 { return &d.probe }
 // Failing reports whether endpoint i is in service and failed its last call, or
 // some of the last few. An index out of range is no endpoint that fails.
 func (d *Detector) Failing(i int) bool {
-	return i >= 0 && i < len(d.records) && d.records[i].failing.Load()
+	if i < 0 || i >= len(d.members) {
+		return false
+	}
+	n := d.record(i)
+	return n != nil && n.failing.Load()
 }
 
 // Report takes the outcome of a call to endpoint i. Outcomes other than OK and
@@ -239,10 +187,14 @@ func (d *Detector) Report(i int, o balance.Outcome, now time.Duration) {
 }
 
 func (d *Detector) report(i int, failed bool, now time.Duration) {
-	if i < 0 || i >= len(d.records) {
+	if i < 0 || i >= len(d.known) {
 		return
 	}
-	n := d.records[i]
+	n := d.known[i].Load()
+	if n == nil {
+		n = d.recordOf(i)
+		d.known[i].Store(n)
+	}
 	n.calls.Add(1)
 	if failed {
 		n.fails.Add(1)
@@ -257,14 +209,14 @@ func (d *Detector) report(i int, failed bool, now time.Duration) {
 	case inService:
 		switch {
 		case failed:
-			d.failed(n, now)
+			d.failed(i, n, now)
 		case n.evidence.Load() != 0 || n.recent.Load() != 0:
 			d.succeeded(n)
 		}
 	}
 }
 
-func (d *Detector) failed(n *record, now time.Duration) {
+func (d *Detector) failed(i int, n *record, now time.Duration) {
 	d.mark(n, add(&n.recent, func(r float64) float64 { return r + recently*(1-r) }))
 	failing, others := d.failing.Load(), d.serving.Load()-1
 	if n.failing.Load() {
@@ -284,7 +236,7 @@ func (d *Detector) failed(n *record, now time.Duration) {
 	n.suspectFails.Add(1)
 	sum := add(&n.evidence, func(s float64) float64 { return s + math.Log(broken(p0)/p0) })
 	if sum > d.evidence && d.alone(n, now) {
-		d.eject(n, now)
+		d.eject(i, n, now)
 	}
 }
 
@@ -295,7 +247,12 @@ func (d *Detector) failed(n *record, now time.Duration) {
 func (d *Detector) alone(n *record, now time.Duration) bool {
 	began := n.began.Load()
 	others, answered, failing := 0, 0, 0
-	for _, o := range d.records {
+	for i := range d.members {
+		o := d.record(i)
+		if o == nil { // never heard from
+			others++
+			continue
+		}
 		if o == n || o.is() != inService {
 			continue
 		}
@@ -379,18 +336,18 @@ var (
 // readmits it with all others. Ejecting one that is ejected already keeps it out. The
 // error says that too many others are out; an index out of range is an error, too.
 func (d *Detector) Eject(i int, now time.Duration) error {
-	if i < 0 || i >= len(d.records) {
+	if i < 0 || i >= len(d.members) {
 		return errors.New("there is no such endpoint")
 	}
-	n := d.records[i]
+	n := d.recordOf(i)
 	d.mu.Lock()
 	if n.held {
 		d.mu.Unlock()
 		return nil
 	}
 	out := d.unavailableLocked()
-	if !n.load.Unavailable() {
-		out += n.weight
+	if !d.load(i).Unavailable() {
+		out += d.weightOf(i)
 	}
 	if out > d.limit() {
 		d.mu.Unlock()
@@ -406,39 +363,39 @@ func (d *Detector) Eject(i int, now time.Duration) error {
 	}
 	n.state.Store(uint32(ejected))
 	d.probe.CompareAndSwap(int64(i)+1, 0)
-	n.load.SetEjected(true)
+	d.load(i).SetEjected(true)
 	d.mu.Unlock()
-	d.notify(Notice{Addr: n.addr, Change: Ejected, Cause: errByHand})
+	d.notify(Notice{Addr: d.addr(i), Change: Ejected, Cause: errByHand})
 	return nil
 }
 
 // Readmit puts endpoint i back into service if it is ejected, for whatever reason. If
 // calls to it fail still, it is ejected again after half as many as the first time.
 func (d *Detector) Readmit(i int, now time.Duration) {
-	if i < 0 || i >= len(d.records) {
+	if i < 0 || i >= len(d.members) {
 		return
 	}
-	n := d.records[i]
+	n := d.recordOf(i)
 	d.mu.Lock()
 	if n.is() == inService {
 		d.mu.Unlock()
 		return
 	}
 	d.probe.CompareAndSwap(int64(i)+1, 0)
-	notice := d.readmitLocked(n, now, errByHand)
+	notice := d.readmitLocked(i, n, now, errByHand)
 	d.mu.Unlock()
 	d.notify(notice)
 }
 
 // eject takes n out of service, unless too many are.
-func (d *Detector) eject(n *record, now time.Duration) {
+func (d *Detector) eject(i int, n *record, now time.Duration) {
 	d.mu.Lock()
 	if n.is() != inService {
 		d.mu.Unlock()
 		return
 	}
 	e := n.evidenceNow()
-	if d.unavailableLocked()+n.weight > d.limit() {
+	if d.unavailableLocked()+d.weightOf(i) > d.limit() {
 		n.evidence.Store(math.Float64bits(d.evidence)) // no more than it takes: it may recover
 		say := now-n.suppressed >= time.Second
 		if say {
@@ -446,7 +403,7 @@ func (d *Detector) eject(n *record, now time.Duration) {
 		}
 		d.mu.Unlock()
 		if say {
-			d.notify(Notice{Addr: n.addr, Change: Suppressed, Cause: fmt.Errorf("%w; %w", e.why(), errPanicking), Evidence: e})
+			d.notify(Notice{Addr: d.addr(i), Change: Suppressed, Cause: fmt.Errorf("%w; %w", e.why(), errPanicking), Evidence: e})
 		}
 		return
 	}
@@ -460,10 +417,10 @@ func (d *Detector) eject(n *record, now time.Duration) {
 	}
 	n.probes = 0
 	d.backOffLocked(n, now, 0)
-	n.load.SetEjected(true)
+	d.load(i).SetEjected(true)
 	probed := n.until - now
 	d.mu.Unlock()
-	d.notify(Notice{Addr: n.addr, Change: Ejected, Cause: e.why(), Duration: probed, Evidence: e})
+	d.notify(Notice{Addr: d.addr(i), Change: Ejected, Cause: e.why(), Duration: probed, Evidence: e})
 }
 
 // limit is the most weight that may be out of service.
@@ -474,9 +431,9 @@ func (d *Detector) limit() float64 {
 // unavailableLocked is the weight of the endpoints out of service.
 func (d *Detector) unavailableLocked() float64 {
 	w := 0.0
-	for _, n := range d.records {
-		if n.load.Unavailable() {
-			w += n.weight
+	for i := range d.members {
+		if d.load(i).Unavailable() {
+			w += d.weightOf(i)
 		}
 	}
 	return w
@@ -494,7 +451,7 @@ func (d *Detector) backOffLocked(n *record, now, least time.Duration) {
 
 // probed takes the outcome of a probe.
 func (d *Detector) probed(i int, failed bool, now time.Duration) {
-	n := d.records[i]
+	n := d.recordOf(i)
 	d.mu.Lock()
 	if n.is() != probing {
 		d.mu.Unlock()
@@ -507,7 +464,7 @@ func (d *Detector) probed(i int, failed bool, now time.Duration) {
 		n.state.Store(uint32(ejected))
 		d.backOffLocked(n, now, now-n.probed) // a call that took long to fail costs more
 	case n.successes >= successThreshold:
-		back = d.readmitLocked(n, now, errAnswered)
+		back = d.readmitLocked(i, n, now, errAnswered)
 	default:
 		if d.probe.CompareAndSwap(0, int64(i)+1) {
 			n.probed = now
@@ -521,7 +478,7 @@ func (d *Detector) probed(i int, failed bool, now time.Duration) {
 
 // readmitLocked puts n back into service, with half of the evidence that it
 // takes to eject it again, and returns the notice of it.
-func (d *Detector) readmitLocked(n *record, now time.Duration, why error) Notice {
+func (d *Detector) readmitLocked(i int, n *record, now time.Duration, why error) Notice {
 	e := n.evidenceNow()
 	e.Probes = n.probes
 	n.state.Store(uint32(inService))
@@ -530,8 +487,8 @@ func (d *Detector) readmitLocked(n *record, now time.Duration, why error) Notice
 	n.evidence.Store(math.Float64bits(d.evidence / 2))
 	n.began.Store(int64(now))
 	d.serving.Add(1)
-	n.load.SetEjected(false)
-	return Notice{Addr: n.addr, Change: Readmitted, Cause: why, Duration: now - n.since, Evidence: e}
+	d.load(i).SetEjected(false)
+	return Notice{Addr: d.addr(i), Change: Readmitted, Cause: why, Duration: now - n.since, Evidence: e}
 }
 
 // Tick lets time pass: it updates the failure rates, makes endpoints whose
@@ -545,7 +502,15 @@ func (d *Detector) Tick(now time.Duration) {
 	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
 	healthy, cost := 0.0, 0.0 // of those that answered last
 	failing, serving := int64(0), int64(0)
-	for _, n := range d.records {
+	for i := range d.members {
+		n := d.record(i)
+		if n == nil { // in service, and without a call
+			weight += d.weightOf(i)
+			serving++
+			healthy++
+			cost += d.cost(i)
+			continue
+		}
 		got := float64(n.calls.Swap(0))
 		n.allCalls = keep*n.allCalls + got
 		n.allFails = keep*n.allFails + float64(n.fails.Swap(0))
@@ -553,14 +518,14 @@ func (d *Detector) Tick(now time.Duration) {
 			calls += n.allCalls
 			fails += n.allFails
 			fresh += got
-			weight += n.weight
+			weight += d.weightOf(i)
 			serving++
 			if n.failing.Load() {
 				failing++
 			}
 			if !n.failedLast() {
 				healthy++
-				cost += n.cost()
+				cost += d.cost(i)
 			}
 		}
 		if got > 0 {
@@ -572,42 +537,53 @@ func (d *Detector) Tick(now time.Duration) {
 	d.failing.Store(failing)
 	d.serving.Store(serving)
 	panicking := d.unavailableLocked() > d.limit()
-	var lost []*record
+	d.others.Store(math.Float64bits(failureRate(calls, fails)))
+	var lost []int
 	var back []Notice
-	for i, n := range d.records {
+	for i := range d.members {
+		n := d.record(i)
+		if n == nil {
+			continue
+		}
 		c, f := calls, fails
 		switch n.is() {
 		case inService:
 			c, f = c-n.allCalls, f-n.allFails
 			if n.evidence.Load() == 0 || !n.failedLast() {
 				n.missed = 0
-			} else if n.missed += fresh * n.weight / weight; n.missed >= shunned &&
-				n.cost()*healthy > tooCostly*cost && d.alone(n, now) {
+			} else if n.missed += fresh * d.weightOf(i) / weight; n.missed >= shunned &&
+				d.cost(i)*healthy > tooCostly*cost && d.alone(n, now) {
 				n.missed = 0
-				lost = append(lost, n)
+				lost = append(lost, i)
 			}
 		case ejected, probing:
 			if panicking {
-				back = append(back, d.readmitLocked(n, now, errPanicking))
+				back = append(back, d.readmitLocked(i, n, now, errPanicking))
 				continue
 			}
 			if now >= n.until && !n.held {
 				n.state.Store(uint32(probing))
 			}
-			if n.is() == probing && n.load.InFlight() == 0 {
+			if n.is() == probing && d.load(i).InFlight() == 0 {
 				d.probe.CompareAndSwap(0, int64(i)+1)
 			}
 			if d.probe.Load() == int64(i)+1 { // still to be given out
 				n.probed = now
 			}
 		}
-		n.others.Store(math.Float64bits(max(baselineFailureRate, (f+prior*baselineFailureRate)/(c+prior))))
+		n.others.Store(math.Float64bits(failureRate(c, f)))
 	}
 	d.mu.Unlock()
 	for _, notice := range back {
 		d.notify(notice)
 	}
-	for _, n := range lost {
-		d.eject(n, now)
+	for _, i := range lost {
+		d.eject(i, d.recordOf(i), now)
 	}
+}
+
+// failureRate is what counts as the failure rate of endpoints that failed so many of
+// their calls.
+func failureRate(calls, fails float64) float64 {
+	return max(baselineFailureRate, (fails+prior*baselineFailureRate)/(calls+prior))
 }

@@ -474,6 +474,23 @@ func TestRecordsOutliveTheDetector(t *testing.T) {
 	}
 }
 
+func TestEjectionByTheLastDetectorIsKnownToTheNext(t *testing.T) {
+	f := newFleet(equal(4)...)
+	last := f.Detector
+	f.rebuild() // before anything was reported
+	for range 100 {
+		for i := range f.members { // calls that were under way
+			last.Report(i, [...]balance.Outcome{balance.OutcomeFailure, balance.OutcomeOK, balance.OutcomeOK, balance.OutcomeOK}[i], f.now)
+		}
+	}
+	if !f.ejected(0) {
+		t.Fatal("an endpoint that fails stays in service")
+	}
+	if calls := f.run(10*time.Second, none); f.ejected(0) || calls[0] == 0 {
+		t.Errorf("it is not probed and readmitted, after %d calls", calls[0])
+	}
+}
+
 func TestReportsOfUnknownIndicesDoNothing(t *testing.T) {
 	f := newFleet(equal(2)...)
 	for _, i := range []int{-1, 2, math.MaxInt, math.MinInt} {

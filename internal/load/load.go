@@ -34,9 +34,12 @@ type Load struct {
 	// balancers that have one; it shares the word's cache line, so that looking at an endpoint
 	// costs one miss.
 	Cost atomic.Uint64
-	// Balancer and Detector are the records that these keep of the endpoint
-	// from one set to the next. Only they touch them, while one is built.
-	Balancer, Detector any
+	// Balancer is the record that a balancer keeps of the endpoint from one set to
+	// the next. Only balancers touch it, while one is built.
+	Balancer any
+	// Detector is the record of outlier detection, which makes it for the first call
+	// that is reported: few endpoints of a large fleet get any.
+	Detector atomic.Value
 }
 
 // Flagged is the least that being down or ejected adds to the pressure.
