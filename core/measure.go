@@ -85,7 +85,7 @@ func (v retryView) Hedged(addr string, end retry.HedgeEnd) {
 func (p *pool) living() ([]*subpool, totals) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.AppendSeq(make([]*subpool, 0, len(p.subs)), maps.Keys(p.subs)), p.gone
+	return slices.AppendSeq(slices.Clone(p.view.Load().subs), maps.Keys(p.draining)), p.gone
 }
 
 // forget drops a sub-pool that has nothing left, and keeps what it has counted.
@@ -93,7 +93,9 @@ func (p *pool) forget(s *subpool) {
 	st, calls := s.stats(), s.calls()
 	p.mu.Lock()
 	p.gone.add(s, st, calls)
-	delete(p.subs, s)
+	if delete(p.draining, s); len(p.draining) == 0 {
+		p.draining = nil // it is as large as the largest mass
+	}
 	p.mu.Unlock()
 }
 

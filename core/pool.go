@@ -96,7 +96,7 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 // unstarted returns a pool that watches nothing yet.
 func unstarted(cfg config) *pool {
 	p := &pool{
-		cfg: cfg, epoch: time.Now(), subs: map[*subpool]struct{}{}, changed: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), changed: make(chan struct{}),
 		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.retrier = retry.New(retryView{p})
@@ -256,12 +256,12 @@ type pool struct {
 	strays                  counters               // of calls to endpoints that left
 	unserved                unserved
 
-	mu      sync.Mutex
-	subs    map[*subpool]struct{} // in the set, or drained and not empty yet
-	gone    totals                // what those have counted that are in subs no more
-	woken   []*subpool            // listed, and not in the janitor's list yet
-	changed chan struct{}         // closed and replaced when a failed Get may go better
-	closing bool
+	mu       sync.Mutex
+	draining map[*subpool]struct{} // those that left the newest snapshot and are not empty yet
+	gone     totals                // what those have counted that are empty
+	woken    []*subpool            // listed, and not in the janitor's list yet
+	changed  chan struct{}         // closed and replaced when a failed Get may go better
+	closing  bool
 
 	setMu   sync.Mutex // one Set at a time
 	resized chan struct{}

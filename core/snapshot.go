@@ -77,7 +77,7 @@ func (p *pool) apply(c discovery.Change) {
 			next.special = &p.never
 		}
 	}
-	if !p.publish(old, &next) {
+	if !p.publish(old, &next, left) {
 		for _, s := range added {
 			p.drain(s, 0)
 		}
@@ -117,8 +117,9 @@ func (p *pool) build(previous balance.Picker, members []balance.Member) (picker 
 
 func defaultBalancer() balance.Balancer { return balance.LeastLatency(balance.LeastLatencyConfig{}) }
 
-// publish replaces old by next, unless the pool was closed meanwhile.
-func (p *pool) publish(old, next *snapshot) bool {
+// publish replaces old by next, which has not what left, unless the pool was closed
+// meanwhile.
+func (p *pool) publish(old, next *snapshot, left []*subpool) bool {
 	if next.state != old.state {
 		next.since = time.Now()
 	}
@@ -126,6 +127,7 @@ func (p *pool) publish(old, next *snapshot) bool {
 	ok := !p.closing
 	if ok {
 		p.view.Store(next)
+		p.leaveLocked(left)
 	}
 	p.mu.Unlock()
 	if ok && next.state != old.state {
@@ -141,7 +143,18 @@ func (p *pool) closeView() *snapshot {
 	defer p.mu.Unlock()
 	last := p.view.Load()
 	p.view.Store(&snapshot{closed: true, state: last.state, since: last.since})
+	p.leaveLocked(last.subs)
 	return last
+}
+
+// leaveLocked notes which sub-pools the newest snapshot has no more. They drain.
+func (p *pool) leaveLocked(left []*subpool) {
+	if p.draining == nil && len(left) > 0 {
+		p.draining = make(map[*subpool]struct{}, len(left))
+	}
+	for _, s := range left {
+		p.draining[s] = struct{}{}
+	}
 }
 
 // watchLost notes that the watch ended.
@@ -155,7 +168,7 @@ func (p *pool) watchLost(err error, _ time.Duration) {
 	old := p.view.Load()
 	if next := *old; old.state != StatePending && old.state != StateStale && !old.closed {
 		next.state = StateStale
-		p.publish(old, &next)
+		p.publish(old, &next, nil)
 	}
 }
 

@@ -82,9 +82,6 @@ func (p *pool) newSubpool(e Endpoint) *subpool {
 	s.endpoint.Store(&e)
 	s.Init(&p.queue.awaited)
 	s.SetLimit(p.idleLimit())
-	p.mu.Lock()
-	p.subs[s] = struct{}{}
-	p.mu.Unlock()
 	return s
 }
 

@@ -30,7 +30,7 @@ type loneSubpool struct {
 func newLoneSubpool(t *testing.T) *loneSubpool {
 	t.Helper()
 	s := new(loneSubpool)
-	p := &pool{epoch: time.Now(), subs: map[*subpool]struct{}{}, changed: make(chan struct{}), dial: func(context.Context, Endpoint) (io.Closer, error) {
+	p := &pool{epoch: time.Now(), changed: make(chan struct{}), dial: func(context.Context, Endpoint) (io.Closer, error) {
 		s.opened.Add(1)
 		return countedConn{&s.opened}, nil
 	}}
