@@ -89,7 +89,7 @@ func (p *pool) prepare(ctx context.Context, s *subpool, sl *slots.Slot, gen uint
 func (v *snapshot) pickAny() int {
 	if v.detector != nil {
 		if i := v.detector.Probe(); i >= 0 {
-			v.subs[i].probes.Add(1)
+			v.subs[i].tally().probes.Add(1)
 			return i
 		}
 	}

@@ -48,10 +48,14 @@ func (l *latency) totals() (n uint64, took time.Duration) {
 func (l *latency) tick(subs []*subpool) {
 	var all uint64
 	for _, s := range subs {
-		now := s.latency.answers.Load()
-		news := now - s.latency.seen
-		s.latency.seen = now
-		s.latency.add(news)
+		t := s.tallied.Load()
+		if t == nil {
+			continue
+		}
+		now := t.latency.answers.Load()
+		news := now - t.latency.seen
+		t.latency.seen = now
+		t.latency.add(news)
 		all += news
 	}
 	l.add(all)

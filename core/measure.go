@@ -28,8 +28,8 @@ type meters struct {
 
 // record takes in a report.
 func (m *meters) record(s *subpool, r balance.Report) {
-	if int(r.Outcome) < len(s.outcomes) {
-		s.outcomes[r.Outcome].Add(1)
+	if t := s.tally(); int(r.Outcome) < len(t.outcomes) {
+		t.outcomes[r.Outcome].Add(1)
 	}
 	switch {
 	case r.Latency <= 0 || r.Outcome == balance.OutcomeDialFailure:
@@ -38,6 +38,38 @@ func (m *meters) record(s *subpool, r balance.Report) {
 	default:
 		m.failures.Record(r.Latency)
 	}
+}
+
+// tally is what is counted and averaged of the calls to an endpoint.
+type tally struct {
+	counters
+
+	latency latency
+}
+
+// untallied is the tally of an endpoint that nothing was ever counted of.
+var untallied tally //nolint:gochecknoglobals // never changed
+
+// tally returns the tally of s, to count in. It is made for the first call that counts:
+// few endpoints of a large fleet get any.
+func (s *subpool) tally() *tally {
+	if t := s.tallied.Load(); t != nil {
+		return t
+	}
+	return s.makeTally() // by itself, so that tally is inlined
+}
+
+func (s *subpool) makeTally() *tally {
+	s.tallied.CompareAndSwap(nil, new(tally))
+	return s.tallied.Load()
+}
+
+// readTally returns the tally of s, to read.
+func (s *subpool) readTally() *tally {
+	if t := s.tallied.Load(); t != nil {
+		return t
+	}
+	return &untallied
 }
 
 // counters are what is counted of the calls to an endpoint.
@@ -59,7 +91,7 @@ func (c *counters) read() metrics.Calls {
 // have.
 func (p *pool) countersOf(addr string) *counters {
 	if s := p.view.Load().byAddr.get(addr); s != nil {
-		return &s.counters
+		return &s.tally().counters
 	}
 	return &p.strays
 }
@@ -107,7 +139,7 @@ type totals struct {
 
 // add adds what s has counted.
 func (t *totals) add(s *subpool, st EndpointStats, leases uint64) {
-	t.calls.Add(s.read())
+	t.calls.Add(s.readTally().read())
 	t.leases += leases
 	t.dials += st.Dials
 	t.failures += st.DialFailures

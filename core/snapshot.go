@@ -219,7 +219,7 @@ func (p *pool) report(s *subpool, r balance.Report) {
 		s.answered()
 	}
 	if r.Outcome == balance.OutcomeOK && r.Latency > 0 {
-		s.latency.record(r.Latency)
+		s.tally().latency.record(r.Latency)
 	}
 	if v.detector != nil {
 		v.detector.Report(i, r.Outcome, r.At)

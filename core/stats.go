@@ -135,8 +135,9 @@ func (p *Pool[C]) Stats() Stats {
 		*e = s.stats()
 		e.Calls = s.calls()
 		if m != nil {
-			c := s.read()
-			c.Answers, c.AnswerTime = s.latency.totals()
+			t := s.readTally()
+			c := t.read()
+			c.Answers, c.AnswerTime = t.latency.totals()
 			e.Metrics = &c
 		}
 	}

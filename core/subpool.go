@@ -25,7 +25,7 @@ type subpool struct {
 	at       int32        // likewise, for edit alone
 	listed   atomic.Bool  // the janitor looks at it, or is about to
 	drained  atomic.Bool  // by Drain: nothing is dialed that no call waits for
-	latency  latency
+	tallied  atomic.Pointer[tally]
 	// lastFailure is with what a call last failed, or its connection was discarded.
 	lastFailure atomic.Pointer[error]
 
@@ -70,8 +70,6 @@ type subpool struct {
 	closed   uint64
 	// uses are leases of connections already closed.
 	uses uint64
-
-	counters
 }
 
 // taken marks a position without a connection in it.
@@ -229,7 +227,7 @@ func (s *subpool) stats() EndpointStats {
 	return EndpointStats{
 		Endpoint: *s.endpoint.Load(), Open: s.open, Dialing: s.dialing, Closing: s.closing, Idle: s.Idle(),
 		InUse: max(0, s.InFlight()-s.dialing), Down: s.Down(), Ejected: s.Ejected(), LastDial: s.lastDial,
-		Dials: s.dials, DialFailures: s.failures, Closed: s.closed, Latency: s.latency.average(),
+		Dials: s.dials, DialFailures: s.failures, Closed: s.closed, Latency: s.readTally().latency.average(),
 	}
 }
 
