@@ -54,6 +54,7 @@ func (s *subpool) reserveLocked() int {
 	n := 0
 	for s.comingLocked() < want && s.dialing < limit && s.takenLocked() < set.maxActive &&
 		s.pool.takeTotal(s.comingLocked() < calls) {
+		s.ownLocked()
 		s.dialing++
 		s.Reserve()
 		n++

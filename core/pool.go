@@ -96,7 +96,7 @@ func New[C io.Closer](w Watcher, d Dialer[C], opts ...Option) (*Pool[C], error) 
 // unstarted returns a pool that watches nothing yet.
 func unstarted(cfg config) *pool {
 	p := &pool{
-		cfg: cfg, epoch: time.Now(), changed: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), undialed: undialed(cfg.share), changed: make(chan struct{}),
 		resized: make(chan struct{}, 1), cut: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.retrier = retry.New(retryView{p})
@@ -243,6 +243,7 @@ type pool struct {
 	dial     func(context.Context, Endpoint) (io.Closer, error)
 	reset    func(context.Context, io.Closer) error // nil: the dialer has none
 	total    atomic.Int64                           // positions taken, counted against MaxTotal
+	undialed *connections                           // of sub-pools that were never dialed; never changed
 
 	retrier                 *retry.Retrier
 	latency                 latency // of all endpoints

@@ -16,16 +16,27 @@ import (
 // A position is the right to one connection. It is taken before the dial and
 // given back after the close, so that open, dialing and closing connections
 // together never exceed the limit.
+//
+// An endpoint that was never dialed, as most of a large fleet, has no connections of its
+// own and no tally: 256 bytes are all that a sub-pool has then.
 type subpool struct {
 	slots.Set
 
 	pool     *pool
 	endpoint atomic.Pointer[Endpoint]
+	tallied  atomic.Pointer[tally]
 	index    atomic.Int32 // in the newest snapshot that has it
 	at       int32        // likewise, for edit alone
 	listed   atomic.Bool  // the janitor looks at it, or is about to
 	drained  atomic.Bool  // by Drain: nothing is dialed that no call waits for
-	tallied  atomic.Pointer[tally]
+	// hangUps counts the new connections that the server has closed since the
+	// last call that went well.
+	hangUps  atomic.Int32
+	draining bool         // under mu
+	hungUpAt atomic.Int64 // when the last of hangUps was counted
+	// demand is the number of calls that wait for a dial here. It changes
+	// without the lock; a call that adds to it looks under the lock afterwards.
+	demand atomic.Int64
 	// lastFailure is with what a call last failed, or its connection was discarded.
 	lastFailure atomic.Pointer[error]
 
@@ -34,6 +45,13 @@ type subpool struct {
 	empty chan struct{}
 
 	mu sync.Mutex
+	// connections are under mu. Until the first dial they are those of all sub-pools
+	// that were never dialed, which nobody changes; see ownLocked.
+	*connections
+}
+
+// connections are the connections of a sub-pool, and what its dials have come to.
+type connections struct {
 	// life ends with the sub-pool and cuts its dials short; see alive.
 	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
 	end  context.CancelFunc
@@ -51,32 +69,35 @@ type subpool struct {
 	share int
 	// handingOver counts open connections that were not given away yet.
 	handingOver int
-	// demand is the number of calls that wait for a dial here. It changes
-	// without the lock; a call that adds to it looks under the lock afterwards.
-	demand   atomic.Int64
-	draining bool
 	// failing is when the dials began to fail, -1 while they do not; none is
 	// begun before retryAt.
 	failing, retryAt time.Duration
 	retry            *time.Timer
 	// expiry fires when the next connection is at the end of its lifetime.
-	expiry          *time.Timer
-	lastDial        error
-	dials, failures uint64
-	// hangUps counts the new connections that the server has closed since the
-	// last call that went well.
-	hangUps  atomic.Int32
-	hungUpAt atomic.Int64 // when the last of them was counted
-	closed   uint64
+	expiry                  *time.Timer
+	lastDial                error
+	dials, failures, closed uint64
 	// uses are leases of connections already closed.
 	uses uint64
+}
+
+// undialed returns the connections of sub-pools that were never dialed.
+func undialed(share int) *connections { return &connections{failing: -1, share: share} }
+
+// ownLocked gives s connections of its own, if it has none. Every dial begins with it,
+// and only what comes after a dial changes them.
+func (s *subpool) ownLocked() {
+	if s.connections == s.pool.undialed {
+		own := *s.connections
+		s.connections = &own
+	}
 }
 
 // taken marks a position without a connection in it.
 var taken = new(slots.Conn) //nolint:gochecknoglobals // a mark, never changed
 
 func (p *pool) newSubpool(e Endpoint) *subpool {
-	s := &subpool{pool: p, failing: -1, share: p.settings().share}
+	s := &subpool{pool: p, connections: p.undialed}
 	s.endpoint.Store(&e)
 	s.Init(&p.queue.awaited)
 	s.SetLimit(p.idleLimit())

@@ -4,9 +4,11 @@ import (
 	"context"
 	"io"
 	"math"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/minicaptain/multi_connection_pool/core/internal/slots"
 )
@@ -30,13 +32,18 @@ type loneSubpool struct {
 func newLoneSubpool(t *testing.T) *loneSubpool {
 	t.Helper()
 	s := new(loneSubpool)
-	p := &pool{epoch: time.Now(), changed: make(chan struct{}), dial: func(context.Context, Endpoint) (io.Closer, error) {
+	p := &pool{epoch: time.Now(), undialed: undialed(1), changed: make(chan struct{}), dial: func(context.Context, Endpoint) (io.Closer, error) {
 		s.opened.Add(1)
 		return countedConn{&s.opened}, nil
 	}}
 	p.adjust(settings{maxActive: 1, share: 1, maxDials: 1, dialTimeout: time.Minute})
 	p.view.Store(new(snapshot))
 	s.subpool = p.newSubpool(Endpoint{Addr: "a:1"})
+	t.Cleanup(func() {
+		if !reflect.DeepEqual(p.undialed, undialed(1)) {
+			t.Errorf("the connections of all that were never dialed became %+v", *p.undialed)
+		}
+	})
 	s.open()
 	if s.Idle() != 1 {
 		t.Fatalf("%d connections idle, want 1", s.Idle())
@@ -92,4 +99,42 @@ func TestSweepClosesARetiredConnectionThatIsIdle(t *testing.T) {
 	}
 	s.open()
 	s.wantOneUsable(t)
+}
+
+// TestSubpoolThatWasNeverDialedHasNothingOfItsOwn looks at one, changes its settings and
+// ends it.
+func TestSubpoolThatWasNeverDialedHasNothingOfItsOwn(t *testing.T) {
+	dialed := newLoneSubpool(t)
+	s := dialed.pool.newSubpool(Endpoint{Addr: "b:1"})
+	for what, use := range map[string]func(){
+		"stats":    func() { s.stats() },
+		"metrics":  func() { new(totals).add(s, s.stats(), s.calls()) },
+		"a look":   func() { s.capacity() },
+		"a sweep":  func() { s.isLive(); s.sweep(time.Second) },
+		"Set":      func() { s.resize(nil) },
+		"Reset":    func() { s.shed(math.MaxInt, true) },
+		"an error": func() { _ = s.lastDialError() },
+	} {
+		if use(); s.connections != s.pool.undialed || s.tallied.Load() != nil {
+			t.Errorf("%s makes connections %p, where those of all are %p, or a tally %v", what, s.connections, s.pool.undialed, s.tallied.Load())
+		}
+	}
+	s.drain()
+	s.cut(nil)
+	select {
+	case <-s.empty:
+	default:
+		t.Error("it is not empty")
+	}
+	if dialed.connections == dialed.pool.undialed {
+		t.Error("a sub-pool that was dialed has no connections of its own")
+	}
+}
+
+// TestSubpoolTakesNoMoreThanFourCacheLines guards the memory of a large fleet, few of
+// whose servers are ever dialed.
+func TestSubpoolTakesNoMoreThanFourCacheLines(t *testing.T) {
+	if size := unsafe.Sizeof(subpool{}); size > 4*64 {
+		t.Errorf("a sub-pool has %d bytes, want at most 256", size)
+	}
 }
