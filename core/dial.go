@@ -83,7 +83,9 @@ func (s *subpool) begin(n int) {
 func (s *subpool) dial() {
 	begun := s.pool.now()
 	timeout := s.pool.settings().dialTimeout
-	ctx, cancel := context.WithTimeout(s.alive(), timeout)
+	life, over := s.alive()
+	defer over()
+	ctx, cancel := context.WithTimeout(life, timeout)
 	defer cancel()
 	// A dialer that ignores its context keeps this goroutine and its place
 	// among MaxDialing, but not the calls that wait for it.

@@ -32,12 +32,14 @@ func (s *subpool) reset(sl *slots.Slot) {
 			late.Stop()
 			counted()
 		}()
-		ctx, cancel := context.WithTimeout(s.alive(), s.pool.settings().dialTimeout)
+		life, over := s.alive()
+		defer over()
+		ctx, cancel := context.WithTimeout(life, s.pool.settings().dialTimeout)
 		defer cancel()
 		if sl.Gen()&slots.Retired == 0 {
 			err = guarded(func() error { return s.pool.reset(ctx, sl.Conn.Value) })
 		}
-		if s.alive().Err() != nil {
+		if life.Err() != nil {
 			err = errDraining
 		}
 		usable = err == nil && sl.Gen()&slots.Retired == 0

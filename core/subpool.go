@@ -52,9 +52,11 @@ type subpool struct {
 
 // connections are the connections of a sub-pool, and what its dials have come to.
 type connections struct {
-	// life ends with the sub-pool and cuts its dials short; see alive.
-	life context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
-	end  context.CancelFunc
+	// life ends with the sub-pool and cuts short what is under way, which lives counts;
+	// see alive.
+	life  context.Context //nolint:containedctx // the sub-pool's own lifetime, not a call's
+	end   context.CancelFunc
+	lives int
 	// conns by position: nil is vacant, taken is a position without a
 	// connection in it (dialing or closing).
 	conns []*slots.Conn
@@ -110,18 +112,29 @@ func subpoolOf(sl *slots.Slot) *subpool {
 	return s
 }
 
-// alive returns the context that ends with the sub-pool. It is made for the first
-// dial: few endpoints of a large fleet are ever dialed.
-func (s *subpool) alive() context.Context {
+// alive returns a context that ends with the sub-pool, and a function to call when it is
+// not needed any more. All dials, checks and resets that are under way share one, and the
+// last of them drops it: a context that had children keeps 450 bytes.
+func (s *subpool) alive() (life context.Context, over func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life == nil {
+	if s.lives++; s.lives == 1 {
 		s.life, s.end = context.WithCancel(context.Background())
 		if s.draining {
 			s.end()
 		}
 	}
-	return s.life
+	return s.life, s.outlived
+}
+
+// outlived ends one use of what alive returned.
+func (s *subpool) outlived() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lives--; s.lives == 0 {
+		s.end()
+		s.life, s.end = nil, nil
+	}
 }
 
 func (s *subpool) addr() string { return s.endpoint.Load().Addr }

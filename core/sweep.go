@@ -126,6 +126,8 @@ type dueCheck struct {
 // can be leased until its own begins. It runs in a goroutine that the pool
 // waits for.
 func (s *subpool) checkAll(due []dueCheck) {
+	life, over := s.alive()
+	defer over()
 	for _, d := range due {
 		sl := &d.c.Slots[0]
 		s.mu.Lock()
@@ -136,14 +138,14 @@ func (s *subpool) checkAll(due []dueCheck) {
 		}
 		s.mu.Unlock()
 		if ok { // else somebody uses it and will find out
-			s.checkOne(sl, d.health)
+			s.checkOne(life, sl, d.health)
 		}
 	}
 }
 
 // checkOne checks an owned slot, Health within the dial timeout, and puts it
-// back or retires it.
-func (s *subpool) checkOne(sl *slots.Slot, health bool) {
+// back or retires it. life ends with the sub-pool.
+func (s *subpool) checkOne(life context.Context, sl *slots.Slot, health bool) {
 	var err error
 	usable := false // stays so if the check ends the goroutine
 	defer func() {
@@ -164,7 +166,6 @@ func (s *subpool) checkOne(sl *slots.Slot, health bool) {
 	if sl.Gen()&slots.Retired != 0 {
 		return
 	}
-	life := s.alive()
 	if h, ok := sl.Conn.Value.(HealthChecker); ok && health {
 		ctx, cancel := context.WithTimeout(life, s.pool.settings().dialTimeout)
 		defer cancel()
