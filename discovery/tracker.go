@@ -92,6 +92,7 @@ func (t *tracker) take(set []Endpoint, now time.Time, c *Change) {
 		t.crowded = false
 	}
 	dropped, after := t.droppedOutside(from, oldEnd, newEnd)
+	t.expect(newEnd-from, len(gone), c)
 	excess := 0
 	for i := from; i < newEnd; i++ {
 		if err := t.check(&set[i]); err != nil {
@@ -215,11 +216,22 @@ func (t *tracker) check(e *Endpoint) error {
 	return nil
 }
 
+// expect makes room for n endpoints that differ from the old ones: a first set may have
+// thousands.
+func (t *tracker) expect(n, old int, c *Change) {
+	if t.max > 0 {
+		n = min(n, t.max)
+	}
+	if t.present == nil {
+		t.present = make(map[string]struct{}, n)
+	}
+	if n > old {
+		c.Added = make([]Endpoint, 0, n-old)
+	}
+}
+
 // add makes e one of the endpoints that count.
 func (t *tracker) add(e *Endpoint, gone map[string]*Endpoint, c *Change) {
-	if t.present == nil {
-		t.present = make(map[string]struct{})
-	}
 	t.present[e.Addr] = struct{}{}
 	old := gone[e.Addr]
 	delete(gone, e.Addr)
