@@ -93,8 +93,8 @@
 //   - format: whose instances these are, for the framework's weights, zones and addresses
 //     (one of consul, kratos, kitex, hertz, micro, goframe, name, value, go-kit, go-zero,
 //     serverset, shallow-party, nerve, curator, dubbo, naming, kitex-etcd, kitex-zk,
-//     hertz-etcd, hertz-zk, rpcx, goframe-etcd, goframe-zk, patroni, kafka, solr, hbase;
-//     default consul).
+//     hertz-etcd, hertz-zk, rpcx, goframe-etcd, goframe-zk, patroni, kafka, solr, hbase,
+//     clickhouse; default consul).
 //   - credentials: the token; empty means that of CONSUL_HTTP_TOKEN_FILE or
 //     CONSUL_HTTP_TOKEN (secret, env:NAME or file:PATH).
 //   - tls: whether connections use TLS (true or false; default false).

@@ -56,7 +56,7 @@
 //   - format: how keys and values are written (one of name, value, go-kit, go-zero,
 //     serverset, shallow-party, nerve, curator, dubbo, naming, kratos, kitex-etcd,
 //     kitex-zk, hertz-etcd, hertz-zk, micro, rpcx, goframe-etcd, goframe-zk, patroni,
-//     kafka, solr, hbase, consul; default naming).
+//     kafka, solr, hbase, clickhouse, consul; default naming).
 //   - credentials: user:password, instead of those in front of the hosts (secret, env:NAME
 //     or file:PATH).
 //   - tls: whether connections use TLS (true or false; default false).

@@ -22,6 +22,7 @@
 //	kafka         brokers of Kafka; kafka:SSL for a listener; to read
 //	solr          live nodes of SolrCloud; to read
 //	hbase         region servers of HBase; to read
+//	clickhouse    replicas of a table of ClickHouse in ZooKeeper; to read
 //	consul        Consul's own; consul:kratos and others, see [Consul], where Consul's URLs
 //	              leave the prefix out
 //
@@ -78,7 +79,11 @@ type Format struct {
 	// Select, if it is not nil, decides over the whole set what a single entry cannot:
 	// see [discovery.Set.Select].
 	Select func(set []discovery.Endpoint) []discovery.Endpoint
-	Encode Encoder
+	// Child and Alive, if they are not empty, name two nodes below an entry's node in
+	// ZooKeeper: the value is the data of Child, and nil unless Alive exists. Who changes
+	// the data also makes Alive anew. A format that has one has both.
+	Child, Alive string
+	Encode       Encoder
 }
 
 // NewSet returns an empty set of the service at path, as [discovery.NewSet] does with a
@@ -132,6 +137,7 @@ func formats() []struct {
 		{"kafka", varied(Kafka)},
 		{"solr", plain(Solr)},
 		{"hbase", plain(HBase)},
+		{"clickhouse", plain(ClickHouse)},
 		{"consul", func(v string) (Format, bool) { _, ok := consulLayoutOf(v); return Consul(v), ok }},
 	}
 }

@@ -131,7 +131,7 @@ func variants() []string {
 
 // readOnly are the formats that other programs alone write.
 func readOnly(name string) bool {
-	return slices.Contains([]string{"patroni", "kafka", "solr", "hbase"}, name)
+	return slices.Contains([]string{"patroni", "kafka", "solr", "hbase", "clickhouse"}, name)
 }
 
 // full is what an endpoint may say; each format holds some of it.

@@ -32,6 +32,7 @@ func FuzzPatroni(f *testing.F)      { fuzz(f, "patroni") }
 func FuzzKafka(f *testing.F)        { fuzz(f, "kafka") }
 func FuzzSolr(f *testing.F)         { fuzz(f, "solr") }
 func FuzzHBase(f *testing.F)        { fuzz(f, "hbase") }
+func FuzzClickHouse(f *testing.F)   { fuzz(f, "clickhouse") }
 
 // fuzz reads any entry: no panic, every endpoint valid, no attribute that
 // stands for a field, and what can be written again is read as it was.

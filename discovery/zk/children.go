@@ -114,7 +114,7 @@ func (v *view) readSome(ctx context.Context, conn *client.Conn, names []string) 
 		workers.Go(func() {
 			for name, ok := next(); ok; name, ok = next() {
 				returned := v.settingWatch(name)
-				data, _, _, err := conn.GetW(v.path + "/" + name)
+				data, err := v.readChild(conn, v.path+"/"+name)
 				returned()
 				mu.Lock()
 				all = append(all, child{name, data, err})
@@ -126,4 +126,27 @@ func (v *view) readSome(ctx context.Context, conn *client.Conn, names []string) 
 	}
 	workers.Wait()
 	return all
+}
+
+// readChild reads the data of a child and sets a watch on it. If the format says so, these
+// are the data of another node below the child, none unless its leaf exists, and the watch
+// is on the leaf, with which the data change.
+func (v *view) readChild(conn *client.Conn, child string) ([]byte, error) {
+	if v.leaf == "" {
+		data, _, _, err := conn.GetW(child)
+		return data, err
+	}
+	alive, _, _, err := conn.ExistsW(child + v.leaf)
+	if err != nil {
+		return nil, err
+	}
+	if alive {
+		data, _, err := conn.Get(child + "/" + v.format.Child)
+		return data, err
+	}
+	exists, _, err := conn.Exists(child)
+	if err == nil && !exists {
+		err = client.ErrNoNode
+	}
+	return nil, err
 }

@@ -21,13 +21,27 @@ func TestWatcherOfNamesConforms(t *testing.T) { runWatcher(t, format.PlainKey())
 
 func TestWatcherOfDataConforms(t *testing.T) { runWatcher(t, format.GRPCNaming()) }
 
+// TestWatcherOfGrandchildrenConforms has entries as those of ClickHouse are, with values
+// that hold all that the suite asks for.
+func TestWatcherOfGrandchildrenConforms(t *testing.T) {
+	f, decode := format.ClickHouse(), format.GRPCNaming().Decode
+	f.Encode = format.GRPCNaming().Encode
+	f.Decode = func(key string, value []byte) ([]discovery.Endpoint, error) {
+		if value == nil {
+			return nil, nil
+		}
+		return decode(key, value)
+	}
+	runWatcher(t, f)
+}
+
 func runWatcher(t *testing.T, f format.Format) {
 	t.Helper()
 	list := servers(t)
 	conn := admin(t, list)
 	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
 		s := newService(t, list, conn, f)
-		return discoverytest.Fixture{
+		fixture := discoverytest.Fixture{
 			Watcher:        s.watcher,
 			Put:            s.put,
 			Close:          s.close,
@@ -37,9 +51,14 @@ func runWatcher(t *testing.T, f format.Format) {
 			RevokeAccess:   s.revokeAccess,
 			PutMalformed:   s.putMalformed,
 			PutSibling:     s.putSibling,
-			CountRequests:  s.countRequests,
 			CountWatches:   s.countWatches,
 		}
+		if f.Alive == "" {
+			fixture.CountRequests = s.countRequests
+		} else { // each child costs more requests, and is three nodes to make and to remove
+			fixture.Scale = 2000
+		}
+		return fixture
 	})
 }
 
@@ -115,29 +134,61 @@ func (s *service) put(_ context.Context, eps []discovery.Endpoint) error {
 		s.made = true
 	}
 	// Additions come first, so that no endpoint is missing meanwhile.
-	var ops []any
+	var changes [][]any
 	for name, data := range now {
 		switch old, there := s.held[name]; {
 		case !there:
-			ops = append(ops, &client.CreateRequest{Path: s.path + "/" + name, Data: []byte(data), Acl: open()})
+			changes = append(changes, s.creation(name, data))
 		case old != data:
-			ops = append(ops, &client.SetDataRequest{Path: s.path + "/" + name, Data: []byte(data), Version: -1})
+			changes = append(changes, s.update(name, data))
 		}
 	}
 	for name := range s.held {
 		if _, stays := now[name]; !stays {
-			ops = append(ops, &client.DeleteRequest{Path: s.path + "/" + name, Version: -1})
+			changes = append(changes, s.deletion(name))
 		}
 	}
 	// A few changes go one by one, many in some transactions.
-	for some := range slices.Chunk(ops, max(1, len(ops)/20)) {
-		if _, err := s.conn.Multi(some...); err != nil {
+	for some := range slices.Chunk(changes, max(1, len(changes)/20)) {
+		if _, err := s.conn.Multi(slices.Concat(some...)...); err != nil {
 			return err
 		}
 	}
 	s.held = now
 	_, err := s.conn.Sync(s.path)
 	return err
+}
+
+// creation, update and deletion are the requests of one entry.
+func (s *service) creation(name, data string) []any {
+	node := func(path, data string) any {
+		return &client.CreateRequest{Path: s.path + "/" + name + path, Data: []byte(data), Acl: open()}
+	}
+	if s.format.Alive == "" {
+		return []any{node("", data)}
+	}
+	return []any{node("", ""), node("/"+s.format.Child, data), node("/"+s.format.Alive, "")}
+}
+
+func (s *service) update(name, data string) []any {
+	node := s.path + "/" + name
+	if s.format.Alive == "" {
+		return []any{&client.SetDataRequest{Path: node, Data: []byte(data), Version: -1}}
+	}
+	return []any{
+		&client.DeleteRequest{Path: node + "/" + s.format.Alive, Version: -1},
+		&client.SetDataRequest{Path: node + "/" + s.format.Child, Data: []byte(data), Version: -1},
+		&client.CreateRequest{Path: node + "/" + s.format.Alive, Acl: open()},
+	}
+}
+
+func (s *service) deletion(name string) (ops []any) {
+	node := s.path + "/" + name
+	if s.format.Alive != "" {
+		ops = append(ops, &client.DeleteRequest{Path: node + "/" + s.format.Alive, Version: -1},
+			&client.DeleteRequest{Path: node + "/" + s.format.Child, Version: -1})
+	}
+	return append(ops, &client.DeleteRequest{Path: node, Version: -1})
 }
 
 func (s *service) expireSessions(context.Context) error {
@@ -170,7 +221,7 @@ func (s *service) putMalformed(context.Context) error {
 	for name, data := range map[string]string{
 		"malformed-1": "", "malformed-2": "garbage", "10.0.0.1": "{", "a:b:c": `{"Op":0,"Addr":"10.0.0`, "vector_0000": `{"weight":1}`, "%zz": "\x00\xff",
 	} {
-		if _, err := s.conn.Create(s.path+"/"+name, []byte(data), 0, open()); err != nil {
+		if _, err := s.conn.Multi(s.creation(name, data)...); err != nil {
 			return err
 		}
 	}

@@ -7,7 +7,9 @@
 //	zk://10.0.0.1:2181,10.0.0.2:2181/services/echo?session_timeout=5s
 //	zk://user:env%3AZK_PASSWORD@zk.example.com/services/echo?format=curator&chroot=/tenant&tls=true
 //
-// A server is a child of the node at a path. The format says how it is written.
+// A server is a child of the node at a path. The format says how it is written. Of the
+// format clickhouse, for a path that ends in /replicas, the child has its address in a node
+// below it, and is a server while another one exists there.
 // A registrar makes ephemeral nodes, so that ZooKeeper deletes them when the
 // program is gone.
 //
@@ -45,7 +47,8 @@
 // All watchers and registrars in a process that have the same servers,
 // credentials, TLS and session timeout share one session, which ends with the
 // last of them. A watcher sets one watch, and one more for each server if its
-// format reads data. With n servers, a watcher makes these requests:
+// format reads data. With n servers, a watcher makes these requests, and with the format
+// clickhouse two for the data of one server:
 //
 //	first list                        1, and n more if data is read (128 at a time)
 //	one server more                   1, or 2 if data is read
@@ -68,7 +71,7 @@
 //   - format: how nodes are named and what their data is (one of name, value, go-kit,
 //     go-zero, serverset, shallow-party, nerve, curator, dubbo, naming, kratos, kitex-etcd,
 //     kitex-zk, hertz-etcd, hertz-zk, micro, rpcx, goframe-etcd, goframe-zk, patroni,
-//     kafka, solr, hbase, consul; default name).
+//     kafka, solr, hbase, clickhouse, consul; default name).
 //   - credentials: user:password, instead of those in front of the hosts (secret, env:NAME
 //     or file:PATH).
 //   - tls: whether connections use TLS (true or false; default false).

@@ -2,6 +2,7 @@ package zk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -59,6 +60,12 @@ func (v *view) look(ctx context.Context, node string) place {
 		slices.Sort(names)
 		for _, name := range names[:min(len(names), survey.Sample)] {
 			data, stat, err := c.Get(node + "/" + name)
+			if err == nil && v.format.Child != "" {
+				data, _, err = c.Get(node + "/" + name + "/" + v.format.Child)
+				if errors.Is(err, client.ErrNoNode) { // it is no such entry
+					data, err = nil, nil
+				}
+			}
 			if err != nil || ctx.Err() != nil {
 				continue
 			}

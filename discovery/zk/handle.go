@@ -23,12 +23,13 @@ type handle struct {
 	s    *session
 	path string
 	data bool          // it reads the children's data
+	leaf string        // with a slash, if it watches that node below each child instead of the child's data
 	wake chan struct{} // has a value when there are changes
 
 	// The session's mutex guards all fields below.
 	changes
 	children map[string]bool // that have changed; true for a child that was deleted
-	watched  map[string]bool // children with a watch on their data, set or about to be
+	watched  map[string]bool // children with a watch on their data or leaf, set or about to be
 	setting  int             // calls under way that set watches
 	released bool
 	// order is that of a registration among those of this process, later ones
@@ -44,9 +45,9 @@ type changes struct {
 	silent  bool // no event for a session timeout
 }
 
-func (s *session) newHandle(path string, data bool) *handle {
+func (s *session) newHandle(path string, data bool, leaf string) *handle {
 	h := &handle{
-		s: s, path: path, data: data, wake: make(chan struct{}, 1),
+		s: s, path: path, data: data, leaf: leaf, wake: make(chan struct{}, 1),
 		children: make(map[string]bool), watched: make(map[string]bool),
 	}
 	s.mu.Lock()
@@ -327,9 +328,9 @@ func (h *handle) unneededLocked() []removal {
 	if len(others) == 0 {
 		all = append(all, removal{h.path, watchChildren}, removal{h.path, watchData})
 	}
-	if !slices.ContainsFunc(others, func(o *handle) bool { return o.data }) {
+	if !slices.ContainsFunc(others, func(o *handle) bool { return o.data && o.leaf == h.leaf }) {
 		for name := range h.watched {
-			all = append(all, removal{h.path + "/" + name, watchData})
+			all = append(all, removal{h.path + "/" + name + h.leaf, watchData})
 		}
 	}
 	return all

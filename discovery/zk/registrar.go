@@ -105,7 +105,7 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 		return err
 	}
 	node := r.fullPath() + "/" + name
-	h, err := acquire(r.config, node, false) //nolint:contextcheck // the session may outlive this call, for others
+	h, err := acquire(r.config, node, false, "") //nolint:contextcheck // the session may outlive this call, for others
 	if err != nil {
 		return fmt.Errorf("zk: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ type session struct {
 
 // acquire returns a new handle for c, and begins its session if there is none.
 // It does not wait for the session.
-func acquire(c *config, path string, data bool) (*handle, error) {
+func acquire(c *config, path string, data bool, leaf string) (*handle, error) {
 	k, err := c.sessionKey()
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func acquire(c *config, path string, data bool) (*handle, error) {
 		}
 		sessions.all[k] = s
 	}
-	return s.newHandle(path, data), nil
+	return s.newHandle(path, data, leaf), nil
 }
 
 func newSession(k sessionKey) (*session, error) {
@@ -241,9 +242,18 @@ func (s *session) observe(e client.Event) {
 		for h := range s.handles[e.Path] {
 			h.nodeChangedLocked()
 		}
-		i := strings.LastIndexByte(e.Path, '/')
-		for h := range s.handles[e.Path[:max(i, 0)]] {
-			h.childChangedLocked(e.Path[i+1:], e.Type)
+		parent, name := path.Split(e.Path)
+		parent = strings.TrimSuffix(parent, "/")
+		for h := range s.handles[parent] {
+			if h.leaf == "" {
+				h.childChangedLocked(name, e.Type)
+			}
+		}
+		above, child := path.Split(parent)
+		for h := range s.handles[strings.TrimSuffix(above, "/")] {
+			if h.leaf == "/"+name { // the child is still there, whatever has become of its leaf
+				h.childChangedLocked(child, client.EventNodeDataChanged)
+			}
 		}
 	}
 }

@@ -69,7 +69,11 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if err := errors.Join(ctx.Err(), w.Validate()); err != nil {
 		return err
 	}
-	h, err := acquire(w.config, w.fullPath(), !w.format.NamesOnly) //nolint:contextcheck // the session may outlive this call, for others
+	leaf := ""
+	if w.format.Alive != "" {
+		leaf = "/" + w.format.Alive
+	}
+	h, err := acquire(w.config, w.fullPath(), !w.format.NamesOnly, leaf) //nolint:contextcheck // the session may outlive this call, for others
 	if err != nil {
 		return fmt.Errorf("zk: %w", err)
 	}

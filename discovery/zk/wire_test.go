@@ -24,7 +24,7 @@ import (
 func failsWith(t *testing.T, addr string, opts ...Option) string {
 	t.Helper()
 	c := newConfig([]string{addr}, "/a", append(opts, SessionTimeout(time.Second)))
-	h, err := acquire(c, "/a", false)
+	h, err := acquire(c, "/a", false, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestSessionWithoutAServerEndsAtOnce(t *testing.T) {
 	for name, addr := range map[string]string{"closed": refused, "hung": hung, "refused": "127.0.0.1:1", "unknown": "no-such-host.invalid:1"} {
 		for i := range 5 {
 			c := newConfig([]string{addr}, "/a", nil)
-			h, err := acquire(c, "/a", false)
+			h, err := acquire(c, "/a", false, "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -127,7 +127,7 @@ func hasServers(decode discovery.Decoder, e Entry) (ok bool, err error) {
 func looksLike(e Entry) string {
 	for _, name := range []string{
 		"kafka", "patroni", "curator", "serverset", "kratos", "micro", "goframe-zk", "kitex-etcd", "naming", "nerve", "kitex-zk",
-		"dubbo", "rpcx", "solr", "hbase", "shallow-party", "value", "name",
+		"clickhouse", "dubbo", "rpcx", "solr", "hbase", "shallow-party", "value", "name",
 	} {
 		switch {
 		case name == "kitex-zk" && !strings.Contains(string(e.Value[:min(len(e.Value), 1024)]), `"Weight"`),

@@ -36,7 +36,7 @@ func golden(t *testing.T, name string) survey.Entry {
 func TestEachFormatIsToldFromTheOthers(t *testing.T) {
 	for name, want := range map[string]string{
 		"curator": "", "serverset": "", "kratos": "", "micro": "", "kitex-etcd": "", "kitex-zk": "", "naming": "", "nerve": "", "dubbo": "", "rpcx": "",
-		"goframe-zk": "", "patroni": "", "kafka": "", "solr": "", "hbase": "", "shallow-party": "", "value": "", "name": "",
+		"goframe-zk": "", "patroni": "", "kafka": "", "solr": "", "hbase": "", "clickhouse": "", "shallow-party": "", "value": "", "name": "",
 		"hertz-etcd": "kitex-etcd", "hertz-zk": "kitex-zk", "go-kit": "value", "go-zero": "value",
 	} {
 		if want == "" {
