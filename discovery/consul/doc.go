@@ -22,14 +22,27 @@
 //	consul://127.0.0.1:8500/?prefix=rpcx_test/Arith&format=rpcx
 //	consul://127.0.0.1:8500/?prefix=service/main/members&format=patroni
 //
-// Keys have no checks: a server is there as long as its key, which the program that
-// wrote it binds to a session. Registrars do not write keys. A watcher's token needs to
-// read the keys below the prefix.
+// Keys have no checks: a server is there as long as its key. A registrar with the same URL
+// puts the key, with what the format writes, and binds it to a session, so that Consul
+// deletes the key when the program is gone: between one and two TTLs after the program
+// was last heard, 10 to 20 s by default. An agent or a server that is away for less than
+// the TTL costs no registration, and with several agents, the registrar goes on with the
+// next one. A program that was killed and is started again takes its own key over at
+// once, in one step. A key that somebody deletes, releases or overwrites is put back. The
+// key of a later registration, with a session of its own, is a conflict and stays: see
+// [discovery.ErrConflict]. Register returns an error when the session has not been
+// renewed for its TTL, or is gone.
+//
+// Sessions of other programs may have a lock delay, 15 s unless they say otherwise. Once
+// Consul has ended such a session, nobody gets its keys for that time, a registrar
+// neither. The sessions of registrars have none.
 //
 // # Permissions
 //
 // A watcher's token needs to read the service and the nodes of its instances,
-// and a registrar's to read and write the service. What a token may not read,
+// and a registrar's to read and write the service. With a prefix, a watcher's needs to read
+// the keys below it, and a registrar's to write them, and to write sessions of the agent's
+// node (session:write). What a token may not read,
 // Consul leaves out of its answers. Watch returns an error then, and never a
 // smaller set. Consul 1.11 and later mark such answers. With older versions, a
 // watcher asks for the token's permissions when the instances of a node vanish
@@ -122,8 +135,8 @@
 //   - tag: tag that an instance must have; a registrar adds it (text, may be repeated).
 //   - address: which tagged address of an instance to use, such as wan; empty means its
 //     plain one (text).
-//   - prefix: prefix of keys in the key-value store to watch instead of a service, which is
-//     empty then (text).
+//   - prefix: prefix of keys in the key-value store, instead of a service, which is empty
+//     then (text).
 //   - datacenter: datacenter to watch; empty means the agent's (text).
 //   - namespace: namespace of Consul Enterprise; empty means the token's (text).
 //   - where: attribute, zone or weight that a server must have; of several values for a

@@ -23,17 +23,16 @@ func keyPrefix(path string) string {
 	return path
 }
 
+var errNoIndex = errors.New("an answer without an index")
+
 // validatePrefix reports mistakes that concern keys and values.
 func (c *config) validatePrefix() error {
 	var errs []error
 	if c.service != "" {
 		errs = append(errs, fmt.Errorf("both a service, %q, and a prefix, %q, are given", c.service, c.prefix))
 	}
-	switch {
-	case c.ofInstances():
+	if c.ofInstances() {
 		errs = append(errs, fmt.Errorf("the format %q is one of instances; what is below a prefix has another, such as rpcx", c.format.Name))
-	case c.format.Decode == nil:
-		errs = append(errs, errors.New("the format cannot be read"))
 	}
 	if len(c.tags) > 0 || c.passing || c.address != "" {
 		errs = append(errs, errors.New("keys have no tags, no checks and no tagged addresses"))
@@ -68,19 +67,25 @@ func (w *watcher) listKeys(ctx context.Context, c *client, index uint64) (keys m
 	// Consul's client takes any answer "404 Not Found" for an empty list. Consul's
 	// own has an index, which those of a proxy or of another program lack.
 	if meta.LastIndex == 0 {
-		return nil, nil, nil, errors.New("an answer without an index")
+		return nil, nil, nil, errNoIndex
 	}
+	keys, values, err = w.keysOf(pairs)
+	return keys, values, meta, err
+}
+
+// keysOf returns the keys of a list, and the values of those that are entries.
+func (w *watcher) keysOf(pairs api.KVPairs) (keys map[string]struct{}, values map[string][]byte, err error) {
 	keys, values = make(map[string]struct{}, len(pairs)), make(map[string][]byte, len(pairs))
 	for _, p := range pairs {
 		if p == nil || !strings.HasPrefix(p.Key, w.prefix) {
-			return nil, nil, nil, fmt.Errorf("an answer that has something not below %q", w.prefix)
+			return nil, nil, fmt.Errorf("an answer that has something not below %q", w.prefix)
 		}
 		keys[p.Key] = struct{}{}
 		if !strings.HasSuffix(p.Key, "/") { // else it is a folder, as Consul's web interface makes them
 			values[p.Key] = p.Value
 		}
 	}
-	return keys, values, meta, nil
+	return keys, values, nil
 }
 
 // explainKeys returns what is at and above a prefix without a server, nil if there is

@@ -6,6 +6,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
 	"github.com/minicaptain/multi_connection_pool/internal/printing"
 )
 
@@ -23,7 +24,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	printing.CheckHides(t, secret, watcher, registrar,
-		consul.Watcher([]string{"h1"}, "echo", credentials), consul.Registrar([]string{"h1"}, "echo", credentials))
+		consul.Watcher([]string{"h1"}, "echo", credentials), consul.Registrar([]string{"h1"}, "echo", credentials),
+		consul.Registrar([]string{"h1"}, "", consul.WithPrefix("echo"), consul.WithFormat(format.Rpcx("")), credentials))
 }
 
 func TestOptionThatIsNilIsAnError(t *testing.T) {

@@ -27,9 +27,13 @@ func (b *backend) Watcher(u *discovery.URL) (discovery.Watcher, error) {
 	return w, w.Validate()
 }
 
-// Registrar returns a registrar for the same service.
+// Registrar returns a registrar for the same service or prefix.
 func (b *backend) Registrar(u *discovery.URL) (discovery.Registrar, error) {
 	b.open(u)
+	if b.prefix != "" {
+		r := &keyRegistrar{config: &b.config}
+		return r, r.Validate()
+	}
 	r := &registrar{config: &b.config}
 	return r, r.Validate()
 }

@@ -93,12 +93,14 @@ func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } 
 
 // TTL sets how long an instance stays passing after its agent last heard from
 // the program. The TTL is from 2 s to 1 h in whole seconds, and 10 s by
+// default. It is that of a key's session too, which Consul keeps for up to twice
+// as long, and for which it takes no less than its session_ttl_min, 10 s by
 // default. Watchers ignore it.
 func TTL(d time.Duration) Option { return func(c *config) { c.ttl = d } }
 
 // DeregisterAfter sets after which time in critical state the agent removes an
 // instance. It is from 1 min to 7 days, and 1 min by default. Watchers ignore
-// it.
+// it, and keys have no such state.
 func DeregisterAfter(d time.Duration) Option { return func(c *config) { c.deregisterAfter = d } }
 
 // Wait sets how long one request waits for a change. It is from 1 s to 10 min,
@@ -123,10 +125,10 @@ func WithAddress(tag string) Option { return func(c *config) { c.address = tag }
 
 // WithPrefix sets that a watcher finds its servers in the key-value store, not in
 // the catalog: in the keys below prefix, to which it adds a slash at the end if there
-// is none. Slashes at the beginning count for nothing, since no key of Consul begins
-// with one. The service is empty then, [WithFormat] says how the keys are written, and
-// tags, addresses and checks do not apply. A registrar accepts no prefix. The default
-// is the catalog.
+// is none. A registrar puts its keys there. Slashes at the beginning count for nothing,
+// since no key of Consul begins with one. The service is empty then, [WithFormat] says
+// how the keys are written, and tags, addresses and checks do not apply. The default is
+// the catalog.
 func WithPrefix(prefix string) Option { return func(c *config) { c.prefix = keyPrefix(prefix) } }
 
 // WithDatacenter sets the datacenter to watch. The default is the agent's. A
@@ -165,7 +167,7 @@ func (c *config) declare(p *discovery.Params) {
 	p.String(&c.address, "address", "", "which tagged address of an instance to use, such as wan; empty means its plain one")
 	discovery.Var(p, &c.prefix, "", discovery.Param{
 		Name: "prefix", Type: "text",
-		Doc: "prefix of keys in the key-value store to watch instead of a service, which is empty then",
+		Doc: "prefix of keys in the key-value store, instead of a service, which is empty then",
 	}, func(s string) (string, error) { return keyPrefix(s), nil })
 	p.String(&c.datacenter, "datacenter", "", "datacenter to watch; empty means the agent's")
 	p.String(&c.namespace, "namespace", "", "namespace of Consul Enterprise; empty means the token's")

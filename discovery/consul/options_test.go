@@ -78,6 +78,19 @@ func TestURLNamesAPrefixOfKeys(t *testing.T) {
 	}
 }
 
+func TestURLWithAPrefixIsOfARegistrarOfKeys(t *testing.T) {
+	withoutToken(t)
+	r, err := mux().OpenRegistrar("consul://h1,h2/?prefix=/rpcx_test/Arith&format=rpcx&ttl=20s&wait=2m&namespace=n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, ok := r.(*keyRegistrar)
+	if !ok || k.prefix != "rpcx_test/Arith/" || k.format.Name != "rpcx" || k.ttl != 20*time.Second || k.wait != 2*time.Minute || k.namespace != "n" ||
+		!slices.Equal(k.agents, []string{"h1:8500", "h2:8500"}) {
+		t.Errorf("it is %T %+v", r, r)
+	}
+}
+
 func TestEachParameterIsRead(t *testing.T) {
 	ca, cert, key := plugintest.Certificates(t)
 	t.Setenv("TOKEN", "t")
@@ -196,9 +209,16 @@ func TestMistakesAreReportedWithoutIO(t *testing.T) {
 			t.Errorf("%s: the error shows a secret: %v", url, err)
 		}
 	}
-	for _, url := range []string{"consul://h1,h2/x", "consul://h/x?datacenter=d", "consul://h?prefix=a&format=rpcx"} {
-		if _, err := mux().OpenRegistrar(url); err == nil || !strings.Contains(err.Error(), "a registrar has") {
-			t.Errorf("%s: a registrar with error %v", url, err)
+	for url, want := range map[string]string{
+		"consul://h1,h2/x":                             "a registrar has one agent",
+		"consul://h/x?datacenter=d":                    "a registrar has no datacenter",
+		"consul://h?prefix=a&format=rpcx&datacenter=d": "a registrar has no datacenter",
+		"consul://h?prefix=a&format=patroni":           "the format cannot be written",
+		"consul://localhost?prefix=a&format=rpcx":      "",
+	} {
+		_, err := mux().OpenRegistrar(url)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: a registrar with error %v, want %q", url, err, want)
 		}
 	}
 	err := Watcher([]string{"http://u:secret@h:1", "h:x", ":1"}, "", TTL(time.Millisecond), Wait(time.Hour)).(*watcher).Validate()

@@ -27,8 +27,16 @@ import (
 // When a program dies, its instance becomes critical after the TTL, and is then
 // no server for a watcher. The agent removes the instance after a further
 // minute at the earliest, as [DeregisterAfter] says.
+//
+// With [WithPrefix], the registrar puts keys into the key-value store instead, for
+// programs that look there: see the package documentation. It may have several agents,
+// and asks the next one when a request fails.
 func Registrar(agents []string, service string, opts ...Option) discovery.Registrar {
-	return &registrar{config: newConfig(agents, service, opts)}
+	c := newConfig(agents, service, opts)
+	if c.prefix != "" {
+		return &keyRegistrar{config: c}
+	}
+	return &registrar{config: c}
 }
 
 type registrar struct {
@@ -38,17 +46,19 @@ type registrar struct {
 
 // Validate reports every mistake in the arguments and options.
 func (r *registrar) Validate() error {
-	var errs []error
+	errs := []error{r.validateRegistrar()}
 	if len(r.agents) > 1 {
 		errs = append(errs, errors.New("a registrar has one agent, not several"))
 	}
-	if r.datacenter != "" {
-		errs = append(errs, errors.New("a registrar has no datacenter but its agent's"))
-	}
-	if r.prefix != "" {
-		errs = append(errs, errors.New("a registrar has no prefix: it registers instances of a service, and keys are only read"))
-	}
 	return r.validate(errs...)
+}
+
+// validateRegistrar reports mistakes that concern registrars of both kinds.
+func (c *config) validateRegistrar() error {
+	if c.datacenter != "" {
+		return errors.New("a registrar has no datacenter but its agent's")
+	}
+	return nil
 }
 
 // ValidateEndpoint reports what an instance of Consul cannot hold.

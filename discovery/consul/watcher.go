@@ -34,7 +34,13 @@ type watcher struct {
 }
 
 // Validate reports every mistake in the arguments and options.
-func (w *watcher) Validate() error { return w.validate() }
+func (w *watcher) Validate() error {
+	var err error
+	if w.format.Decode == nil {
+		err = errors.New("the format cannot be read")
+	}
+	return w.validate(err)
+}
 
 // String returns the service, or the prefix, and the agents.
 func (w *watcher) String() string {
@@ -127,15 +133,19 @@ func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func(
 			return err
 		}
 		take(values)
-		// When Consul is restored from a snapshot, its index goes back, or it
-		// breaks the wait off. The next change may then have a lower index than
-		// the last answer, so the next request must not wait.
-		if meta.LastIndex < index || index > 0 && meta.LastIndex == index && meta.RequestTime < w.wait {
-			index = 0
-		} else {
-			index = max(meta.LastIndex, 1) // Consul does not wait for index 0
-		}
+		index = nextIndex(index, meta, w.wait)
 	}
+}
+
+// nextIndex returns the index for the next request, after the answer to one with index.
+func nextIndex(index uint64, meta *api.QueryMeta, wait time.Duration) uint64 {
+	// When Consul is restored from a snapshot, its index goes back, or it
+	// breaks the wait off. The next change may then have a lower index than
+	// the last answer, so the next request must not wait.
+	if meta.LastIndex < index || index > 0 && meta.LastIndex == index && meta.RequestTime < wait {
+		return 0
+	}
+	return max(meta.LastIndex, 1) // Consul does not wait for index 0
 }
 
 // readInstances returns the instances by node and ID.
@@ -162,12 +172,12 @@ func (w *watcher) readInstances(ctx context.Context, c *client, index uint64) (m
 }
 
 // query makes a request that waits for a change since index, unless index is 0.
-func (w *watcher) query(ctx context.Context, index uint64, request func(*api.QueryOptions) (*api.QueryMeta, error)) (*api.QueryMeta, error) {
-	limit := w.timeout
+func (c *config) query(ctx context.Context, index uint64, request func(*api.QueryOptions) (*api.QueryMeta, error)) (*api.QueryMeta, error) {
+	limit := c.timeout
 	options := &api.QueryOptions{}
 	if index > 0 {
-		options.WaitIndex, options.WaitTime = index, w.wait
-		limit += w.wait + w.wait/16
+		options.WaitIndex, options.WaitTime = index, c.wait
+		limit += c.wait + c.wait/16
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
