@@ -2,11 +2,13 @@ package consul
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
 // FuzzInstances reads any answer of an agent: no panic, every endpoint valid, and at
@@ -31,21 +33,61 @@ func FuzzInstances(f *testing.F) {
 		if err != nil {
 			return
 		}
-		w.replace(set, values)
-		kept := 0
-		set.Report(func(all []discovery.Endpoint) {
-			for _, e := range all {
-				if err := e.Validate(); err != nil {
-					t.Fatal(err)
-				}
-				kept += 64 + len(e.Addr) + len(e.Zone)
-				for k, v := range e.Attrs {
-					kept += 75 + len(k) + len(v)
+		wantBounded(t, w, set, values, len(body)+len(address))
+	})
+}
+
+// FuzzKeys reads any list of keys, in formats that look at the key, the value or both: no
+// panic, nothing of what is not below the prefix, every endpoint valid, and at most 64 times
+// what the agent sent is kept.
+func FuzzKeys(f *testing.F) {
+	const prefix = "svc/echo/"
+	for _, s := range []string{
+		`[]`, `[null]`, `{}`, `[{"Key":"svc/echo/","Value":null}]`, `[{"Key":"svc/echo-2/a","Value":"e30="}]`, `[{"Key":"svc/echo/a","Value":"!"}]`,
+		`[{"LockIndex":1,"Key":"svc/echo/tcp@10.0.0.1:8972","Flags":0,"Value":"d2VpZ2h0PTM=","Session":"adf4238a-882b-9ddc-4a9d-5b6758e4159e","CreateIndex":7,"ModifyIndex":9}]`,
+		`[{"Key":"svc/echo/a","Value":"eyJPcCI6MCwiQWRkciI6IjEwLjAuMC4xOjgwIn0="},{"Key":"svc/echo/a","Value":"eyJPcCI6MCwiQWRkciI6IjEwLjAuMC4yOjgwIn0="}]`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var pairs api.KVPairs
+		if json.Unmarshal(body, &pairs) != nil {
+			return
+		}
+		for _, form := range []format.Format{format.Rpcx(""), format.GRPCNaming(), format.PlainKey(), format.Kratos("grpc")} {
+			w := &watcher{config: newConfig([]string{"h"}, "", []Option{WithPrefix(prefix), WithFormat(form)})}
+			keys, values, err := w.keysOf(pairs)
+			if err != nil {
+				continue
+			}
+			for key := range keys {
+				if value, ok := values[key]; !strings.HasPrefix(key, prefix) || ok == strings.HasSuffix(key, "/") {
+					t.Fatalf("%q has the value %q, %t", key, value, ok)
 				}
 			}
-		})
-		if kept > 64*(len(body)+len(address))+1024 {
-			t.Fatalf("%d bytes are kept of %d", kept, len(body))
+			wantBounded(t, w, w.newSet(), values, len(body))
 		}
 	})
+}
+
+// wantBounded fails the test if an endpoint of the values is not valid, or so much is kept of
+// what the agent sent that who writes into Consul could fill the memory of its readers.
+func wantBounded(t *testing.T, w *watcher, set *discovery.Set, values map[string][]byte, sent int) {
+	t.Helper()
+	w.replace(set, values)
+	kept := 0
+	set.Report(func(all []discovery.Endpoint) {
+		for _, e := range all {
+			if err := e.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			kept += 64 + len(e.Addr) + len(e.Zone)
+			for k, v := range e.Attrs {
+				kept += 75 + len(k) + len(v)
+			}
+		}
+	})
+	if kept > 64*sent+1024 {
+		t.Fatalf("%d bytes are kept of %d", kept, sent)
+	}
 }

@@ -1,7 +1,9 @@
 package format_test
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -10,9 +12,9 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
-// hostile are entries that no program writes. Some are an entry of a format but for one
-// thing.
-func hostile() map[string]string {
+// hostile are entries that no program writes, by what is wrong with them. Some are an entry
+// of a format but for that.
+func hostile() map[string]map[string]string {
 	attrs := func(n int) string {
 		var b strings.Builder
 		for i := range n {
@@ -22,73 +24,182 @@ func hostile() map[string]string {
 	}
 	escape := "\\u001b[2J\\u202e<script>alert(1)</script>"
 	million, many := attrs(1_000_000), attrs(20_000) // more than a mebibyte, and less, but more than an endpoint may have
-	return map[string]string{
-		"nothing":      "",
-		"bytes":        "\xff\xfe\x00\x1b[2J",
-		"half":         `{"name":"plain","id":"id-1","address":"10.0.`,
-		"a list":       "[[[[1]]]]",
-		"deep":         strings.Repeat("[", 1<<19),
-		"deep objects": strings.Repeat(`{"metadata":`, 1<<16),
-		"huge":         strings.Repeat("10.0.0.1:80", 1<<17),
-		"markup":       `<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>`,
-		"escapes": fmt.Sprintf(`{"address":"%[1]s:1","Addr":"%[1]s:1","host":"%[1]s","port":1,"network":"%[1]s","conn_url":"postgres://%[1]s:1/","state":"running","version":1,`+
-			`"endpoints":["%[1]s://%[1]s:1"],"nodes":[{"address":"%[1]s:1"}],"Key":"/a/b/c/d/e/%[1]s:1","Value":"{}","enabled":"%[1]s","status":"ALIVE","serviceEndpoint":{"host":"%[1]s","port":1}}`, escape),
-		"a million":     `{"address":"h","port":1,"payload":` + million + `}`,
-		"curator":       `{"address":"h","port":1,"payload":` + many + `}`,
-		"naming":        `{"Addr":"h:1","Metadata":` + many + `}`,
-		"kratos":        `{"endpoints":["grpc://h:1"],"metadata":` + many + `}`,
-		"kitex":         `{"network":"tcp","address":"h:1","tags":` + many + `}`,
-		"micro":         `{"nodes":[{"address":"h:1","metadata":` + many + `}]}`,
-		"nerve":         `{"host":"h","port":1,"labels":` + many + `}`,
-		"serverset":     `{"status":"ALIVE","serviceEndpoint":{"host":"h","port":1},"metadata":` + many + `}`,
-		"patroni":       `{"conn_url":"postgres://h:1/","state":"running","tags":` + many + `}`,
-		"goframe":       `{"Key":"/service/default/default/svc/latest/h:1","Value":` + fmt.Sprintf("%q", many) + `}`,
-		"consul":        `{"Service":{"Address":"h","Port":1,"Meta":` + many + `}}`,
-		"listeners":     `{"version":5,"endpoints":[` + strings.TrimSuffix(strings.Repeat(`"A",`, 1<<17), ",") + `]}`,
-		"query":         strings.Repeat("a=b&", 1<<17),
-		"bomb of a tag": `{"Service":{"Address":"h","Port":1,"Tags":["v-` + strings.Repeat("00", 1<<10) + `"]}}`,
+	return map[string]map[string]string{
+		"junk": {
+			"bytes":         "\xff\xfe\x00\x1b[2J",
+			"half":          `{"name":"plain","id":"id-1","address":"10.0.`,
+			"a list":        "[[[[1]]]]",
+			"bomb of a tag": `{"Service":{"Address":"h","Port":1,"Tags":["v-` + strings.Repeat("00", 1<<10) + `"]}}x`,
+		},
+		"huge": {
+			"deep":         strings.Repeat("[", 1<<19),
+			"deep objects": strings.Repeat(`{"metadata":`, 1<<16),
+			"addresses":    strings.Repeat("10.0.0.1:80", 1<<17),
+			"spaces":       strings.Repeat(" ", 2<<20) + `{"Addr":"h:1"}`,
+			"listeners":    `{"version":5,"endpoints":[` + strings.TrimSuffix(strings.Repeat(`"A",`, 1<<17), ",") + `]}`,
+			"query":        strings.Repeat("a=b&", 1<<17),
+		},
+		"markup": {
+			"entities": `<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>`,
+			"escapes": fmt.Sprintf(`{"address":"%[1]s:1","Addr":"%[1]s:1","host":"%[1]s","port":1,"network":"%[1]s","conn_url":"postgres://%[1]s:1/","state":"running","version":1,`+
+				`"endpoints":["%[1]s://%[1]s:1"],"nodes":[{"address":"%[1]s:1"}],"Key":"/a/b/c/d/e/%[1]s:1","Value":"{}","enabled":"%[1]s","status":"ALIVE","serviceEndpoint":{"host":"%[1]s","port":1}}`, escape),
+			"lines": "host: \x1b[2J\nport: <script>\ntcp_port: <script>\ndatabase: x\ntable: x\n",
+		},
+		"a million attributes": {
+			"a million": `{"address":"h","port":1,"payload":` + million + `}`,
+			"curator":   `{"address":"h","port":1,"payload":` + many + `}`,
+			"naming":    `{"Addr":"h:1","Metadata":` + many + `}`,
+			"kratos":    `{"endpoints":["grpc://h:1"],"metadata":` + many + `}`,
+			"kitex":     `{"network":"tcp","address":"h:1","tags":` + many + `}`,
+			"micro":     `{"nodes":[{"address":"h:1","metadata":` + many + `}]}`,
+			"nerve":     `{"host":"h","port":1,"labels":` + many + `}`,
+			"serverset": `{"status":"ALIVE","serviceEndpoint":{"host":"h","port":1},"metadata":` + many + `}`,
+			"patroni":   `{"conn_url":"postgres://h:1/","state":"running","tags":` + many + `}`,
+			"goframe":   `{"Key":"/service/default/default/svc/latest/h:1","Value":` + fmt.Sprintf("%q", many) + `}`,
+			"consul":    `{"Service":{"Address":"h","Port":1,"Meta":` + many + `}}`,
+		},
 	}
 }
 
-// TestHostileEntriesAreSkippedCountedAndNamed has all of them beside a server.
-func TestHostileEntriesAreSkippedCountedAndNamed(t *testing.T) {
-	entries := hostile()
-	for _, name := range variants() {
-		f := named(t, name)
-		skipped := map[string]error{}
-		s := f.NewSet(parent(f), func(key string, err error) { skipped[key] = err })
-		for key, value := range entries {
-			switch name, _, _ := strings.Cut(name, ":"); name {
-			case "serverset":
-				key = "member_" + key
-			case "rpcx":
-				key = "tcp@" + key + ":1x"
-			case "dubbo":
-				key += "%1b%5b2J%zz"
+// beside is a set of a format in which entries that are none are put beside a server.
+type beside struct {
+	*discovery.Set
+
+	format  format.Format
+	family  string
+	skipped map[string]error
+}
+
+func newBeside(t *testing.T, f format.Format) *beside {
+	t.Helper()
+	b := &beside{format: f, skipped: map[string]error{}}
+	b.family, _, _ = strings.Cut(f.Name, ":")
+	b.Set = f.NewSet(parent(f), func(key string, err error) { b.skipped[key] = err })
+	if f.Encode != nil {
+		putServer(t, f, b.Set)
+	}
+	return b
+}
+
+const goodServer = "10.9.9.9:9999"
+
+// others returns the endpoints but for the server, which has to be there. What is skipped has
+// to be counted and named, by the format and in few words that a terminal can show.
+func (b *beside) others(t *testing.T) []discovery.Endpoint {
+	t.Helper()
+	var others []discovery.Endpoint
+	b.Report(func(set []discovery.Endpoint) {
+		for _, e := range set {
+			if err := e.Validate(); err != nil {
+				t.Error(err)
 			}
-			s.Put(key, []byte(value))
+			if e.Addr != goodServer {
+				others = append(others, e)
+			}
 		}
-		if f.Encode != nil {
-			putServer(t, f, s)
+		if len(others) == len(set) && b.format.Encode != nil {
+			t.Error("the good server is lost")
 		}
-		s.Report(func(set []discovery.Endpoint) {
-			for _, e := range set {
-				if err := e.Validate(); err != nil {
-					t.Errorf("%s: %v", name, err)
+	})
+	if b.Malformed() != len(b.skipped) || (len(b.skipped) > 0) != (b.Warning() != nil) {
+		t.Errorf("%d are skipped, %d are reported, the warning is %v", b.Malformed(), len(b.skipped), b.Warning())
+	}
+	for key, err := range b.skipped {
+		text := err.Error()
+		if len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("%.20q has an error of %d bytes: %.200q", key, len(text), text)
+		}
+	}
+	return others
+}
+
+func TestHostileEntriesAreSkippedCountedAndNamed(t *testing.T) {
+	byKind := hostile()
+	for _, name := range variants() {
+		for kind, entries := range byKind {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				b := newBeside(t, named(t, name))
+				for key, value := range entries {
+					switch b.family { // those that look at the key first
+					case "serverset":
+						key = "member_" + key
+					case "rpcx":
+						key = "tcp@" + key + ":1x"
+					case "dubbo":
+						key += "%1b%5b2J%zz"
+					}
+					b.Put(key, []byte(value))
+				}
+				if others := b.others(t); len(others) > 0 {
+					t.Errorf("servers of them: %v", others)
+				}
+				// To a variant, an entry without such an address or protocol is foreign.
+				if n := len(b.skipped); n == 0 || n != len(entries) && name == b.family {
+					t.Errorf("%d of %d are skipped: %v", len(b.skipped), len(entries), b.skipped)
+				}
+			})
+		}
+	}
+}
+
+// TestEntriesOfOtherFormatsAreSkippedOrReadAsTheirWritersMeantThem has what every other
+// format's programs write: a wrong format must not send calls to what is neither the
+// server's address nor in the key.
+func TestEntriesOfOtherFormatsAreSkippedOrReadAsTheirWritersMeantThem(t *testing.T) {
+	for _, name := range variants() {
+		t.Run(name, func(t *testing.T) {
+			read := 0
+			for _, other := range format.Names() {
+				for _, g := range load(t, other) {
+					b := newBeside(t, named(t, name))
+					b.Put(g.Key, g.Value)
+					for _, e := range b.others(t) {
+						read++
+						if g.Error == "" && other != b.family && !strings.Contains(g.Key, e.Addr) && !slices.ContainsFunc(g.Want, func(w discovery.Endpoint) bool { return w.Addr == e.Addr }) {
+							t.Errorf("%s %q %.300s is read as %s, which is not %v", g.Format, g.Key, g.Value, e.Addr, g.Want)
+						}
+					}
 				}
 			}
-			if len(set) == 0 && f.Encode != nil {
-				t.Errorf("%s: the good server is lost", name)
+			if read == 0 {
+				t.Error("not even its own are read; the test shows nothing")
 			}
 		})
-		if s.Malformed() != len(skipped) || len(skipped) == 0 || s.Warning() == nil {
-			t.Errorf("%s: %d are skipped, %d are reported, the warning is %v", name, s.Malformed(), len(skipped), s.Warning())
-		}
-		for key, err := range skipped {
-			if text := err.Error(); len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
-				t.Errorf("%s: %.20q has an error of %d bytes: %.200q", name, key, len(text), text)
+	}
+}
+
+// TestEntriesThatAreCutShortAreSkippedOrKeepTheirAddress cuts the value, and then the key,
+// at every byte.
+func TestEntriesThatAreCutShortAreSkippedOrKeepTheirAddress(t *testing.T) {
+	bare := []string{"value", "go-kit", "go-zero"} // whose values are addresses, of which a part may be one
+	for _, family := range format.Names() {
+		t.Run(family, func(t *testing.T) {
+			whole := 0
+			for _, g := range load(t, family) {
+				if g.Error != "" || len(g.Want) == 0 || len(g.Value) > 2000 {
+					continue
+				}
+				whole++
+				f := named(t, g.Format)
+				for i := range g.Value {
+					b := newBeside(t, f)
+					b.Put(g.Key, bytes.Clone(g.Value[:i]))
+					for _, e := range b.others(t) {
+						if !slices.ContainsFunc(g.Want, func(w discovery.Endpoint) bool { return w.Addr == e.Addr }) && !slices.Contains(bare, family) {
+							t.Errorf("%q %q is read as %s", g.Key, g.Value[:i], e.Addr)
+						}
+					}
+				}
+				for i := range g.Key {
+					b := newBeside(t, f)
+					b.Put(g.Key[:i], g.Value)
+					b.others(t)
+				}
 			}
-		}
+			if whole == 0 {
+				t.Error("it has no golden entry; the test shows nothing")
+			}
+		})
 	}
 }
 
@@ -129,7 +240,7 @@ func TestTooManyAttributesAreSkippedWhereTheKeyIsInOrder(t *testing.T) {
 // putServer puts a server that the format writes into the set.
 func putServer(t *testing.T, f format.Format, s *discovery.Set) {
 	t.Helper()
-	key, value, err := f.Encode(parent(f), discovery.Endpoint{Addr: "10.9.9.9:9999"})
+	key, value, err := f.Encode(parent(f), discovery.Endpoint{Addr: goodServer})
 	if err != nil {
 		t.Fatal(err)
 	}
