@@ -48,6 +48,7 @@ const documented = `| ecosystem | why it is not run | what our format follows |
 | GoFrame on ZooKeeper | the module proxy refuses contrib/registry/zookeeper | its source: one node for each service (github.com/gogf/gf, contrib/registry/zookeeper) |
 | Airbnb's Nerve and Synapse | Ruby programs without a package here | its documentation: JSON with ` + "`host`, `port`, `name`" + ` (github.com/airbnb/nerve) |
 | Kafka, Solr, HBase | no package here; our formats only read | their documentation: ` + "`/brokers/ids/<id>`, `/live_nodes/<address>_<path>`, `/hbase/rs/<host>,<port>,<time>`" + ` |
+| ClickHouse | our format only reads; seen by hand with 18.16.1 (Debian) on ZooKeeper 3.8.0: found with its port, gone 4.5 s after kill -9, with a session timeout of 4 s, within a second after SIGTERM, and back when started again | its source: ` + "`<table>/replicas/<replica>/host`" + ` and ` + "`is_active`" + ` (github.com/ClickHouse/ClickHouse, ReplicatedMergeTreeAddress) |
 `
 
 // enumerate returns the texts that are not empty, of which there is at least one, in words.
@@ -80,9 +81,6 @@ ends. Restart: a server is killed and started again at once, while its old entry
 		}
 		for side, s := range rows[i] {
 			direction := "theirs, seen by us"
-			if side == 1 && e.reads {
-				continue
-			}
 			if side == 1 {
 				direction = "ours, seen by them"
 			}

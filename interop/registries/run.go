@@ -34,7 +34,6 @@ type ecosystem struct {
 	path     string // what our URL has after the registry's address
 	plain    bool   // its servers are addresses, without weights and zones
 	picks    bool   // its peer has a balancer
-	reads    bool   // ours only reads it
 }
 
 func ecosystems() []ecosystem {
@@ -56,7 +55,7 @@ func ecosystems() []ecosystem {
 		{name: "go-kit on Consul", peer: "gokit", module: "github.com/go-kit/kit", registry: "consul", service: "kit-echo", path: "/kit-echo?ttl=5s", plain: true},
 		{name: "rpcx on etcd", peer: "rpcx", module: "github.com/rpcxio/rpcx-etcd", registry: "etcd", service: "Arith", path: "?prefix=/rpcx_test/Arith/&format=rpcx&ttl=5s", picks: true},
 		{name: "rpcx on ZooKeeper", peer: "rpcx", module: "github.com/rpcxio/rpcx-zookeeper", registry: "zk", service: "Arith", path: "/rpcx_test/Arith?format=rpcx&session_timeout=5s", picks: true},
-		{name: "rpcx on Consul (key-value store)", peer: "rpcx", module: "github.com/rpcxio/rpcx-consul", registry: "consul", service: "Arith", path: "?prefix=rpcx_test/Arith&format=rpcx", reads: true},
+		{name: "rpcx on Consul (key-value store)", peer: "rpcx", module: "github.com/rpcxio/rpcx-consul", registry: "consul", service: "Arith", path: "?prefix=rpcx_test/Arith&format=rpcx&ttl=10s", picks: true},
 		{name: "dubbo-go, interface level", peer: "dubbo", module: "dubbo.apache.org/dubbo-go/v3", registry: "zk", service: "com.example.Echo", path: "/dubbo/com.example.Echo/providers?format=dubbo:tri&session_timeout=5s", picks: true},
 		{name: "Apache Curator x-discovery", peer: "curator", version: "5.4.0 (Debian)", registry: "zk", service: "echo", path: "/curator/echo?format=curator&session_timeout=5s"},
 	}
@@ -103,8 +102,7 @@ func run(ctx context.Context, file string, only []string) error {
 	return report(file, all, rows, fleets, errs, version)
 }
 
-// run has both directions, one after the other, and then both at once; only the first
-// where ours only reads.
+// run has both directions, one after the other, and then both at once.
 func (e *ecosystem) run(ctx context.Context, children *sync.WaitGroup, registry string, command []string, number int) (rows [2]seen, fleet mixed, err error) {
 	host := fmt.Sprintf("127.12.%d.1:", number)
 	url := e.registry + "://" + registry + e.path
@@ -117,9 +115,6 @@ func (e *ecosystem) run(ctx context.Context, children *sync.WaitGroup, registry 
 	}
 	if rows[0], err = e.observe(ctx, ours, host+"1", their); err != nil {
 		return rows, fleet, fmt.Errorf("their servers: %w", err)
-	}
-	if e.reads {
-		return rows, fleet, nil
 	}
 	if err := watchTheirs(ctx, children, theirs, append(append([]string{}, command...), "watch", e.registry+"://"+registry, e.service)...); err != nil {
 		return rows, fleet, err
