@@ -6,6 +6,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
+	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
 
 // A pool gets such a watcher as its first argument.
@@ -28,6 +29,15 @@ func ExampleRegistrar() {
 	}
 	serve()
 	_ = registration.Close(context.Background())
+}
+
+// Callers of rpcx find the server that this registers.
+func ExampleWithPrefix() {
+	registrar := consul.Registrar([]string{"127.0.0.1:8500"}, "",
+		consul.WithPrefix("rpcx_test/Arith"), consul.WithFormat(format.Rpcx("")))
+	err := discovery.CanRegister(registrar, discovery.Endpoint{Addr: "10.0.0.7:8972", Weight: 3})
+	fmt.Println(err)
+	// Output: <nil>
 }
 
 func ExampleOpener() {

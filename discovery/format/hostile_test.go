@@ -2,6 +2,7 @@ package format_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -201,6 +202,76 @@ func TestEntriesThatAreCutShortAreSkippedOrKeepTheirAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEntriesWithManyMoreAttributesAreSkippedOrKeepTheirAddress gives what programs write more
+// attributes than an endpoint may have, wherever there is room for some.
+func TestEntriesWithManyMoreAttributesAreSkippedOrKeepTheirAddress(t *testing.T) {
+	for _, family := range format.Names() {
+		t.Run(family, func(t *testing.T) {
+			grew := 0
+			for _, g := range load(t, family) {
+				if g.Error != "" || len(g.Want) == 0 {
+					continue
+				}
+				for _, value := range grown(t, g.Value) {
+					grew++
+					b := newBeside(t, named(t, g.Format))
+					b.Put(g.Key, value)
+					for _, e := range b.others(t) {
+						if !slices.ContainsFunc(g.Want, func(w discovery.Endpoint) bool { return w.Addr == e.Addr }) {
+							t.Errorf("%q %.200q is read as %s", g.Key, value, e.Addr)
+						}
+					}
+				}
+			}
+			if grew == 0 {
+				t.Error("it has no golden entry; the test shows nothing")
+			}
+		})
+	}
+}
+
+// grown returns the value with 20,000 more names in each JSON object in it, or as lines and
+// as a query behind it.
+func grown(t *testing.T, value []byte) (all [][]byte) {
+	t.Helper()
+	const many = 20_000
+	var tree any
+	if json.Unmarshal(value, &tree) != nil {
+		var lines, query strings.Builder
+		for i := range many {
+			fmt.Fprintf(&lines, "%06d: x\n", i)
+			fmt.Fprintf(&query, "&%06d=x", i)
+		}
+		return [][]byte{append(bytes.Clone(value), lines.String()...), append(bytes.Clone(value), query.String()...)}
+	}
+	var grow func(any)
+	grow = func(node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			for _, child := range node {
+				grow(child)
+			}
+			for i := range many {
+				node[fmt.Sprintf("%06d", i)] = "x"
+			}
+			bigger, err := json.Marshal(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, bigger)
+			for i := range many {
+				delete(node, fmt.Sprintf("%06d", i))
+			}
+		case []any:
+			for _, child := range node {
+				grow(child)
+			}
+		}
+	}
+	grow(tree)
+	return all
 }
 
 // TestTooManyAttributesAreSkippedWhereTheKeyIsInOrder has entries whose address is in the
