@@ -34,17 +34,18 @@
 // renewed for its TTL, or is gone.
 //
 // Sessions of other programs may have a lock delay, 15 s unless they say otherwise. Once
-// Consul has ended such a session, nobody gets its keys for that time, a registrar
-// neither. The sessions of registrars have none.
+// Consul has ended such a session, nobody gets its keys for that time, registrars included.
+// The sessions of registrars have none.
 //
 // # Permissions
 //
 // A watcher's token needs to read the service and the nodes of its instances,
 // and a registrar's to read and write the service. With a prefix, a watcher's needs to read
 // the keys below it, and a registrar's to write them, and to write sessions of the agent's
-// node (session:write). What a token may not read,
-// Consul leaves out of its answers. Watch returns an error then, and never a
-// smaller set. Consul 1.11 and later mark such answers. With older versions, a
+// node (session:write).
+//
+// What a token may not read, Consul leaves out of its answers. Watch returns an error then,
+// and never a smaller set. Consul 1.11 and later mark such answers. With older versions, a
 // watcher asks for the token's permissions when the instances of a node vanish
 // or when there is none. A client agent before 1.11 answers that from what it
 // knew of the token up to 30 s ago, and what is hidden from the start, beside
