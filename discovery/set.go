@@ -54,9 +54,11 @@ type Set struct {
 	pick    func([]Endpoint) []Endpoint // nil for all
 
 	byKey   map[string]*entry
-	sorted  []*entry // by key
-	bad     int      // entries with malformed set
-	lastBad error    // of the last that was skipped
+	sorted  []*entry // by key up to ordered; behind that are those that were added since
+	ordered int
+	list    uint32 // the number of the last list
+	bad     int    // entries with malformed set
+	lastBad error  // of the last that was skipped
 
 	// claims counts the endpoints of each address, and shared the addresses with
 	// more than one.
@@ -73,6 +75,7 @@ type entry struct {
 	key       string
 	value     uint64 // its hash: who writes to a registry decides how large a value is
 	eps       []Endpoint
+	list      uint32 // the number of the last list that it is in, or was added after
 	malformed bool
 }
 
@@ -104,17 +107,18 @@ func (s *Set) Select(f func(set []Endpoint) []Endpoint) { s.pick = f }
 
 // Put adds an entry or changes its value. It does not keep value. An entry that
 // has this value already is not decoded again.
-func (s *Set) Put(key string, value []byte) {
+func (s *Set) Put(key string, value []byte) { s.put(key, value) }
+
+func (s *Set) put(key string, value []byte) *entry {
 	hash := maphash.Bytes(s.seed, value)
 	e := s.byKey[key]
 	if e == nil {
 		e = s.add(key)
-		i, _ := s.find(key)
-		s.sorted = slices.Insert(s.sorted, i, e)
 	} else if e.value == hash {
-		return
+		return e
 	}
 	s.set(e, value, hash)
+	return e
 }
 
 // Delete removes an entry, if the set has it.
@@ -124,46 +128,51 @@ func (s *Set) Delete(key string) {
 		return
 	}
 	s.forget(e)
-	i, _ := s.find(key)
+	s.order()
+	i, _ := slices.BinarySearchFunc(s.sorted, e, byKey)
 	s.sorted = slices.Delete(s.sorted, i, i+1)
+	s.ordered--
 }
 
 // Replace replaces all entries. An entry that keeps its value is not decoded
 // again. If a key comes twice, its last value counts.
-func (s *Set) Replace(entries iter.Seq2[string, []byte]) {
-	present := make(map[string]bool, len(s.byKey))
-	added := false
-	for key, value := range entries {
-		present[key] = true
-		hash := maphash.Bytes(s.seed, value)
-		e := s.byKey[key]
-		if e == nil {
-			e = s.add(key)
-			s.sorted = append(s.sorted, e)
-			added = true
-		} else if e.value == hash {
-			continue
+//
+// The entries whose keys are in kept stay as they are, if the set has them and entries
+// does not. They are for a watcher that recognizes what is unchanged before it has the
+// values.
+func (s *Set) Replace(entries iter.Seq2[string, []byte], kept ...string) {
+	s.list++
+	for _, key := range kept {
+		if e := s.byKey[key]; e != nil {
+			e.list = s.list
 		}
-		s.set(e, value, hash)
 	}
-	s.keep(present)
-	if added {
-		slices.SortFunc(s.sorted, byKey)
+	for key, value := range entries {
+		s.put(key, value).list = s.list
 	}
+	s.dropOthers()
 }
 
 // Retain removes the entries whose key is not among keys. It returns those of keys
 // that the set does not have, without duplicates. It is for a watcher that lists
 // keys and then reads the new ones.
 func (s *Set) Retain(keys []string) (missing []string) {
-	present := make(map[string]bool, len(keys))
+	s.list++
+	var seen map[string]bool // of missing
 	for _, key := range keys {
-		if !present[key] && s.byKey[key] == nil {
+		if e := s.byKey[key]; e != nil {
+			e.list = s.list
+			continue
+		}
+		if seen == nil {
+			seen = make(map[string]bool)
+		}
+		if !seen[key] {
+			seen[key] = true
 			missing = append(missing, key)
 		}
-		present[key] = true
 	}
-	s.keep(present)
+	s.dropOthers()
 	return missing
 }
 
@@ -202,6 +211,7 @@ func (s *Set) Report(report func([]Endpoint)) bool {
 
 // winners returns the endpoints that count.
 func (s *Set) winners() []Endpoint {
+	s.order()
 	all := make([]Endpoint, 0, len(s.sorted))
 	var seen map[string]bool // of the addresses claimed more than once
 	if s.shared > 0 {
@@ -221,14 +231,27 @@ func (s *Set) winners() []Endpoint {
 	return all
 }
 
-func (s *Set) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(s.sorted, &entry{key: key}, byKey)
+func (s *Set) add(key string) *entry {
+	e := &entry{key: key, list: s.list}
+	s.byKey[key] = e
+	s.sorted = append(s.sorted, e)
+	return e
 }
 
-func (s *Set) add(key string) *entry {
-	e := &entry{key: key}
-	s.byKey[key] = e
-	return e
+// order moves what was added to its place. One at a time, each of many would move half
+// of the others.
+func (s *Set) order() {
+	added := slices.Clone(s.sorted[s.ordered:])
+	slices.SortFunc(added, byKey)
+	end := s.ordered
+	for n := len(added); n > 0; n-- { // the last one first
+		e := added[n-1]
+		i, _ := slices.BinarySearchFunc(s.sorted[:end], e, byKey)
+		copy(s.sorted[i+n:], s.sorted[i:end])
+		s.sorted[i+n-1] = e
+		end = i
+	}
+	s.ordered = len(s.sorted)
 }
 
 // set decodes the value of e.
@@ -278,15 +301,17 @@ func (s *Set) decodeEntry(key string, value []byte) (eps []Endpoint, err error) 
 	return good, err
 }
 
-// keep removes the entries whose key is not present.
-func (s *Set) keep(present map[string]bool) {
+// dropOthers removes the entries that are not in the last list.
+func (s *Set) dropOthers() {
+	s.order()
 	s.sorted = slices.DeleteFunc(s.sorted, func(e *entry) bool {
-		if !present[e.key] {
+		if e.list != s.list {
 			s.forget(e)
 			return true
 		}
 		return false
 	})
+	s.ordered = len(s.sorted)
 	s.byKey, s.claims = shrunk(s.byKey, &s.mostKeys), shrunk(s.claims, &s.mostClaims)
 }
 

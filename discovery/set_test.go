@@ -220,6 +220,33 @@ func BenchmarkOneChangeAmongTenThousand(b *testing.B) {
 	}
 }
 
+func BenchmarkTenThousandPuts(b *testing.B) {
+	var n int
+	_, all := big(&n)
+	for b.Loop() {
+		s := discovery.NewSet(words(&n), nil)
+		for key, value := range all { // in any order
+			s.Put(key, []byte(value))
+		}
+		s.Report(func([]discovery.Endpoint) {})
+	}
+}
+
+func TestKeptEntriesStayWithoutTheirValues(t *testing.T) {
+	var n int
+	s := discovery.NewSet(words(&n), nil)
+	s.Replace(entries(map[string]string{"a": "a:1", "b": "b:1", "c": "c:1", "d": "!"}))
+	n = 0
+	s.Replace(entries(map[string]string{"c": "c:2"}), "a", "c", "d", "e", "a")
+	if got := reported(s); got != "a:1 c:2" || n != 1 || s.Len() != 3 || s.Malformed() != 1 {
+		t.Errorf("reported %q after %d decodes; %d entries, %d malformed", got, n, s.Len(), s.Malformed())
+	}
+	s.Replace(entries(nil), "a", "c", "d")
+	if got := reported(s); got != "same" || n != 1 || s.Len() != 3 {
+		t.Errorf("reported %q after %d decodes; %d entries", got, n, s.Len())
+	}
+}
+
 func TestReceiverMayModifyTheReportedSlice(t *testing.T) {
 	var n int
 	s := discovery.NewSet(words(&n), nil)
@@ -245,11 +272,16 @@ func TestSetEqualsItsModel(t *testing.T) {
 		key, value := string(rune('a'+rnd.IntN(6))), values[rnd.IntN(len(values))]
 		switch rnd.IntN(10) {
 		case 0:
-			model = map[string]string{}
+			list, kept := map[string]string{}, []string{}
 			for range rnd.IntN(6) {
-				model[string(rune('a'+rnd.IntN(6)))] = values[rnd.IntN(len(values))]
+				list[string(rune('a'+rnd.IntN(6)))] = values[rnd.IntN(len(values))]
 			}
-			s.Replace(entries(model))
+			for range rnd.IntN(3) {
+				kept = append(kept, string(rune('a'+rnd.IntN(6))))
+			}
+			s.Replace(entries(list), kept...)
+			maps.DeleteFunc(model, func(k, _ string) bool { return !slices.Contains(kept, k) })
+			maps.Copy(model, list)
 		case 1:
 			keep := []string{key, "a", "b"}
 			maps.DeleteFunc(model, func(k, _ string) bool { return !slices.Contains(keep, k) })
