@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hashicorp/consul/api"
-
 	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/format"
 )
@@ -31,9 +29,9 @@ func (w *watcher) newSet() *discovery.Set {
 }
 
 // replace replaces the entries of the set.
-func (w *watcher) replace(set *discovery.Set, values map[string][]byte) {
+func (w *watcher) replace(set *discovery.Set, a answer) {
 	set.Replace(func(yield func(string, []byte) bool) {
-		for key, value := range values {
+		for key, value := range a.values {
 			if w.format.NamesOnly { // else another value were a change
 				value = nil
 			}
@@ -41,66 +39,51 @@ func (w *watcher) replace(set *discovery.Set, values map[string][]byte) {
 				return
 			}
 		}
-	})
+	}, a.kept...)
 }
 
-// valuesOf returns the values of instances. An entry is reduced to what describes
-// an endpoint, so that anything else in it, such as a check's last output, is
+// description is how Consul describes an instance, as far as that concerns an endpoint.
+type description struct {
+	Node *struct {
+		Node, Address   string
+		TaggedAddresses map[string]string
+	}
+	Service *format.ConsulService
+	Checks  []format.ConsulCheck
+}
+
+// valueOf returns the node, the key and the value of an instance. The value is reduced to
+// what describes an endpoint, so that anything else, such as a check's last output, is
 // no change.
-func (w *watcher) valuesOf(entries []*api.ServiceEntry) (map[string][]byte, error) {
-	values := make(map[string][]byte, len(entries))
-	for _, e := range entries {
-		if e == nil || e.Node == nil || e.Service == nil {
-			return nil, errors.New("an instance without a node or a service")
-		}
-		entry := entryOf(e)
-		value := []byte(lacking + w.address)
-		if entry.Service.Kind != "" || choose(entry, e, w.address) {
-			var err error
-			if value, err = json.Marshal(entry); err != nil {
-				return nil, err
-			}
-		}
-		values[e.Node.Node+"/"+e.Service.ID] = value
+func (w *watcher) valueOf(object []byte) (node, key string, value []byte, err error) {
+	var d description
+	if err := json.Unmarshal(object, &d); err != nil {
+		return "", "", nil, err
 	}
-	return values, nil
+	if d.Node == nil || d.Service == nil {
+		return "", "", nil, errors.New("an instance without a node or a service")
+	}
+	key = d.Node.Node + "/" + d.Service.ID
+	node = key[:len(d.Node.Node)]
+	if d.Service.Kind == "" && !d.choose(w.address) {
+		return node, key, []byte(lacking + w.address), nil
+	}
+	if weights := d.Service.Weights; weights != nil && *weights == (format.ConsulWeights{}) { // an old Consul has no weights
+		d.Service.Weights = nil
+	}
+	value, err = json.Marshal(format.ConsulEntry{Node: format.ConsulNode{Address: d.Node.Address}, Service: *d.Service, Checks: d.Checks})
+	return node, key, value, err
 }
 
-func entryOf(e *api.ServiceEntry) *format.ConsulEntry {
-	f := &format.ConsulEntry{
-		Node: format.ConsulNode{Address: e.Node.Address},
-		Service: format.ConsulService{
-			Kind: string(e.Service.Kind), ID: e.Service.ID, Tags: e.Service.Tags, Address: e.Service.Address, Port: e.Service.Port,
-			SocketPath: e.Service.SocketPath, Meta: e.Service.Meta,
-		},
-	}
-	if weights := e.Service.Weights; weights != (api.AgentWeights{}) { // an old Consul has no weights
-		f.Service.Weights = &format.ConsulWeights{Passing: weights.Passing, Warning: weights.Warning}
-	}
-	if l := e.Service.Locality; l != nil {
-		f.Service.Locality = &format.ConsulLocality{Region: l.Region, Zone: l.Zone}
-	}
-	for name, a := range e.Service.TaggedAddresses {
-		if f.Service.TaggedAddresses == nil {
-			f.Service.TaggedAddresses = make(map[string]format.ConsulAddress, len(e.Service.TaggedAddresses))
-		}
-		f.Service.TaggedAddresses[name] = format.ConsulAddress{Address: a.Address, Port: a.Port}
-	}
-	for _, check := range e.Checks {
-		f.Checks = append(f.Checks, format.ConsulCheck{Status: check.Status})
-	}
-	return f
-}
-
-// choose gives the entry the tagged address, if there is a tag, and reports
+// choose gives the instance the tagged address, if there is a tag, and reports
 // whether it has one. A service that has no lan or wan address of its own has
 // the one of its address, or else the one of its node, as with Consul.
-func choose(entry *format.ConsulEntry, e *api.ServiceEntry, tag string) bool {
-	s := &entry.Service
+func (d *description) choose(tag string) bool {
+	s := d.Service
 	if tag == "" {
 		return true
 	}
-	if a := e.Service.TaggedAddresses[tag]; a.Address != "" {
+	if a := s.TaggedAddresses[tag]; a.Address != "" {
 		s.Address, s.SocketPath = a.Address, ""
 		if a.Port != 0 {
 			s.Port = a.Port
@@ -110,7 +93,7 @@ func choose(entry *format.ConsulEntry, e *api.ServiceEntry, tag string) bool {
 	if s.SocketPath != "" || s.Address != "" {
 		return tag == "lan" || tag == "wan"
 	}
-	if a := e.Node.TaggedAddresses[tag]; a != "" {
+	if a := d.Node.TaggedAddresses[tag]; a != "" {
 		s.Address = a
 		return true
 	}

@@ -1,9 +1,11 @@
 package consul
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/hashicorp/consul/api"
 
@@ -23,17 +25,13 @@ func FuzzInstances(f *testing.F) {
 		f.Add([]byte(s), "wan")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, address string) {
-		var entries []*api.ServiceEntry
-		if json.Unmarshal(body, &entries) != nil {
-			return
-		}
 		w := &watcher{config: newConfig([]string{"h"}, "echo", []Option{WithAddress(address)})}
 		set := w.newSet()
-		values, err := w.valuesOf(entries)
+		a, _, err := newInstances(w).decode(bytes.NewReader(body))
 		if err != nil {
 			return
 		}
-		wantBounded(t, w, set, values, len(body)+len(address))
+		wantBounded(t, w, set, a, len(body)+len(address))
 	})
 }
 
@@ -65,16 +63,16 @@ func FuzzKeys(f *testing.F) {
 					t.Fatalf("%q has the value %q, %t", key, value, ok)
 				}
 			}
-			wantBounded(t, w, w.newSet(), values, len(body))
+			wantBounded(t, w, w.newSet(), answer{values: values}, len(body))
 		}
 	})
 }
 
 // wantBounded fails the test if an endpoint of the values is not valid, or so much is kept of
 // what the agent sent that who writes into Consul could fill the memory of its readers.
-func wantBounded(t *testing.T, w *watcher, set *discovery.Set, values map[string][]byte, sent int) {
+func wantBounded(t *testing.T, w *watcher, set *discovery.Set, a answer, sent int) {
 	t.Helper()
-	w.replace(set, values)
+	w.replace(set, a)
 	kept := 0
 	set.Report(func(all []discovery.Endpoint) {
 		for _, e := range all {
@@ -90,4 +88,22 @@ func wantBounded(t *testing.T, w *watcher, set *discovery.Set, values map[string
 	if kept > 64*sent+1024 {
 		t.Fatalf("%d bytes are kept of %d", kept, sent)
 	}
+}
+
+// FuzzInstancesByParts reads any two answers, one after the other, as a Watch does: what
+// it has then is what decoding the whole of the second gives.
+func FuzzInstancesByParts(f *testing.F) {
+	for _, names := range [][2]string{{"", "a"}, {"a b c", "a c"}, {"a b", "c b a"}, {"a1 b", "a2 a1 b"}, {"a b", "b abad"}} {
+		f.Add(list(names[0]), list(names[1]), "")
+		f.Add(list(names[0]), append(list(names[1]), "]{"...), "wan")
+	}
+	for _, s := range []string{`null`, ` [ ] x`, `[null]`, `[{}{}]`, `[{},]`, `[,{}]`, `[{"Node":{},"Service":{}}`, `{}`, `"`, `[1]`, ``, `nullx`, `nul`, `[{"a":"\\"}]`} {
+		f.Add([]byte(`[{"Node":{},"Service":{}}]`), []byte(s), "")
+		f.Add([]byte(s), []byte(s), "")
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte, address string) {
+		p := newByParts(WithAddress(address))
+		p.check(t, first, iotest.OneByteReader)
+		p.check(t, second, iotest.HalfReader)
+	})
 }

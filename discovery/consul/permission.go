@@ -43,25 +43,22 @@ func (k *known) set(now map[string]struct{}) {
 	k.names = now
 }
 
-func nodesOf(entries []*api.ServiceEntry) map[string]struct{} {
-	nodes := make(map[string]struct{}, len(entries))
-	for _, e := range entries {
-		if e != nil && e.Node != nil {
-			nodes[e.Node.Node] = struct{}{}
-		}
+func nodesOf(all []instance) map[string]struct{} {
+	nodes := make(map[string]struct{}, len(all))
+	for _, one := range all {
+		nodes[one.node] = struct{}{}
 	}
 	return nodes
 }
 
-// checkComplete returns an error if Consul left instances out of the answer
-// because the token may not read them or their nodes. Consul 1.11 and later say
+// checkComplete returns an error if Consul left instances out of an answer with these
+// nodes, because the token may not read them or their nodes. Consul 1.11 and later say
 // so, unless their streaming backend answers. Older ones do not, so what has
 // vanished is asked about, and all that an empty answer may hide.
-func (w *watcher) checkComplete(ctx context.Context, c *client, entries []*api.ServiceEntry, meta *api.QueryMeta) error {
+func (w *watcher) checkComplete(ctx context.Context, c *client, nodes map[string]struct{}, meta *api.QueryMeta) error {
 	complete := !meta.ResultsFilteredByACLs
-	nodes := nodesOf(entries)
 	missing := w.known.missing(nodes)
-	if complete && (len(entries) == 0 || len(missing) > 0) {
+	if complete && (len(nodes) == 0 || len(missing) > 0) {
 		ask := []permission{{"service", "read", w.service}}
 		for _, name := range missing {
 			ask = append(ask, permission{"node", "read", name})

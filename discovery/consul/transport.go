@@ -1,10 +1,12 @@
 package consul
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 // maxAnswer bounds the body of an answer, in bytes. That of 10,000 instances has
@@ -29,7 +31,41 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errTooLarge
 	}
 	resp.Body = &boundedBody{resp.Body, maxAnswer}
+	if read, ok := req.Context().Value(bodyReader{}).(func(io.Reader) error); ok && resp.StatusCode == http.StatusOK {
+		resp.Body = &divertedBody{ReadCloser: resp.Body, read: read}
+	}
 	return resp, nil
+}
+
+// bodyReader is the key of a function in the context of a request.
+type bodyReader struct{}
+
+// withBodyReader returns a context for a request of Consul's own client for a list. read
+// reads the body of the answer, if that is "200 OK", and the client gets an empty list in
+// its place, or the error of read. By itself, the client decodes the whole list.
+func withBodyReader(ctx context.Context, read func(body io.Reader) error) context.Context {
+	return context.WithValue(ctx, bodyReader{}, read)
+}
+
+// divertedBody is an empty list in place of what read reads. What read leaves follows it,
+// so that whoever drains the body can use the connection again.
+type divertedBody struct {
+	io.ReadCloser
+
+	read func(body io.Reader) error
+	rest io.Reader // nil before read
+	err  error     // of read
+}
+
+func (d *divertedBody) Read(p []byte) (int, error) {
+	if d.rest == nil {
+		d.rest = io.MultiReader(strings.NewReader("[]"), d.ReadCloser)
+		d.err = d.read(d.ReadCloser)
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	return d.rest.Read(p)
 }
 
 // boundedBody fails instead of ending when more than is left follows.

@@ -61,6 +61,13 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		return err
 	}
 	set := w.newSet()
+	read := newInstances(w).read
+	if w.prefix != "" {
+		read = func(ctx context.Context, c *client, index uint64) (answer, *api.QueryMeta, error) {
+			values, meta, err := w.readKeys(ctx, c, index)
+			return answer{values: values}, meta, err
+		}
+	}
 	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
 	attempts, servers := 0, 0
 	var warner survey.Warner
@@ -70,8 +77,8 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		c, err := newOwnClient(w.config, agent)
 		if err == nil {
 			defer c.close()
-			err = w.follow(ctx, agent, c, rate, func(values map[string][]byte) {
-				w.replace(set, values)
+			err = w.follow(ctx, agent, c, rate, read, func(a answer) {
+				w.replace(set, a)
 				healthy()
 				set.Report(func(eps []discovery.Endpoint) {
 					servers = len(eps)
@@ -79,7 +86,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 				})
 				warner.Look(ctx, set, servers, func(ctx context.Context) error {
 					if w.prefix != "" {
-						return w.explainKeys(ctx, c, values, set.Len())
+						return w.explainKeys(ctx, c, a.values, set.Len())
 					}
 					return w.explain(set)
 				})
@@ -102,9 +109,13 @@ func (w *watcher) explain(set *discovery.Set) error {
 	return nil
 }
 
+// reader makes one request for the entries, which waits for a change since index, unless
+// index is 0.
+type reader func(ctx context.Context, c *client, index uint64) (answer, *api.QueryMeta, error)
+
 // follow passes each answer of the agent to take, in the calling goroutine,
 // until one fails.
-func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, take func(values map[string][]byte)) error {
+func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *limiter, read reader, take func(answer)) error {
 	leader, err := share(w.config, agent, forLeader) //nolint:contextcheck // it outlives this context
 	if err != nil {
 		return err
@@ -112,27 +123,23 @@ func (w *watcher) follow(ctx context.Context, agent string, c *client, rate *lim
 	defer leader.release()
 	return wait.First(ctx,
 		leader.awaitFailure,
-		func(ctx context.Context) error { return w.poll(ctx, c, rate, take) })
+		func(ctx context.Context) error { return w.poll(ctx, c, rate, read, take) })
 }
 
 // poll requests the entries again and again. A request with the index of the
 // last answer returns when there is a change, or after the wait. So a return
 // need not be a change.
-func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, take func(values map[string][]byte)) error {
-	read := w.readInstances
-	if w.prefix != "" {
-		read = w.readKeys
-	}
+func (w *watcher) poll(ctx context.Context, c *client, rate *limiter, read reader, take func(answer)) error {
 	index := uint64(0)
 	for {
 		if err := rate.wait(ctx); err != nil {
 			return err
 		}
-		values, meta, err := read(ctx, c, index)
+		a, meta, err := read(ctx, c, index)
 		if err != nil {
 			return err
 		}
-		take(values)
+		take(a)
 		index = nextIndex(index, meta, w.wait)
 	}
 }
@@ -146,29 +153,6 @@ func nextIndex(index uint64, meta *api.QueryMeta, wait time.Duration) uint64 {
 		return 0
 	}
 	return max(meta.LastIndex, 1) // Consul does not wait for index 0
-}
-
-// readInstances returns the instances by node and ID.
-func (w *watcher) readInstances(ctx context.Context, c *client, index uint64) (map[string][]byte, *api.QueryMeta, error) {
-	var entries []*api.ServiceEntry
-	meta, err := w.query(ctx, index, func(options *api.QueryOptions) (meta *api.QueryMeta, err error) {
-		// Consul 1.10 and later answer a request that waits from their streaming
-		// backend, which leaves out, unmarked, what the token may not read, and does
-		// not see that an index has gone back. It cannot sort, so a question for
-		// the order by distance is answered as by older ones. Nothing is sorted by
-		// the distance from a node that there is not.
-		options.Near = "-"
-		entries, meta, err = c.Health().ServiceMultipleTags(w.service, w.tags, w.passing, options)
-		return meta, err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := w.checkComplete(ctx, c, entries, meta); err != nil {
-		return nil, nil, err
-	}
-	values, err := w.valuesOf(entries)
-	return values, meta, err
 }
 
 // query makes a request that waits for a change since index, unless index is 0.
