@@ -64,7 +64,7 @@
 // Consul answers each change with all instances of a service. A watch recognizes those
 // that are unchanged by a hash of their bytes and decodes only the others, so that one
 // change among 10,000 costs it and its pool about 20 ms of CPU time, a fifth of what
-// decoding all of them costs. It keeps about 60 bytes per instance for that.
+// decoding all of them costs. It keeps some 80 bytes per instance for that.
 //
 // # Options and URL parameters
 //
