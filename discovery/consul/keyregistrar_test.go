@@ -18,14 +18,15 @@ import (
 	"github.com/minicaptain/multi_connection_pool/discovery/internal/plugintest"
 )
 
-// Consul keeps a session for twice its TTL. Servers that take no session of 2 s, as by
+// Consul keeps a session for twice its TTL. A shorter session would end where a busy
+// machine keeps a server from writing for long. Servers that take no session of 4 s, as by
 // default, are given the least that they take.
 const (
-	shortSession = 2 * time.Second
+	shortSession = 4 * time.Second
 	leastSession = 10 * time.Second
 )
 
-// sessionTTL returns the shortest TTL of sessions, from 2 s, that Consul takes.
+// sessionTTL returns the shorter one of the two that Consul takes.
 func sessionTTL(t *testing.T, db *api.Client) time.Duration {
 	t.Helper()
 	session, _, err := db.Session().CreateNoChecks(&api.SessionEntry{TTL: shortSession.String()}, nil)
