@@ -225,9 +225,7 @@ func (p *pool) unwanted(r *request, s *subpool) bool {
 // whose dial the call waits for.
 func (p *pool) look(ctx context.Context, v *snapshot, r *request, w *waiter) offer {
 	if r.want != nil && !r.want.dialAwaited() {
-		r.want = nil // it is full, or failed, or left
-		p.queue.await(w, nil, false)
-		w.disarm()
+		p.abandon(r, w) // it is full, or failed, or left
 	}
 	o := p.search(ctx, v, r)
 	if o.slot == nil && o.dial == nil && r.want == nil && r.late != nil {
@@ -243,27 +241,34 @@ func (p *pool) look(ctx context.Context, v *snapshot, r *request, w *waiter) off
 			p.queue.begun(w)
 			w.arm(dialHedge)
 		} else {
-			// The total is used up, or things changed since the look.
-			r.want, o.busy = nil, true
-			w.disarm()
+			p.abandon(r, w)
+			if !p.usedUp() {
+				// Others were faster at that endpoint, where this look may have
+				// ended: nobody wakes the call for room at those behind it.
+				return p.look(ctx, v, r, w)
+			}
+			o.busy = true
 			if found := p.spare(ctx, v, r, o.dial); found.slot != nil {
 				o = found
 			}
 		}
 	}
-	if o.slot != nil {
-		return o
-	}
-	if r.want != nil {
+	switch {
+	case o.slot != nil:
+	case r.want != nil:
 		p.queue.await(w, r.want, r.want == r.late)
 		o.busy = true
-	} else {
-		p.queue.await(w, nil, false)
-		if o.busy {
-			p.queue.settle(w)
-		}
+	case o.busy:
+		p.queue.settle(w)
 	}
 	return o
+}
+
+// abandon ends that the call waits for a dial: there is none to come.
+func (p *pool) abandon(r *request, w *waiter) {
+	r.want = nil
+	p.queue.await(w, nil, false)
+	w.disarm()
 }
 
 // search asks the picker and then looks at every endpoint.
@@ -359,9 +364,6 @@ func (p *pool) try(ctx context.Context, s *subpool, r *request) offer {
 // an idle connection to another endpoint or, if the call is for s, closes one
 // to make room.
 func (p *pool) spare(ctx context.Context, v *snapshot, r *request, s *subpool) offer {
-	if most := p.settings().maxTotal; most == 0 || p.total.Load() < int64(most) {
-		return offer{}
-	}
 	if r.only == nil {
 		if o := p.scan(ctx, v, r); o.slot != nil {
 			return o
@@ -394,6 +396,12 @@ func (p *pool) takeTotal(call bool) bool {
 			return true
 		}
 	}
+}
+
+// usedUp reports whether there are as many connections as MaxTotal allows.
+func (p *pool) usedUp() bool {
+	most := int64(p.settings().maxTotal)
+	return most != 0 && p.total.Load() >= most
 }
 
 // overTotal reports whether there are more connections than a lowered MaxTotal

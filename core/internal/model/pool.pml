@@ -55,6 +55,9 @@
 #ifndef TICKS
 #define TICKS 0       /* how often dialHedge may pass */
 #endif
+#ifndef HANGS
+#define HANGS 0       /* dials that may take for ever */
+#endif
 #ifndef NAMED
 #define NAMED 0       /* the last NAMED callers want endpoint 0 */
 #endif
@@ -64,6 +67,19 @@
 #define endpoint_(x) ((x) / POSITIONS)
 #define bit_(x)      (1 << ((x) % POSITIONS))
 #define all_   ((1 << POSITIONS) - 1)
+
+/* Defined or not:
+   STALE    the first caller ends its lease twice
+   LEAVE    the last endpoint leaves the set
+   CLOSE    the pool is closed
+   RESET    endpoint 0 is told to close what is open
+   LASTING  no back-off is ever over
+   EAGER    what may happen a few times happens at the first occasions, to search less */
+#ifdef EAGER
+#define spared_(n) ((n) == 0)
+#else
+#define spared_(n) true
+#endif
 
 /* Slots: package slots. One slot is one connection; sharing is not modelled. */
 byte word[ENDPOINTS];     /* Set.Word: the idle bits */
@@ -96,6 +112,7 @@ byte view = (1 << ENDPOINTS) - 1;
 bool closed;
 byte total = (TOTAL -> ENDPOINTS * OPEN : 0);
 byte dials_[ENDPOINTS];   /* dials begun that no task has taken up */
+byte hung_[ENDPOINTS];    /* dials that take for ever */
 byte closes_[ENDPOINTS];  /* likewise closes: bits of positions */
 
 /* The queue. list_ is open and named in the order of turns. */
@@ -123,7 +140,7 @@ byte ahead_[CALLERS];     /* those who waited when this call began, and still do
 byte seen_[NSLOTS];       /* those who waited for the slot when its lease ended, and still do */
 bool returned_[CALLERS];  /* its turn had come, and the connection was no good */
 byte owed_[NSLOTS] = none; /* whose turn it was when this position's connection was no good */
-byte cancels_, holds_, discards_, faults_, refusals_, ticks_;
+byte cancels_, holds_, discards_, faults_, refusals_, ticks_, hangs_;
 hidden byte k_, c_, m_;
 
 /* With MaxTotal, two things that others may touch are touched under a sub-pool's lock: two steps. */
@@ -954,7 +971,7 @@ inline prepare(x) { /* sets ok */
 	if
 	:: retired[x] -> ok = false
 	:: !retired[x] && faults_ > 0 -> faults_--; ok = false
-	:: !retired[x] -> ok = true
+	:: !retired[x] && spared_(faults_) -> ok = true
 	fi
 }
 
@@ -1040,37 +1057,44 @@ inline search(first) {
 }
 
 #if TOTAL
-/* sync: total.Load scan shed */
+/* sync: total.Load */
+inline usedUp() { ok = total >= TOTAL } /* sets ok */
+
+/* sync: scan shed */
 inline spare(s0) {
+	search(1);
 	if
-	:: total < TOTAL -> skip
-	:: else ->
-		search(1);
-		if
-		:: sl == none ->
-			y = 0;
-			do
-			:: y < ENDPOINTS ->
+	:: sl == none ->
+		y = 0;
+		do
+		:: y < ENDPOINTS ->
+			if
+			:: y != s0 && (v & (1 << y)) ->
+				shed(y, 1, false);
 				if
-				:: y != s0 && (v & (1 << y)) ->
-					shed(y, 1, false);
-					if
-					:: k > 0 -> break
-					:: else
-					fi
+				:: k > 0 -> break
 				:: else
-				fi;
-				y++
-			:: else -> break
-			od;
-			atomic { y = none; k = 0; offer_ = none }
-		:: else
-		fi
+				fi
+			:: else
+			fi;
+			y++
+		:: else -> break
+		od;
+		atomic { y = none; k = 0; offer_ = none }
+	:: else
 	fi
 }
 #endif
 
-/* sync: dialAwaited await search search await dialAwaited begun spare await await settle */
+/* The dial that it waits for is not to come. */
+/* sync: await */
+inline abandon() {
+	atomic { want = none; armed = false }
+	await(none, false)
+}
+
+/* look calls itself in its last line: that call is a turn of the loop. */
+/* sync: dialAwaited abandon search search await dialAwaited begun abandon usedUp look spare await settle */
 inline look() { /* sets sl, or busy */
 #ifndef WITHOUT_dialAwaited_in_look
 	if
@@ -1078,68 +1102,72 @@ inline look() { /* sets sl, or busy */
 		dialAwaited(want);
 		if
 		:: ok
-		:: else -> want = none; await(none, false); armed = false
+		:: else -> abandon()
 		fi
 	:: else
 	fi;
 #endif
+	lost_ = false;
 	do
 	:: true ->
 		search(0);
 		if
 		:: sl == none && offer_ == none && want == none && gaveUp != none -> gaveUp = none
+		:: sl == none && offer_ != none && (want == none || want == gaveUp) ->
+			await(offer_, false);
+			if
+#ifdef WITHOUT_queued_in_await
+			:: true ->
+#else
+			:: !ok -> busy = true; lost_ = true; break
+			:: else ->
+#endif
+				want = offer_;
+#ifdef WITHOUT_look_after_demand
+				ok = true;
+#else
+#ifdef WITHOUT_demand_in_await
+				demand[want]++;
+#endif
+				dialAwaited(want);
+#endif
+				if
+				:: ok ->
+#ifndef WITHOUT_begun
+					begun();
+#endif
+					armed = true;
+					break
+				:: else ->
+					abandon();
+#ifdef WITHOUT_look_again
+					busy = true;
+					break
+#endif
+#if TOTAL
+					usedUp();
+					if
+					:: ok ->
+						w = offer_;
+						spare(w);
+						atomic { w = none; busy = true }
+						break
+					:: else
+					fi
+#endif
+				fi
+			fi
 		:: else -> break
 		fi
 	od;
-	lost_ = false;
-	if
-	:: sl == none && offer_ != none && (want == none || want == gaveUp) ->
-		await(offer_, false);
-		if
-#ifdef WITHOUT_queued_in_await
-		:: true ->
-#else
-		:: !ok -> busy = true; lost_ = true
-		:: else ->
-#endif
-			want = offer_;
-#ifdef WITHOUT_look_after_demand
-			ok = true;
-#else
-#ifdef WITHOUT_demand_in_await
-			demand[want]++;
-#endif
-			dialAwaited(want);
-#endif
-			if
-			:: ok ->
-#ifndef WITHOUT_begun
-				begun();
-#endif
-				armed = true
-			:: else ->
-				atomic { want = none; busy = true; armed = false }
-#if TOTAL
-				w = offer_;
-				spare(w);
-				atomic { w = none; busy = true }
-#endif
-			fi
-		fi
-	:: else
-	fi;
 	offer_ = none;
 	if
 	:: sl != none || lost_
 	:: else ->
 		if
 		:: want != none -> await(want, (want == gaveUp)); busy = true
-		:: else ->
-			await(none, false);
-			if
-			:: busy -> settle()
-			:: else
-			fi
+		:: want == none && busy -> settle()
+		:: else
 		fi
 	fi;
 	atomic { lost_ = false; ok = false }
@@ -1295,7 +1323,7 @@ got:
 	}
 	if
 	:: holds_ > 0 -> holds_--; goto held
-	:: true
+	:: spared_(holds_)
 	fi;
 	atomic { state_[i] = calling; leased_[mine] = false }
 
@@ -1306,7 +1334,7 @@ release:
 	/* release: TryRelease, else End, of which endFlagged is the case of a flag. */
 	if
 	:: discards_ > 0 -> atomic { discards_--; use_(mine) } lose(mine)
-	:: true ->
+	:: spared_(discards_) ->
 		if
 #ifdef WITHOUT_awaited_before_release
 		:: true ->
@@ -1435,10 +1463,13 @@ end:
 
 dial_:
 	if
+#if HANGS
+	:: hangs_ > 0 -> atomic { hangs_--; hung_[s]++ }
+#endif
 	:: refusals_ > 0 -> refusals_--;
 		atomic { !smu[s] -> smu[s] = true; dialing[s]--; giveTotal() }
 		failedLocked(s)
-	:: true ->
+	:: spared_(refusals_) && spared_(hangs_) ->
 		landLocked(s);
 		if
 		:: !ok -> wakeAll(); atomic { closes_[s] = closes_[s] | bit_(x); x = none }
@@ -1555,6 +1586,7 @@ end:
 /* When nothing moves any more, everybody has what there is to have. */
 proctype rest_() {
 	byte x, e, d, held;
+	bool used;
 end:
 	timeout ->
 	d_step {
@@ -1581,7 +1613,18 @@ end:
 		e = 0;
 		do
 		:: e < ENDPOINTS ->
-			assert(!smu[e] && !dials_[e] && !closes_[e] && !dialing[e] && !closing[e] && !handingOver[e] && !backingOff[e]);
+			assert(!smu[e] && !dials_[e] && !closes_[e] && dialing[e] == hung_[e] && !closing[e] && !handingOver[e]);
+#if REFUSALS && defined(LASTING)
+			used = takenLocked(e) == POSITIONS || backingOff[e];
+#else
+			assert(!backingOff[e]);
+			used = takenLocked(e) == POSITIONS;
+#if TOTAL
+			used = used || total == TOTAL && held == TOTAL;
+#else
+			assert(!down[e] || hung_[e] || draining[e]); /* or it is tried again */
+#endif
+#endif
 			d = 0; x = 0;
 			do
 			:: x < CALLERS ->
@@ -1591,13 +1634,7 @@ end:
 					/* It may go on waiting only for what is leased, to those who keep it. */
 					assert(queued[x] && !ready[x] && view && slot[x] == none);
 					if
-					:: accepts(x, e) && (view & (1 << e)) ->
-						assert(!word[e]);
-#if TOTAL
-						assert(takenLocked(e) == POSITIONS || total == TOTAL && held == TOTAL)
-#else
-						assert(takenLocked(e) == POSITIONS)
-#endif
+					:: accepts(x, e) && (view & (1 << e)) && dial[x] == none -> assert(!word[e] && used)
 					:: else
 					fi;
 					if
@@ -1609,7 +1646,8 @@ end:
 				x++
 			:: else -> break
 			od;
-			assert(demand[e] == d);
+			/* Whoever waits for a dial waits for one that hangs, and has no part in those of others. */
+			assert(demand[e] == d && (d == 0 || hung_[e]) && (d <= hung_[e] || used || failing[e]));
 			assert(!draining[e] || takenLocked(e) == open[e]);
 			e++
 		:: else -> break
@@ -1645,15 +1683,15 @@ init {
 			n++
 		:: else -> break
 		od;
-		holds_ = HOLDS; discards_ = DISCARDS; faults_ = FAULTS; refusals_ = REFUSALS;
+		holds_ = HOLDS; discards_ = DISCARDS; faults_ = FAULTS; refusals_ = REFUSALS; hangs_ = HANGS;
 		/* What may end a wait at any time must also be able not to, or it would hide a lost wake-up. */
 		if
 		:: cancels_ = CANCELS
-		:: CANCELS > 0 -> cancels_ = 0
+		:: CANCELS > 0 && spared_(1) -> cancels_ = 0
 		fi;
 		if
 		:: ticks_ = TICKS
-		:: TICKS > 0 -> ticks_ = 0
+		:: TICKS > 0 && spared_(1) -> ticks_ = 0
 		fi;
 		n = 0;
 		do
@@ -1665,7 +1703,7 @@ init {
 		:: n < TASKS -> run task_(); n++
 		:: else -> break
 		od;
-#if REFUSALS
+#if REFUSALS && !defined(LASTING)
 		n = 0;
 		do
 		:: n < ENDPOINTS -> run backOffOver(n); n++
