@@ -185,7 +185,6 @@ func (s *subpool) failedLocked(err error, took time.Duration) {
 		s.pool.event(Event{Kind: EventEndpointDown, Endpoint: s.addr(), Err: err})
 	}
 	s.pool.dialFailed(s)
-	s.pool.canDial(s)
 }
 
 // backOffOver is called when a back-off is over: a server without a connection

@@ -74,7 +74,8 @@
    CLOSE    the pool is closed
    RESET    endpoint 0 is told to close what is open
    LASTING  no back-off is ever over
-   EAGER    what may happen a few times happens at the first occasions, to search less */
+   EAGER    what may happen a few times happens at the first occasions, to search less
+   IN_TURN  a caller begins when the one before waits, holds or is over, likewise */
 #ifdef EAGER
 #define spared_(n) ((n) == 0)
 #else
@@ -941,7 +942,7 @@ inline handedOver(s0, recovered) {
 	none_ = false
 }
 
-/* sync: mu.Unlock canDial mu.Unlock dialFailed canDial */
+/* sync: mu.Unlock canDial mu.Unlock dialFailed */
 inline failedLocked(s0) { /* the lock is held; dialFailed is its wakeAll */
 	if
 	:: draining[s0] -> atomic { smu[s0] = false } canDial(s0)
@@ -954,11 +955,10 @@ inline failedLocked(s0) { /* the lock is held; dialFailed is its wakeAll */
 			fi;
 			smu[s0] = false
 		}
-#ifndef WITHOUT_wakeAll_after_failure
-		wakeAll();
-#endif
-#ifndef WITHOUT_canDial_after_failure
-		canDial(s0)
+#ifdef WITHOUT_wakeAll_after_failure
+		skip
+#else
+		wakeAll()
 #endif
 	fi
 }
@@ -1190,6 +1190,9 @@ proctype get(byte i) {
 	byte gen, time;
 #endif
 
+#ifdef IN_TURN
+	i == 0 || state_[i - 1] != calling;
+#endif
 again:
 	skip;
 	atomic {
