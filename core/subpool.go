@@ -142,8 +142,8 @@ func (s *subpool) addr() string { return s.endpoint.Load().Addr }
 // giveBack makes an owned, usable slot idle or hands it to a call that waits,
 // and reports whether it did the latter.
 func (s *subpool) giveBack(sl *slots.Slot) bool {
-	if s.pool.queue.awaited.Load() != 0 && s.pool.queue.handOver(s, sl) {
-		return true
+	if s.pool.queue.awaited.Load() != 0 && s.pool.queue.deliver(s, sl, sl.Gen()) {
+		return true // if it has been retired just now, the call finds out
 	}
 	if !sl.PutWithin() {
 		s.lose(sl, nil, false)

@@ -414,12 +414,6 @@ func (p *pool) overTotal() bool {
 // giveTotal gives it back.
 func (p *pool) giveTotal() { p.total.Add(-1) }
 
-// handOver gives an owned slot to the first call that waits and accepts it.
-func (q *waitQueue) handOver(s *subpool, sl *slots.Slot) bool {
-	gen := sl.Gen()
-	return gen&slots.Retired == 0 && q.deliver(s, sl, gen)
-}
-
 // offer offers the idle slots of s to the calls that wait. Where the total is
 // bounded, those that may not use them may have their place.
 func (p *pool) offer(s *subpool) {

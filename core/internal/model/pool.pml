@@ -600,31 +600,17 @@ inline canDial(s0) {
 
 /* ---------------------------------------------------------------- how a connection comes back */
 
-/* sync: Gen deliver */
-inline handOver(s0, x) { /* sets ok */
-	if
-#ifdef WITHOUT_retired_in_handOver
-	:: false -> ok = false
-	:: true -> skip;
-#else
-	:: retired[x] -> ok = false
-	:: else ->
-#endif
-		deliver(s0, x)
-	fi
-}
-
 /* giveBack, releasedAwaited and offer call each other in their last lines: those
    calls are turns of giveBack's loop. back is the slot to give back, y one that became
    idle while calls waited. */
-/* sync: awaited.Load handOver PutWithin lose awaited.Load releasedAwaited */
+/* sync: awaited.Load deliver Gen PutWithin lose awaited.Load releasedAwaited */
 inline giveBack() {
 	do
 	:: back != none ->
 		ok = false;
 #ifndef WITHOUT_awaited_before_put
 		if
-		:: awaited != 0 -> handOver(endpoint_(back), back)
+		:: awaited != 0 -> deliver(endpoint_(back), back)
 		:: else -> seen_[back] = 0
 		fi;
 #else
@@ -1140,6 +1126,10 @@ inline look() { /* sets sl, or busy */
 					break
 				:: else ->
 					abandon();
+					if
+					:: !queued[i] -> assert(!again_); again_ = true /* a call that is served does not look for ever */
+					:: else
+					fi;
 #ifdef WITHOUT_look_again
 					busy = true;
 					break
@@ -1170,7 +1160,7 @@ inline look() { /* sets sl, or busy */
 		:: else
 		fi
 	fi;
-	atomic { lost_ = false; ok = false }
+	atomic { lost_ = false; again_ = false; ok = false }
 }
 
 /* sync TryRelease: awaited.Load gen.CompareAndSwap Word.Add awaited.Load */
@@ -1185,7 +1175,7 @@ proctype get(byte i) {
 	byte s, sl = none, w = none, g = none, n, f0 = none, f1 = none, f2 = none, p, idle, y = none, o, k;
 	byte v, want = none, gaveUp = none, offer_ = none, back = none, found = none, passed, round, mine = none, x = none;
 	short demanded;
-	bool ok, futile, busy, grows, armed, none_, lost_;
+	bool ok, futile, busy, grows, armed, none_, lost_, again_;
 #ifdef STALE
 	byte gen, time;
 #endif
