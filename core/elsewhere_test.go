@@ -88,7 +88,7 @@ func TestCallWhoseRoomIsTakenLooksForRoomElsewhere(t *testing.T) {
 			}
 
 			cancel()
-			failed(t, other)
+			_ = failed(t, other)
 			close(closing)
 			release(t, append(leases, got)...)
 		})

@@ -45,7 +45,7 @@ func (i *instances) read(ctx context.Context, c *client, index uint64) (answer, 
 		all   []instance
 		whole bool
 	)
-	meta, err := i.query(ctx, index, func(options *api.QueryOptions) (meta *api.QueryMeta, err error) {
+	meta, err := i.query(ctx, index, func(options *api.QueryOptions) (meta *api.QueryMeta, err error) { //nolint:contextcheck // options has it
 		// Consul 1.10 and later answer a request that waits from their streaming
 		// backend, which leaves out, unmarked, what the token may not read, and does
 		// not see that an index has gone back. It cannot sort, so a question for
