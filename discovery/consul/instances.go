@@ -79,6 +79,7 @@ func (i *instances) decode(body io.Reader) (answer, []instance, error) {
 	a := answer{values: make(map[string][]byte)}
 	all := make([]instance, 0, len(i.last.all))
 	latest := make(map[string]uint64) // the hash of the last instance of a key, for the keys of new ones
+	fresh := make(map[uint64]string)  // the keys of new ones by hash
 	list := splitter{from: body}
 	for expected := 0; ; {
 		more, err := list.next()
@@ -99,11 +100,15 @@ func (i *instances) decode(body io.Reader) (answer, []instance, error) {
 				delete(a.values, one.key)
 			}
 		} else {
+			// An answer without end that repeats itself must not cost a decode each time.
+			if key, ok := fresh[one.hash]; ok && latest[key] == one.hash {
+				continue
+			}
 			var value []byte
 			if one.node, one.key, value, err = i.valueOf(object); err != nil {
 				return answer{}, nil, err
 			}
-			latest[one.key] = one.hash
+			fresh[one.hash], latest[one.key] = one.key, one.hash
 			a.values[one.key] = value
 		}
 		all = append(all, one)
