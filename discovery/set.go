@@ -54,11 +54,9 @@ type Set struct {
 	pick    func([]Endpoint) []Endpoint // nil for all
 
 	byKey   map[string]*entry
-	sorted  []*entry // by key up to ordered; behind that are those that were added since
-	ordered int
-	list    uint32 // the number of the last list
-	bad     int    // entries with malformed set
-	lastBad error  // of the last that was skipped
+	sorted  []*entry // by key
+	bad     int      // entries with malformed set
+	lastBad error    // of the last that was skipped
 
 	// claims counts the endpoints of each address, and shared the addresses with
 	// more than one.
@@ -75,7 +73,6 @@ type entry struct {
 	key       string
 	value     uint64 // its hash: who writes to a registry decides how large a value is
 	eps       []Endpoint
-	list      uint32 // the number of the last list that it is in, or was added after
 	malformed bool
 }
 
@@ -107,18 +104,17 @@ func (s *Set) Select(f func(set []Endpoint) []Endpoint) { s.pick = f }
 
 // Put adds an entry or changes its value. It does not keep value. An entry that
 // has this value already is not decoded again.
-func (s *Set) Put(key string, value []byte) { s.put(key, value) }
-
-func (s *Set) put(key string, value []byte) *entry {
+func (s *Set) Put(key string, value []byte) {
 	hash := maphash.Bytes(s.seed, value)
 	e := s.byKey[key]
 	if e == nil {
 		e = s.add(key)
+		i, _ := s.find(key)
+		s.sorted = slices.Insert(s.sorted, i, e)
 	} else if e.value == hash {
-		return e
+		return
 	}
 	s.set(e, value, hash)
-	return e
 }
 
 // Delete removes an entry, if the set has it.
@@ -128,10 +124,8 @@ func (s *Set) Delete(key string) {
 		return
 	}
 	s.forget(e)
-	s.order()
-	i, _ := slices.BinarySearchFunc(s.sorted, e, byKey)
+	i, _ := s.find(key)
 	s.sorted = slices.Delete(s.sorted, i, i+1)
-	s.ordered--
 }
 
 // Replace replaces all entries. An entry that keeps its value is not decoded
@@ -141,38 +135,42 @@ func (s *Set) Delete(key string) {
 // does not. They are for a watcher that recognizes what is unchanged before it has the
 // values.
 func (s *Set) Replace(entries iter.Seq2[string, []byte], kept ...string) {
-	s.list++
+	present := make(map[string]bool, len(s.byKey))
 	for _, key := range kept {
-		if e := s.byKey[key]; e != nil {
-			e.list = s.list
-		}
+		present[key] = true
 	}
+	added := false
 	for key, value := range entries {
-		s.put(key, value).list = s.list
+		present[key] = true
+		hash := maphash.Bytes(s.seed, value)
+		e := s.byKey[key]
+		if e == nil {
+			e = s.add(key)
+			s.sorted = append(s.sorted, e)
+			added = true
+		} else if e.value == hash {
+			continue
+		}
+		s.set(e, value, hash)
 	}
-	s.dropOthers()
+	s.keep(present)
+	if added {
+		slices.SortFunc(s.sorted, byKey)
+	}
 }
 
 // Retain removes the entries whose key is not among keys. It returns those of keys
 // that the set does not have, without duplicates. It is for a watcher that lists
 // keys and then reads the new ones.
 func (s *Set) Retain(keys []string) (missing []string) {
-	s.list++
-	var seen map[string]bool // of missing
+	present := make(map[string]bool, len(keys))
 	for _, key := range keys {
-		if e := s.byKey[key]; e != nil {
-			e.list = s.list
-			continue
-		}
-		if seen == nil {
-			seen = make(map[string]bool)
-		}
-		if !seen[key] {
-			seen[key] = true
+		if !present[key] && s.byKey[key] == nil {
 			missing = append(missing, key)
 		}
+		present[key] = true
 	}
-	s.dropOthers()
+	s.keep(present)
 	return missing
 }
 
@@ -211,7 +209,6 @@ func (s *Set) Report(report func([]Endpoint)) bool {
 
 // winners returns the endpoints that count.
 func (s *Set) winners() []Endpoint {
-	s.order()
 	all := make([]Endpoint, 0, len(s.sorted))
 	var seen map[string]bool // of the addresses claimed more than once
 	if s.shared > 0 {
@@ -231,27 +228,14 @@ func (s *Set) winners() []Endpoint {
 	return all
 }
 
-func (s *Set) add(key string) *entry {
-	e := &entry{key: key, list: s.list}
-	s.byKey[key] = e
-	s.sorted = append(s.sorted, e)
-	return e
+func (s *Set) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(s.sorted, &entry{key: key}, byKey)
 }
 
-// order moves what was added to its place. One at a time, each of many would move half
-// of the others.
-func (s *Set) order() {
-	added := slices.Clone(s.sorted[s.ordered:])
-	slices.SortFunc(added, byKey)
-	end := s.ordered
-	for n := len(added); n > 0; n-- { // the last one first
-		e := added[n-1]
-		i, _ := slices.BinarySearchFunc(s.sorted[:end], e, byKey)
-		copy(s.sorted[i+n:], s.sorted[i:end])
-		s.sorted[i+n-1] = e
-		end = i
-	}
-	s.ordered = len(s.sorted)
+func (s *Set) add(key string) *entry {
+	e := &entry{key: key}
+	s.byKey[key] = e
+	return e
 }
 
 // set decodes the value of e.
@@ -301,17 +285,15 @@ func (s *Set) decodeEntry(key string, value []byte) (eps []Endpoint, err error) 
 	return good, err
 }
 
-// dropOthers removes the entries that are not in the last list.
-func (s *Set) dropOthers() {
-	s.order()
+// keep removes the entries whose key is not present.
+func (s *Set) keep(present map[string]bool) {
 	s.sorted = slices.DeleteFunc(s.sorted, func(e *entry) bool {
-		if e.list != s.list {
+		if !present[e.key] {
 			s.forget(e)
 			return true
 		}
 		return false
 	})
-	s.ordered = len(s.sorted)
 	s.byKey, s.claims = shrunk(s.byKey, &s.mostKeys), shrunk(s.claims, &s.mostClaims)
 }
 
