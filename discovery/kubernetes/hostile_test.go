@@ -140,16 +140,13 @@ func startHostile() *hostile {
 		n := h.requests.Add(1)
 		w.Header().Set("Content-Type", "application/json")
 		h.mu.Lock()
-		lie := h.lie
+		lie, changed := h.lie, h.changed
 		h.mu.Unlock()
 		if lie != nil {
 			lie(w, r, n)
 			return
 		}
 		h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) {
-			h.mu.Lock()
-			changed := h.changed
-			h.mu.Unlock()
 			select {
 			case <-changed:
 			case <-r.Context().Done():
