@@ -246,6 +246,9 @@ func (r *following) take(next *report) {
 	if r.pending != nil && r.pending.authoritative && !next.authoritative {
 		r.update()
 	}
+	if r.pending != nil {
+		r.tracker.sighted(r.pending.set, time.Now())
+	}
 	r.pending = next
 	if time.Since(r.updated) >= coalesce {
 		r.update()

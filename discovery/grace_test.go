@@ -69,6 +69,14 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 			[]event{{0, "a b c"}, {s, "a b c d"}, {31 * s, "d"}},
 		},
 		{
+			"one that comes and goes is not missing all the time, though each report that counts lacks it",
+			[]step{
+				{0, "a b c"}, {s, "b c"}, {s + 5*ms, "a b c"}, {s + 10*ms, "b c"}, {s + 25*ms, "a b c"}, {s + 30*ms, "b c"},
+				{s + 45*ms, "a b c"}, {s + 50*ms, "b c"},
+			},
+			[]event{{0, "a b c"}, {s + 150*ms, "b c"}},
+		},
+		{
 			"a report that repeats it does not prolong it",
 			[]step{{0, "a b c"}, {s, ""}, {20 * s, ""}, {30 * s, ""}},
 			[]event{{0, "a b c"}, {31 * s, ""}},
@@ -323,6 +331,9 @@ func (m *model) play(trace []traced) []event {
 			if m.pending != nil && m.pending.own && !next.own {
 				m.update(next.at)
 			}
+			if m.pending != nil {
+				m.sight(m.pending.set, next.at)
+			}
 			m.pending = &next
 			if next.at-m.updated >= 20*ms {
 				m.update(next.at)
@@ -336,6 +347,15 @@ func (m *model) play(trace []traced) []event {
 	}
 	m.pass(24 * time.Hour)
 	return m.changes
+}
+
+// sight notes that a report, which another followed at once, names what is kept.
+func (m *model) sight(set []discovery.Endpoint, now time.Duration) {
+	for _, e := range set {
+		if k, ok := m.kept[e.Addr]; ok {
+			m.kept[e.Addr] = keptEntry{k.e, max(k.until, now+min(100*ms, m.grace))}
+		}
+	}
 }
 
 // pass does what falls due before the time.

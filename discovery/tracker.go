@@ -256,6 +256,32 @@ func (t *tracker) keep(e Endpoint, until time.Time) {
 	t.kept, t.keptAt[e.Addr] = append(t.kept, k), k
 }
 
+// sighted takes note of a report that counts for nothing else, since another came behind
+// it at once. What it names is back for that moment: an entry that is deleted and created
+// again and again is not missing for long, though each report that counts lacks it.
+func (t *tracker) sighted(set []Endpoint, now time.Time) {
+	if len(t.keptAt) == 0 {
+		return
+	}
+	until := now.Add(min(t.grace, replacing))
+	for i := range set {
+		if k := t.keptAt[set[i].Addr]; k != nil && until.After(k.until) {
+			k.until = until
+		}
+	}
+	t.deadline = time.Time{}
+	for _, k := range t.keptAt {
+		t.expire(k)
+	}
+}
+
+// expire makes the deadline that of k, if that is before it.
+func (t *tracker) expire(k *kept) {
+	if t.deadline.IsZero() || k.until.Before(t.deadline) {
+		t.deadline = k.until
+	}
+}
+
 // release drops the endpoints whose grace is over from what is kept, and those
 // that the registry names again.
 func (t *tracker) release(over func(until time.Time) bool, c *Change) {
@@ -272,9 +298,7 @@ func (t *tracker) release(over func(until time.Time) bool, c *Change) {
 			c.Removed = append(c.Removed, k.Endpoint)
 			return true
 		}
-		if t.deadline.IsZero() || k.until.Before(t.deadline) {
-			t.deadline = k.until
-		}
+		t.expire(k)
 		return false
 	})
 	if len(t.kept) == 0 {
