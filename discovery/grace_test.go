@@ -71,8 +71,14 @@ func TestEntriesThatVanishInAMassAreKeptForTheGrace(t *testing.T) {
 		{
 			"one that comes and goes is not missing all the time, though each report that counts lacks it",
 			[]step{
-				{0, "a b c"}, {s, "b c"}, {s + 5*ms, "a b c"}, {s + 10*ms, "b c"}, {s + 25*ms, "a b c"}, {s + 30*ms, "b c"},
-				{s + 45*ms, "a b c"}, {s + 50*ms, "b c"},
+				{0, "a b c"},
+				{s, "b c"},
+				{s + 5*ms, "a b c"},
+				{s + 10*ms, "b c"},
+				{s + 25*ms, "a b c"},
+				{s + 30*ms, "b c"},
+				{s + 45*ms, "a b c"},
+				{s + 50*ms, "b c"},
 			},
 			[]event{{0, "a b c"}, {s + 150*ms, "b c"}},
 		},
