@@ -88,7 +88,7 @@ func (s *subpool) dial() {
 	ctx, cancel := context.WithTimeout(life, timeout)
 	defer cancel()
 	// A dialer that ignores its context keeps this goroutine and its place
-	// among MaxDialing, but not the calls that wait for it.
+	// among MaxConcurrentDials, but not the calls that wait for it.
 	noted := make(chan struct{})
 	overdue := time.AfterFunc(max(timeout, timeout+patience), func() { // the sum may overflow
 		defer close(noted)
@@ -119,7 +119,7 @@ func (s *subpool) dialed(value io.Closer, err error, took time.Duration, late bo
 		s.overdue--
 	}
 	if err == nil {
-		s.landLocked(value, share, took)
+		s.landLocked(value, share, took, late)
 		return
 	}
 	s.Unreserve()
@@ -217,7 +217,7 @@ func (s *subpool) shareOf(value io.Closer) (n int) {
 
 // landLocked puts a new connection into the pool, or closes it if a limit or the
 // set changed meanwhile, and unlocks.
-func (s *subpool) landLocked(value io.Closer, share int, took time.Duration) {
+func (s *subpool) landLocked(value io.Closer, share int, took time.Duration, late bool) {
 	set := s.pool.settings()
 	s.share = share
 	c := &slots.Conn{Value: value, Owner: s, Slots: make([]slots.Slot, share), Open: share}
@@ -230,7 +230,8 @@ func (s *subpool) landLocked(value io.Closer, share int, took time.Duration) {
 	}
 	k := s.vacantLocked()
 	s.dials++
-	recovered := s.failing >= 0
+	// A late dial has given back its place among MaxConcurrentDials, which calls wait for.
+	recovered := s.failing >= 0 || late
 	if s.hangUps.Load() < hangUpsToPause { // else a call that goes well says so
 		s.upLocked()
 	}

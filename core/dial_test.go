@@ -396,3 +396,32 @@ func TestLongestDialTimeoutIsNotOverAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestDialThatReturnsLateMakesRoomForAnother is about MaxConcurrentDials: the place of a dial
+// that has not returned in time is free when it does, and calls wait for that.
+func TestDialThatReturnsLateMakesRoomForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.MaxActive(3), core.MaxConcurrentDials(2), core.DialTimeout(time.Second))
+		late := make(chan struct{})
+		f.server("a:1").dialed(func(context.Context) error {
+			<-late
+			return nil
+		})
+		first := background(t.Context(), p)
+		synctest.Wait()
+		f.server("a:1").dialed(nil)
+		time.Sleep(3 * time.Second)
+		_ = failed(t, first) // its dial is overdue
+		leases := getMany(t, p, 1)
+		if err := p.Set(core.MaxConcurrentDials(1)); err != nil {
+			t.Fatal(err)
+		}
+		second, third := background(t.Context(), p), background(t.Context(), p)
+		waits(t, second)
+		waits(t, third)
+		close(late)
+		leases = append(leases, served(t, second), served(t, third))
+		release(t, leases...)
+	})
+}
