@@ -150,19 +150,24 @@ func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error)
 
 // Ready reports whether an endpoint is known that is neither down nor ejected:
 // whether a call made now would find one to go to. It does not wait.
-func (p *Pool[C]) Ready() bool { return p.of().view.Load().available() }
+func (p *Pool[C]) Ready() bool { return p.of().view.Load().available(1, nil) }
 
 // Len returns the number of endpoints in the set, including those that are down
 // or ejected.
 func (p *Pool[C]) Len() int { return len(p.of().view.Load().subs) }
 
-func (v *snapshot) available() bool {
+// available reports whether at least n endpoints are neither down nor ejected, those of
+// the addresses aside not counted. As a rule it looks at no more than n.
+func (v *snapshot) available(n int, aside []string) bool {
 	for _, s := range v.subs {
-		if !s.Unavailable() {
-			return true
+		if n == 0 {
+			break
+		}
+		if !s.Unavailable() && !slices.Contains(aside, s.addr()) {
+			n--
 		}
 	}
-	return false
+	return n <= 0
 }
 
 // WaitReady waits until a connection could be leased, or ctx is done. Then the
@@ -283,18 +288,8 @@ func (v retryView) Now() time.Duration     { return v.p.now() }
 func (v retryView) Latency() time.Duration { return v.p.latency.average() }
 func (v retryView) Len() int               { return len(v.p.view.Load().subs) }
 
-// Available implements [retry.Pool]. As a rule it looks at no more than n endpoints.
-func (v retryView) Available(n int, aside []string) bool {
-	for _, s := range v.p.view.Load().subs {
-		if n == 0 {
-			break
-		}
-		if !s.Unavailable() && !slices.Contains(aside, s.addr()) {
-			n--
-		}
-	}
-	return n <= 0
-}
+// Available implements [retry.Pool].
+func (v retryView) Available(n int, aside []string) bool { return v.p.view.Load().available(n, aside) }
 
 // start begins the watch and the janitor. close stops both and waits for them.
 func (p *pool) start(w Watcher) {

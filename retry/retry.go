@@ -220,14 +220,10 @@ func (a Attempt) Leased(addr string) bool {
 // and 10 ms; if that leaves no time for another answer, the attempt keeps all the
 // time.
 func (a Attempt) Until(ctx context.Context, now time.Time) time.Time {
-	if a.others == 0 || a.retrier.pool.Len() < 2 || a.retrier.budget.low.Load() {
+	if a.others == 0 || a.retrier.budget.low.Load() || !a.retrier.pool.Available(2, a.spent) { // this one's server, and the next one's
 		return time.Time{}
 	}
-	until := a.method.until(ctx, now, a.others)
-	if !until.IsZero() && !a.retrier.pool.Available(2, a.spent) { // the server of this attempt, and one for the next
-		return time.Time{}
-	}
-	return until
+	return a.method.until(ctx, now, a.others)
 }
 
 // Run makes a call: it calls try, once for each attempt, until one ends the call
