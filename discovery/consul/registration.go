@@ -261,7 +261,7 @@ func (g *registration) query(ctx context.Context, hash string) (*api.AgentServic
 	limit, options := g.config.timeout, g.options(ctx)
 	if hash != "" {
 		options.WaitHash, options.WaitTime = hash, g.config.wait
-		limit += g.config.wait + g.config.wait/16
+		limit = g.config.longest()
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()

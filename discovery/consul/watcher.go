@@ -155,13 +155,17 @@ func nextIndex(index uint64, meta *api.QueryMeta, wait time.Duration) uint64 {
 	return max(meta.LastIndex, 1) // Consul does not wait for index 0
 }
 
+// longest returns how long a request may take that waits for a change: Consul adds up to a
+// sixteenth to the wait.
+func (c *config) longest() time.Duration { return c.timeout + c.wait + c.wait/16 }
+
 // query makes a request that waits for a change since index, unless index is 0.
 func (c *config) query(ctx context.Context, index uint64, request func(*api.QueryOptions) (*api.QueryMeta, error)) (*api.QueryMeta, error) {
 	limit := c.timeout
 	options := &api.QueryOptions{}
 	if index > 0 {
 		options.WaitIndex, options.WaitTime = index, c.wait
-		limit += c.wait + c.wait/16
+		limit = c.longest()
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 	defer cancel()
