@@ -12,7 +12,7 @@ import (
 	client "github.com/go-zookeeper/zk"
 )
 
-// maxReads is the number of children that are read concurrently.
+// maxReads is the number of children that are read at a time.
 const maxReads = 128
 
 // maxRead is how many bytes of data are held, beside those of maxReads children,
@@ -39,7 +39,7 @@ func (v *view) list(ctx context.Context) (listVersion, []string, error) {
 		names   []string
 	}
 	l, err := call(ctx, v.handle, func(c *client.Conn) (list, error) {
-		defer v.settingWatch("")()
+		defer v.settingWatches(nil)()
 		for {
 			names, stat, _, err := c.ChildrenW(v.path)
 			if !errors.Is(err, client.ErrNoNode) {
@@ -58,8 +58,9 @@ func (v *view) list(ctx context.Context) (listVersion, []string, error) {
 func (v *view) readChildren(ctx context.Context) error {
 	for len(v.unread) > 0 {
 		children, err := call(ctx, v.handle, func(c *client.Conn) ([]child, error) {
-			return v.readSome(ctx, c, slices.Collect(maps.Keys(v.unread))), nil
+			return v.readSome(ctx, c, slices.Sorted(maps.Keys(v.unread))), nil
 		})
+		slices.SortFunc(children, byName) // the set has its entries in this order
 		for _, c := range children {
 			switch {
 			case ctx.Err() != nil: // large data take their time
@@ -69,7 +70,8 @@ func (v *view) readChildren(ctx context.Context) error {
 			case errors.Is(c.err, client.ErrNoNode): // the event of the list follows
 				v.set.Delete(c.name)
 			default:
-				if err == nil {
+				v.alone = v.alone || errors.Is(c.err, errAlone)
+				if err == nil && c.err != errAlone { //nolint:errorlint // else there is more to it
 					err = fmt.Errorf("reading %s: %w", c.name, c.err)
 				}
 				continue
@@ -80,6 +82,7 @@ func (v *view) readChildren(ctx context.Context) error {
 			return err
 		}
 	}
+	v.alone = false
 	return nil
 }
 
@@ -89,6 +92,8 @@ type child struct {
 	data []byte
 	err  error
 }
+
+func byName(a, b child) int { return cmp.Compare(a.name, b.name) }
 
 // readSome reads children until ctx ends, a read fails, or their data have
 // [maxRead] bytes: whoever writes a thousand large nodes must not fill the memory of
@@ -101,25 +106,38 @@ func (v *view) readSome(ctx context.Context, conn *client.Conn, names []string) 
 		failed  bool
 		workers sync.WaitGroup
 	)
-	next := func() (name string, ok bool) {
+	alone := v.alone || v.leaf != "" || len(names) == 1 || v.s.memory.oneByOne.Load()
+	next := func() (some []string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if failed || size >= maxRead || len(names) == 0 || ctx.Err() != nil {
-			return "", false
+			return nil
 		}
-		name, names = names[0], names[1:]
-		return name, true
+		n := 1
+		if !alone {
+			n = fitting(v.path, names)
+		}
+		some, names = names[:n], names[n:]
+		return some
 	}
-	for range min(maxReads, len(names)) {
+	read, most := v.readMany, maxReads/maxMany
+	if alone {
+		read, most = func(_ context.Context, conn *client.Conn, some []string) []child {
+			defer v.settingWatches(some)()
+			data, err := v.readChild(conn, v.path+"/"+some[0])
+			return []child{{some[0], data, err}}
+		}, maxReads
+	}
+	for range min(most, len(names)) {
 		workers.Go(func() {
-			for name, ok := next(); ok; name, ok = next() {
-				returned := v.settingWatch(name)
-				data, err := v.readChild(conn, v.path+"/"+name)
-				returned()
+			for some := next(); some != nil; some = next() {
+				got := read(ctx, conn, some)
 				mu.Lock()
-				all = append(all, child{name, data, err})
-				size += len(data)
-				failed = failed || err != nil && !errors.Is(err, client.ErrNoNode)
+				all = append(all, got...)
+				for _, c := range got {
+					size += len(c.data)
+					failed = failed || c.err != nil && !errors.Is(c.err, client.ErrNoNode)
+				}
 				mu.Unlock()
 			}
 		})

@@ -47,16 +47,20 @@
 // All watchers and registrars in a process that have the same servers,
 // credentials, TLS and session timeout share one session, which ends with the
 // last of them. A watcher sets one watch, and one more for each server if its
-// format reads data. With n servers, a watcher makes these requests, and with the format
-// clickhouse two for the data of one server:
+// format reads data. A watcher makes these requests, and with the format clickhouse two for
+// the data of one server:
 //
-//	first list                        1, and n more if data is read (128 at a time)
+//	first list                        1, and 2 more for each 32 servers if data is read
 //	one server more                   1, or 2 if data is read
 //	one server less                   1
 //	new data of a server              1
-//	a short loss of the connection    none
+//	a short loss of the connection    none, or 1 for each 32 servers if data is read
 //	a new session                     as for the first list
 //	no event for the session timeout  1
+//
+// A request has at most 4 KiB, hence fewer servers if their paths are long. Before
+// ZooKeeper 3.6, which cannot read many nodes at once, and with the format clickhouse it
+// is one request for each server.
 //
 // # Changes that ZooKeeper does not report
 //

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,7 +35,7 @@ func FuzzWire(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := tape{in: bytes.NewReader(in)}
-		w := newWire(c, c, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
+		w := newWire(c, c, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(inheritance))
 		for _, b := range [][]byte{
 			packet(int32(0), int64(0), int32(10_000), int64(0), ""),
 			append(packet(int32(1), int32(opGetChildren), "/a"), 1),

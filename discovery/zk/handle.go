@@ -273,14 +273,14 @@ func call[T any](ctx context.Context, h *handle, f func(*client.Conn) (T, error)
 	}
 }
 
-// settingWatch notes that a call is under way that sets watches: at path, or on
-// the data of a child. The caller calls the result when the call has returned.
-func (h *handle) settingWatch(child string) (returned func()) {
+// settingWatches notes that a call is under way that sets watches: at path, or on the
+// data of children. The caller calls the result when the call has returned.
+func (h *handle) settingWatches(children []string) (returned func()) {
 	h.s.mu.Lock()
 	defer h.s.mu.Unlock()
 	h.setting++
-	if child != "" {
-		h.watched[child] = true
+	for _, name := range children {
+		h.watched[name] = true
 	}
 	return sync.OnceFunc(func() {
 		h.s.mu.Lock()
@@ -295,8 +295,8 @@ func (h *handle) settingWatch(child string) (returned func()) {
 }
 
 // release ends the use of the session and removes the watches that only this
-// handle needs. If the connection is down, a watch stays: the client sets it
-// again, it fires once, and nobody needs it.
+// handle needs. If the connection is down, or new, a watch may stay: it is set again, it
+// fires once, and nobody needs it.
 func (h *handle) release() {
 	s := h.s
 	s.mu.Lock()

@@ -23,7 +23,6 @@ const (
 	opAuth        = 100
 	opGetSync     = 9
 	opPing        = 11
-	noNode        = int32(-101)
 	hostilePath   = "/echo"
 	hostileEvents = 1000 // of a storm that come at once
 )
@@ -31,9 +30,10 @@ const (
 // hostileServer is a ZooKeeper of one node with children, until lie is set, which
 // then answers the questions for them.
 type hostileServer struct {
-	ln       net.Listener
-	running  sync.WaitGroup
-	requests atomic.Int64
+	ln        net.Listener
+	accepting sync.WaitGroup
+	running   sync.WaitGroup // connections
+	requests  atomic.Int64
 
 	mu       sync.Mutex
 	zxid     int64
@@ -56,7 +56,7 @@ func newHostileServer() (*hostileServer, error) {
 		return nil, err
 	}
 	s := &hostileServer{ln: ln, zxid: 10, children: map[string]string{}, conns: map[*hostileConn]bool{}}
-	s.running.Go(func() {
+	s.accepting.Go(func() {
 		for {
 			nc, err := ln.Accept()
 			if err != nil {
@@ -74,6 +74,7 @@ func newHostileServer() (*hostileServer, error) {
 
 func (s *hostileServer) close() error {
 	err := s.ln.Close()
+	s.accepting.Wait() // or a connection that is being accepted would live on
 	s.mu.Lock()
 	for c := range s.conns {
 		_ = c.Close()
@@ -167,10 +168,22 @@ func readPacket(r io.Reader) ([]byte, error) {
 func (c *hostileConn) answer(b []byte) []byte {
 	number, op := int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 	switch op {
-	case opPing, opSetWatches, opAuth, opRemoveWatches:
+	case opPing, opAuth, opRemoveWatches:
 		return packet(number, c.s.now(), int32(0))
+	case opSetWatches:
+		return c.setWatches(number, b[8:])
 	case opClose:
 		return nil
+	}
+	c.s.mu.Lock()
+	lie := c.s.lie
+	c.s.mu.Unlock()
+	if op == opMultiRead {
+		c.s.requests.Add(1)
+		if lie != nil {
+			return lie(c, number, op, "")
+		}
+		return c.s.answerMany(number, b[8:])
 	}
 	n := binary.BigEndian.Uint32(b[8:])
 	path := string(b[12 : 12+n])
@@ -181,9 +194,6 @@ func (c *hostileConn) answer(b []byte) []byte {
 	if _, kind := watchOf(b); kind != 0 {
 		c.watch(path, kind)
 	}
-	c.s.mu.Lock()
-	lie := c.s.lie
-	c.s.mu.Unlock()
 	if lie != nil {
 		return lie(c, number, op, path)
 	}
@@ -213,12 +223,52 @@ func (s *hostileServer) answer(number, op int32, path string) []byte {
 	}
 	switch {
 	case !ok:
-		return packet(number, s.zxid, noNode)
+		return packet(number, s.zxid, int32(codeNoNode))
 	case op == opGetData:
 		return packet(append([]any{number, s.zxid, int32(0), data}, stat(s.zxid)...)...)
 	default:
 		return packet(append([]any{number, s.zxid, int32(0)}, stat(s.zxid)...)...)
 	}
+}
+
+// answerMany returns what a good server answers to a MultiRead.
+func (s *hostileServer) answerMany(number int32, b []byte) []byte {
+	answer := packet(number, s.now(), int32(0))
+	result := func(op int32, end bool, code int32) { answer = append(answer, packet(op, end, code)[4:]...) }
+	for b[4] == 0 { // else the end: operation, end, error
+		n := binary.BigEndian.Uint32(b[9:])
+		one := s.answer(number, opGetData, string(b[13:13+n]))[16:] // error, data, stat
+		b = b[13+n+1:]
+		if code := int32(binary.BigEndian.Uint32(one)); code != 0 {
+			result(-1, false, code)
+			answer = append(answer, one[:4]...)
+		} else {
+			result(opGetData, false, 0)
+			answer = append(answer, one[4:]...)
+		}
+	}
+	result(-1, true, -1)
+	binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
+	return answer
+}
+
+// setWatches sets watches on nodes that were read before. Where nothing has changed
+// since the transaction that the client names, no event is due.
+func (c *hostileConn) setWatches(number int32, b []byte) []byte {
+	since, b := int64(binary.BigEndian.Uint64(b)), b[8:]
+	for _, kind := range []client.EventType{client.EventNodeDataChanged, client.EventNodeDataChanged, client.EventNodeChildrenChanged} {
+		count := binary.BigEndian.Uint32(b)
+		b = b[4:]
+		for range count {
+			n := binary.BigEndian.Uint32(b)
+			c.watch(string(b[4:4+n]), int32(kind))
+			b = b[4+n:]
+		}
+	}
+	if c.s.now() > since && c.fire(1) != nil {
+		return nil
+	}
+	return packet(number, c.s.now(), int32(0))
 }
 
 // list returns the answer with the names of the children.
@@ -298,10 +348,17 @@ func (s *hostileServer) while(lie func(c *hostileConn, number, op int32, path st
 // there, names that come twice, and times that go back.
 func (s *hostileServer) contradict(_ *hostileConn, number, op int32, path string) []byte {
 	n := s.requests.Load()
+	if op == opMultiRead {
+		fields := []any{number, s.now() - n%3, int32(0), int32(opGetData), false, int32(0), "{}"}
+		fields = append(append(fields, stat(3)...), int32(opGetData), n%2 == 0, int32(0), "{}")
+		b := packet(append(append(fields, stat(3)...), int32(-1), true, int32(-1))...)
+		b[32] = byte(n % 4 * 33) // the length of the first data
+		return b
+	}
 	if op != opGetChildren {
 		b := packet(append([]any{number, s.now() - n%3, int32(0), "{}"}, stat(3)...)...)
 		if n%2 == 0 {
-			return packet(number, s.now(), noNode)
+			return packet(number, s.now(), int32(codeNoNode))
 		}
 		if op == opGetData {
 			b[23] = 99 // the length of the data

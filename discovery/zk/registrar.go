@@ -308,7 +308,7 @@ type node struct {
 // get returns the node and sets a watch on it.
 func (g *registration) get(ctx context.Context) (node, error) {
 	return call(ctx, g.handle, func(c *client.Conn) (node, error) {
-		defer g.settingWatch("")()
+		defer g.settingWatches(nil)()
 		data, stat, _, err := c.GetW(g.path)
 		if err != nil {
 			return node{}, err

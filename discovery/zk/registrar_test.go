@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,8 +219,15 @@ func TestEntryThatAnotherSessionReplacesIsAnErrorAndNotTakenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- zk.Registrar(list, root).Register(ctx, self, func() {}) }()
-	poll(t, "it", func() bool { return owner(t, conn, root+"/"+self.Addr) != 0 })
+	registered := make(chan struct{}) // the node alone may be seen before the registration knows that it has it
+	go func() {
+		ended <- zk.Registrar(list, root).Register(ctx, self, sync.OnceFunc(func() { close(registered) }))
+	}()
+	select {
+	case <-registered:
+	case <-time.After(timeout):
+		t.Fatal("it is not registered")
+	}
 	if _, err := conn.Multi(
 		&client.DeleteRequest{Path: root + "/" + self.Addr, Version: -1},
 		&client.CreateRequest{Path: root + "/" + self.Addr, Flags: client.FlagEphemeral, Acl: open()},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path"
 	"slices"
@@ -63,7 +64,7 @@ type session struct {
 	hosts   *hosts
 	conn    *client.Conn
 	ended   <-chan client.Event // closed when the client has ended
-	watches atomic.Bool
+	memory  inheritance
 	begun   time.Time
 	expires atomic.Int64   // when the session expires unless the ensemble answers again, in ns after begun
 	calls   sync.WaitGroup // goroutines of handles and of the session itself
@@ -174,7 +175,7 @@ func (s *session) dialNext() (net.Conn, error) {
 		s.hosts.failed(h, err)
 		return nil, err
 	}
-	w := newWire(c, raw, deadline, s.key.sessionTimeout/3, func(err error) { s.hosts.failed(h, err) }, &s.watches)
+	w := newWire(c, raw, deadline, s.key.sessionTimeout/3, func(err error) { s.hosts.failed(h, err) }, &s.memory)
 	w.onAnswer = func(timeout time.Duration) { s.expires.Store(int64(time.Since(s.begun) + timeout)) }
 	s.mu.Lock()
 	s.wire = w
@@ -203,6 +204,17 @@ func (s *session) connect(ctx context.Context, h host) (c, raw net.Conn, err err
 	return secure, raw, nil
 }
 
+// connection returns the connection on which the ensemble has accepted the session, nil
+// without one.
+func (s *session) connection() *wire {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.connected {
+		return nil
+	}
+	return s.wire
+}
+
 // closeWire closes the connection, if there is one.
 func (s *session) closeWire() {
 	s.mu.Lock()
@@ -222,12 +234,15 @@ func (s *session) observe(e client.Event) {
 	case e.Type == client.EventSession && e.State == client.StateHasSession:
 		if id := s.conn.SessionID(); id != s.id {
 			s.id = id
+			s.memory.seen.Store(0)
+			s.memory.since.Store(0)
 			for _, handles := range s.handles {
 				for h := range handles {
 					h.restartLocked()
 				}
 			}
 		}
+		s.watchAgainLocked()
 		s.connected = true
 		s.changeLocked()
 	case e.Type == client.EventSession && e.State == client.StateExpired:
@@ -256,6 +271,27 @@ func (s *session) observe(e client.Event) {
 			}
 		}
 	}
+}
+
+// watchAgainLocked sets the watches on children's data again. The client does so with
+// those that it knows of, but since the last answer: a change before that is missed if the
+// connection on which the answer came had not all watches yet.
+func (s *session) watchAgainLocked() {
+	w := s.wire
+	if w == nil {
+		return
+	}
+	paths := map[string]struct{}{}
+	for path, handles := range s.handles {
+		for h := range handles {
+			for name := range h.watched {
+				if h.leaf == "" { // else the client knows whether the watch is on what exists
+					paths[path+"/"+name] = struct{}{}
+				}
+			}
+		}
+	}
+	s.calls.Go(func() { w.watchAgain(slices.Collect(maps.Keys(paths))) }) // ends with w, if not before
 }
 
 func (s *session) changeLocked() {

@@ -98,6 +98,7 @@ type view struct {
 	listed  time.Time       // when that list was read
 	silence *time.Timer     // runs out a session timeout after the last check of the list
 	unread  map[string]bool // children whose data must be read
+	alone   bool            // a child was not read with others: none is, until all are read
 	servers int             // in the last report
 	warner  survey.Warner
 	format  format.Format

@@ -2,6 +2,7 @@ package zk
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,6 +38,7 @@ const (
 	opGetData       = 4
 	opGetChildren   = 12
 	opRemoveWatches = 18
+	opSetAuth       = 100
 	opSetWatches    = 101
 	opClose         = -11
 	watchChildren   = 1
@@ -43,8 +46,8 @@ const (
 )
 
 // wire is the network connection below the client. It adds what the client
-// lacks: the handshake has a deadline, no Write blocks for ever, and watches can
-// be removed.
+// lacks: the handshake has a deadline, no Write blocks for ever, watches can be
+// removed, and many nodes can be read at once.
 //
 // It also holds back answers until the client has set its watches again on the
 // new connection. The client asks for the watches that have fired since the last
@@ -60,7 +63,9 @@ type wire struct {
 	writeTimeout      time.Duration
 	onFailure         func(error)                 // called if the connection ends before the handshake
 	onAnswer          func(timeout time.Duration) // called with each answer, and the session timeout that the ensemble has granted
-	watches           *atomic.Bool                // whether the client has set any in this session
+	session           *inheritance
+	closed            chan struct{} // closed by Close
+	closing           sync.Once
 
 	// Only the reader uses these:
 	handshakeDone bool
@@ -69,28 +74,49 @@ type wire struct {
 	remaining     int           // bytes of the frame that follow
 	setsWatch     bool          // the frame answers a call that sets a watch
 	answering     bool          // answers are no longer held back
+	patience      time.Duration // of the client, when it began to wait
 
 	mu         sync.Mutex
 	wrote      bool
-	resumes    bool             // the client resumes a session
-	watchesSet chan struct{}    // closed when the client has set its watches again
-	setting    map[int32]uint32 // operations of calls that set a watch, by their number
-	removing   map[int32][]byte // by the number of an own request: the event that replaces its reply, or nothing
-	removals   int32
+	resumes    bool               // the client resumes a session
+	since      int64              // of the session, when the connection began
+	spoken     chan struct{}      // closed when the client has sent a request, which it does when it has authenticated itself
+	watchesSet chan struct{}      // closed when the client has set its watches again
+	setting    map[int32]uint32   // operations of calls that set a watch, by their number
+	own        map[int32]reaction // by the number of a request that is not the client's
+	owned      int32              // such requests so far
+
+	// settled means that the watches of the session are those of the connection. Only
+	// from then on is what an answer tells of the past.
+	settled atomic.Bool
 }
 
-func newWire(c, raw net.Conn, handshakeDeadline time.Time, writeTimeout time.Duration, onFailure func(error), watches *atomic.Bool) *wire {
+// reaction is called by the reader with the reply to a request that is not the client's,
+// from its error code on. It returns what the client gets instead, if anything. After an
+// error the connection ends.
+type reaction func(reply []byte) (instead []byte, err error)
+
+// inheritance is what a connection of a session leaves to the next one.
+type inheritance struct {
+	watches  atomic.Bool  // whether the client has set any in this session
+	seen     atomic.Int64 // the last transaction of which an answer told
+	since    atomic.Int64 // the last one before which no event is missing
+	oneByOne atomic.Bool  // the ensemble does not read many nodes at once
+}
+
+func newWire(c, raw net.Conn, handshakeDeadline time.Time, writeTimeout time.Duration, onFailure func(error), session *inheritance) *wire {
 	return &wire{
 		Conn: c, raw: raw, r: bufio.NewReaderSize(c, 64<<10),
-		handshakeDeadline: handshakeDeadline, writeTimeout: writeTimeout, onFailure: onFailure, watches: watches,
-		onAnswer:   func(time.Duration) {},
-		watchesSet: make(chan struct{}), setting: make(map[int32]uint32), removing: make(map[int32][]byte),
+		handshakeDeadline: handshakeDeadline, writeTimeout: writeTimeout, onFailure: onFailure, session: session,
+		onAnswer: func(time.Duration) {}, closed: make(chan struct{}), spoken: make(chan struct{}),
+		watchesSet: make(chan struct{}), setting: make(map[int32]uint32), own: make(map[int32]reaction),
 	}
 }
 
 // SetReadDeadline replaces the client's deadline for the handshake, which is 6
 // times the session timeout, and none at all once a first byte has come.
 func (w *wire) SetReadDeadline(t time.Time) error {
+	w.patience = time.Until(t)
 	if !w.handshakeDone {
 		t = w.handshakeDeadline
 	}
@@ -101,7 +127,10 @@ func (w *wire) SetReadDeadline(t time.Time) error {
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
 // Close closes the connection without TLS's close message, which may block.
-func (w *wire) Close() error { return w.raw.Close() }
+func (w *wire) Close() error {
+	w.closing.Do(func() { close(w.closed) })
+	return w.raw.Close()
+}
 
 // Write writes whole packets.
 func (w *wire) Write(b []byte) (int, error) {
@@ -110,7 +139,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.writeTimeout)); err != nil {
 		return 0, err
 	}
-	w.noteLocked(b)
+	b = w.noteLocked(b)
 	if len(b) > maxSetWatches && binary.BigEndian.Uint32(b[8:]) == opSetWatches {
 		if parts, ok := w.splitLocked(b); ok {
 			if _, err := w.Conn.Write(parts); err != nil {
@@ -158,8 +187,7 @@ func (w *wire) splitLocked(b []byte) (parts []byte, ok bool) {
 				return nil, false // not what the client sends today
 			}
 			if size+n > maxSetWatches && size > fixed {
-				number := w.ownNumberLocked()
-				w.removing[number] = []byte{}
+				number := w.requestLocked(watchesAreSet(func() {}))
 				flush(binary.BigEndian.AppendUint32(nil, uint32(number)))
 			}
 			paths[kind] = append(paths[kind], string(rest[:n]))
@@ -171,39 +199,58 @@ func (w *wire) splitLocked(b []byte) (parts []byte, ok bool) {
 	return parts, len(rest) == 0
 }
 
-// ownNumberLocked returns a number for a request that is not the client's. The
-// client's own numbers are not negative. The numbers from -9 to -1 have a meaning
-// in the protocol.
-func (w *wire) ownNumberLocked() int32 {
-	w.removals = (w.removals + 1) & (1<<30 - 1)
-	return -10 - w.removals
+// requestLocked returns the number for a request that is not the client's. The client's
+// own numbers are not negative. The numbers from -9 to -1 have a meaning in the protocol.
+func (w *wire) requestLocked(r reaction) (number int32) {
+	w.owned = (w.owned + 1) & (1<<30 - 1)
+	number = -10 - w.owned
+	w.own[number] = r
+	return number
 }
 
-// noteLocked notes what a packet of the client asks for.
-func (w *wire) noteLocked(b []byte) {
+// noteLocked notes what a packet of the client asks for, and returns it. A server that
+// is behind what was seen in the session must not accept it again, so the handshake gets
+// what answers have told to others than the client.
+func (w *wire) noteLocked(b []byte) []byte {
 	if !w.wrote { // the handshake: size, protocol, last transaction, session timeout, session
 		w.wrote = true
 		w.resumes = len(b) >= 28 && binary.BigEndian.Uint64(b[20:]) != 0
 		if !w.resumes {
-			w.watches.Store(false)
+			w.session.watches.Store(false)
+			return b
 		}
-		return
+		w.since = w.session.since.Load()
+		if seen := w.session.seen.Load(); seen > int64(binary.BigEndian.Uint64(b[8:])) {
+			b = slices.Clone(b)
+			binary.BigEndian.PutUint64(b[8:], uint64(seen))
+		}
+		return b
 	}
 	if len(b) < 12 {
-		return
+		return b
 	}
-	switch binary.BigEndian.Uint32(b[8:]) {
+	op := binary.BigEndian.Uint32(b[8:])
+	if op != opSetAuth {
+		select {
+		case <-w.spoken:
+		default:
+			close(w.spoken)
+		}
+	}
+	switch op {
 	case opExists, opGetData, opGetChildren: // the last byte says whether to watch
 		if b[len(b)-1] == 1 {
 			w.setting[int32(binary.BigEndian.Uint32(b[4:]))] = binary.BigEndian.Uint32(b[8:])
 		}
 	case opSetWatches:
+		w.setting[int32(binary.BigEndian.Uint32(b[4:]))] = op
 		select {
 		case <-w.watchesSet: // many watches take several packets
 		default:
 			close(w.watchesSet)
 		}
 	}
+	return b
 }
 
 // Read returns what the server sends. It replaces the reply to each removal by
@@ -258,7 +305,7 @@ func (w *wire) read(b []byte) (int, error) {
 	if w.remaining -= n; w.remaining == 0 {
 		w.handshakeDone = true
 		if w.setsWatch {
-			w.watches.Store(true)
+			w.session.watches.Store(true)
 		}
 	}
 	return n, err
@@ -293,25 +340,65 @@ func (w *wire) readFrame() error {
 	number, transaction := int32(binary.BigEndian.Uint32(head[4:])), int64(binary.BigEndian.Uint64(head[8:]))
 	if number != -1 { // an event does not show that the ensemble hears the client
 		w.onAnswer(w.timeout)
+		w.saw(transaction)
 	}
-	event, op := w.takeCall(number)
+	own, op := w.takeCall(number)
 	w.setsWatch = op != 0
 	switch {
-	case event != nil:
-		_, err := w.r.Discard(w.remaining)
-		w.ready, w.remaining = event, 0
-		return err
+	case own != nil:
+		return w.react(own)
 	case number >= 0 && transaction > 0 && !w.answering:
-		w.awaitWatches()
+		if err := w.awaitWatches(); err != nil {
+			return err
+		}
 		w.answering = true
 	}
 	switch op {
+	case opSetWatches: // the client does not look
+		reply, err := w.r.Peek(4)
+		if err == nil {
+			_, err = watchesAreSet(func() {})(reply)
+		}
+		return err
 	case opGetData:
 		return w.fits(1)
 	case opGetChildren:
 		return w.fits(4) // each name has a length
 	}
 	return nil
+}
+
+// saw notes the transaction that an answer tells of.
+func (w *wire) saw(transaction int64) {
+	if seen := &w.session.seen; transaction > seen.Load() { // the session has one reader at a time
+		seen.Store(transaction)
+	}
+	if w.settled.Load() {
+		w.session.since.Store(w.session.seen.Load())
+	}
+}
+
+// react reads the rest of a reply that is not for the client, which then has as much
+// patience with the next one as it had with this one.
+func (w *wire) react(own reaction) error {
+	reply := make([]byte, w.remaining)
+	w.ready, w.remaining = nil, 0
+	err := w.extend()
+	if err == nil {
+		_, err = io.ReadFull(w.r, reply)
+	}
+	if err == nil {
+		w.ready, err = own(reply)
+	}
+	return cmp.Or(err, w.extend())
+}
+
+// extend begins the client's deadline anew.
+func (w *wire) extend() error {
+	if w.patience <= 0 {
+		return nil
+	}
+	return w.Conn.SetReadDeadline(time.Now().Add(w.patience))
 }
 
 // fits checks the first list of the frame, of parts that have so many bytes at
@@ -336,24 +423,36 @@ func (w *wire) fits(least int) error {
 // awaitWatches waits until the client, in a resumed session, has set its watches
 // again. If it has no watch left, which is rare, it sets none, and the first
 // answer is a second late.
-func (w *wire) awaitWatches() {
+//
+// If the client gives the connection up before, no answer may come any more: it reads
+// what it has seen, to set its watches again, and what comes would change that.
+func (w *wire) awaitWatches() error {
 	w.mu.Lock()
 	resumes := w.resumes
 	w.mu.Unlock()
-	if resumes && w.watches.Load() {
-		within(time.Second, w.watchesSet)
+	if !resumes || !w.session.watches.Load() {
+		return nil
 	}
+	late := time.NewTimer(time.Second)
+	defer late.Stop()
+	select {
+	case <-w.watchesSet:
+	case <-late.C:
+	case <-w.closed:
+		return net.ErrClosed
+	}
+	return nil
 }
 
-// takeCall returns what is noted of the call with this number: the event that
-// replaces its reply, or its operation if it sets a watch.
-func (w *wire) takeCall(number int32) (event []byte, op uint32) {
+// takeCall returns what is noted of the call with this number: what to do with the reply
+// if it is not the client's, or its operation if it sets a watch.
+func (w *wire) takeCall(number int32) (own reaction, op uint32) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	event, op = w.removing[number], w.setting[number]
-	delete(w.removing, number)
+	own, op = w.own[number], w.setting[number]
+	delete(w.own, number)
 	delete(w.setting, number)
-	return event, op
+	return own, op
 }
 
 // removal is a watch to remove.
@@ -369,16 +468,19 @@ func (w *wire) remove(all []removal) {
 	defer w.mu.Unlock()
 	var b []byte
 	for _, r := range all {
-		number := w.ownNumberLocked()
 		event := client.EventNodeDataChanged
 		if r.kind == watchChildren {
 			event = client.EventNodeChildrenChanged
 		}
-		w.removing[number] = packet(int32(-1), int64(-1), int32(0), int32(event), int32(client.StateSyncConnected), r.path)
+		instead := packet(int32(-1), int64(-1), int32(0), int32(event), int32(client.StateSyncConnected), r.path)
+		number := w.requestLocked(func([]byte) ([]byte, error) { return instead, nil })
 		b = append(b, packet(number, int32(opRemoveWatches), r.path, r.kind)...)
 	}
-	// If this fails, the connection ends, and with it the server's watches. The
-	// client then sets its own again.
+	w.sendLocked(b)
+}
+
+// sendLocked sends requests that are not the client's. If this fails, the connection ends.
+func (w *wire) sendLocked(b []byte) {
 	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.writeTimeout)); err == nil {
 		if _, err = w.Conn.Write(b); err == nil {
 			return
@@ -396,6 +498,11 @@ func packet(fields ...any) []byte {
 			b = binary.BigEndian.AppendUint32(b, uint32(f))
 		case int64:
 			b = binary.BigEndian.AppendUint64(b, uint64(f))
+		case bool:
+			b = append(b, 0)
+			if f {
+				b[len(b)-1] = 1
+			}
 		case string:
 			b = binary.BigEndian.AppendUint32(b, uint32(len(f)))
 			b = append(b, f...)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,7 +87,7 @@ func reply(number int32, body string) []byte {
 
 func TestReplyToARemovalBecomesAnEventAndAllOtherBytesStay(t *testing.T) {
 	near, far := net.Pipe()
-	w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
+	w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(inheritance))
 	defer w.Close()
 	greeting := packet(int32(0), int32(10_000), int64(1), "0123456789abcdef")
 	sent := make(chan []byte, 1)
@@ -141,9 +140,9 @@ func TestNoAnswerComesBeforeTheClientHasSetItsWatches(t *testing.T) {
 		watches, waits bool
 	}{{"a new session", 0, true, false}, {"without watches", 1, false, false}, {"with watches", 1, true, true}} {
 		near, far := net.Pipe()
-		var watches atomic.Bool
-		watches.Store(c.watches)
-		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, &watches)
+		var memory inheritance
+		memory.watches.Store(c.watches)
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, &memory)
 		go func() { _, _ = io.Copy(io.Discard, far) }()
 		if _, err := w.Write(connect(c.session)); err != nil {
 			t.Fatal(err)
@@ -181,7 +180,7 @@ func TestInvalidPacketEndsTheConnection(t *testing.T) {
 	for _, size := range []uint32{0, 4, 15, maxHandshake + 1, maxPacket + 1, 1 << 31} {
 		near, far := net.Pipe()
 		var failure error
-		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(err error) { failure = err }, new(atomic.Bool))
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(err error) { failure = err }, new(inheritance))
 		go func() {
 			_, _ = far.Write(append(binary.BigEndian.AppendUint32(nil, size), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
 		}()
@@ -221,7 +220,7 @@ func TestPacketThatContradictsItselfEndsTheConnection(t *testing.T) {
 		"of another call, not seen": {[][]byte{greeting, lie(reply(3, "x"), 23, 90)}, false},
 	} {
 		near, far := net.Pipe()
-		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(atomic.Bool))
+		w := newWire(near, near, time.Now().Add(time.Minute), time.Minute, func(error) {}, new(inheritance))
 		go func() { // ends with w
 			for range 3 { // the handshake and two calls
 				_, _ = far.Read(make([]byte, 100))
