@@ -3,6 +3,7 @@ package balance_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/balance/balancetest"
@@ -79,5 +80,19 @@ func BenchmarkBuild(b *testing.B) {
 				h.Build(nil, set)
 			}
 		})
+	}
+}
+
+// BenchmarkTick is what ten times a second costs a pool of ten thousand endpoints, of
+// which 64 were called since the last time.
+func BenchmarkTick(b *testing.B) {
+	p := balance.LeastLatency(balance.LeastLatencyConfig{}).Build(nil, fleetOf(10_000))
+	now := time.Duration(0)
+	for b.Loop() {
+		now += 100 * time.Millisecond
+		for i := range 64 {
+			p.Report(i, balance.Report{Outcome: balance.OutcomeOK, Latency: time.Millisecond, At: now})
+		}
+		p.(balance.Ticker).Tick(now)
 	}
 }

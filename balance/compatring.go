@@ -173,12 +173,13 @@ func (p *compatRing) Pick(info PickInfo) int {
 // walk returns the first point from index at on, forward or backward, whose member is
 // available, or the point at the index if none is.
 func (p *compatRing) walk(at, step int) point {
-	first := p.points[at]
+	first, looked := p.points[at], int32(-1)
 	for hops := range p.points {
 		pt := p.points[at]
-		if !p.members[pt.member].Unavailable() {
+		if pt.member != looked && !p.members[pt.member].Unavailable() {
 			return pt
 		}
+		looked = pt.member // a heavy server may have most of the points
 		if hops == maxHops && !p.anyPlaced() {
 			break
 		}

@@ -245,21 +245,23 @@ func (l *latencies) Tick(now time.Duration) {
 	var sum, answers, calls float64
 	inFlight, moved := 0, 0
 	var changes float64
+	fresh := 1 - math.Exp(-float64(since)/float64(l.window))
 	for _, n := range l.records {
+		if n.reports() == 0 { // as most of a large fleet: nothing here may be dear
+			n.calls, n.before, n.change = 0, 0, math.NaN()
+			continue
+		}
 		a, others := n.answers.Swap(0), n.others.Swap(0)
 		answers += float64(a >> sumBits)
 		sum += float64(a&(1<<sumBits-1)) * costUnit
 		n.calls = float64(a>>sumBits + others)
 		calls += n.calls
-		if n.calls > 0 { // a silent endpoint has calls in flight for another reason
-			inFlight += n.load.InFlight()
-		}
+		inFlight += n.load.InFlight() // a silent endpoint has calls in flight for another reason
 		if n.move(1 - math.Exp(-n.calls/samples-float64(since)/float64(l.window))) {
 			changes += n.change
 			moved++
 		}
 	}
-	fresh := 1 - math.Exp(-float64(since)/float64(l.window))
 	concurrency := float(&l.concurrency)
 	concurrency += fresh * (max(0, float64(inFlight-1)) - concurrency)
 	l.concurrency.Store(math.Float64bits(concurrency))
@@ -281,7 +283,10 @@ func (l *latencies) Tick(now time.Duration) {
 		old := n.ewma.Load()
 		lat := math.Float64frombits(old)
 		gone := n.load.Unavailable()
-		was := n.unavailable.Swap(gone)
+		was := n.unavailable.Load()
+		if was != gone {
+			n.unavailable.Store(gone)
+		}
 		if was || gone {
 			n.start.Store(int64(now)) // until it is available again
 		}
@@ -323,7 +328,7 @@ func (l *latencies) Tick(now time.Duration) {
 func (n *latencyRecord) move(renewed float64) bool {
 	before := n.before
 	n.before, n.change = 0, math.NaN()
-	if ewma := float(&n.ewma); ewma > 0 && n.calls > 0 {
+	if ewma := float(&n.ewma); ewma > 0 {
 		n.before = math.Log(ewma)
 	}
 	if n.before == 0 || before == 0 {
