@@ -20,6 +20,10 @@ const (
 	backOffMax   = 10 * time.Second
 	backOffShare = 8
 
+	// hurried is the largest set whose servers are tried before their time when the last
+	// one goes down. Of a larger one, the back-off of some server is over soon.
+	hurried = 16
+
 	// patience is how long a dialer may take to return once its context ended.
 	patience = 100 * time.Millisecond
 )
@@ -182,9 +186,34 @@ func (s *subpool) failedLocked(err error, took time.Duration) {
 	s.mu.Unlock()
 	s.pool.event(Event{Kind: EventDialFailed, Endpoint: s.addr(), Err: err, Duration: took})
 	if down {
-		s.pool.event(Event{Kind: EventEndpointDown, Endpoint: s.addr(), Err: err})
+		s.wentDown(err)
 	}
 	s.pool.dialFailed(s)
+}
+
+// wentDown tells that s is down. If no endpoint is left that calls could go to, others
+// are tried at once: their back-offs were chosen while there was one.
+func (s *subpool) wentDown(err error) {
+	s.pool.event(Event{Kind: EventEndpointDown, Endpoint: s.addr(), Err: err})
+	v := s.pool.view.Load()
+	if len(v.subs) > hurried || v.available(1, "", nil) {
+		return
+	}
+	for _, other := range v.subs {
+		if other != s {
+			other.cutBackOff()
+		}
+	}
+}
+
+// cutBackOff ends the back-off of s, if there is one.
+func (s *subpool) cutBackOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining && s.backingOffLocked() {
+		s.retryAt = s.pool.now()
+		s.retry.Reset(0)
+	}
 }
 
 // backOffOver is called when a back-off is over: a server without a connection

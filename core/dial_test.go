@@ -3,6 +3,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math"
 	"runtime"
 	"strings"
@@ -234,6 +235,45 @@ func TestServerThatIsDownIsDialedRarelyAndFoundSoonWhenItIsBack(t *testing.T) {
 					t.Errorf("events %+v and %+v, want one of each", down, up)
 				}
 			})
+		})
+	}
+}
+
+// The back-off after an outage of a minute was chosen while there was another server.
+// When that goes down, too, whoever is back is found with one dial.
+func TestServersThatAreDownAreTriedAtOnceWhenTheLastOneGoes(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, "a:1", "b:1")
+			f.server("a:1").dialed(refuse)
+			p := f.pool()
+			if failed := load(t, time.Minute, func(ctx context.Context) error {
+				return p.Do(ctx, func(context.Context, *link) error { return nil })
+			}); failed > 0 {
+				t.Errorf("%d calls fail while one server is down", failed)
+			}
+			if back {
+				f.server("a:1").dialed(nil)
+			}
+			f.server("b:1").dialed(refuse)
+			before, _ := f.server("a:1").seen()
+			for endpointStats(t, p, "b:1").Idle > 0 { // each breaks as it is used
+				_ = p.Do(t.Context(), func(context.Context, *link) error { return io.EOF }, core.WithEndpoint("b:1"))
+			}
+			_, _ = p.Get(t.Context(), core.WithEndpoint("b:1")) // finds it down
+			synctest.Wait()
+			if dials, _ := f.server("a:1").seen(); dials != before+1 {
+				t.Errorf("%d dials of the other server", dials-before)
+			}
+			if l, err := p.Get(t.Context()); back != (err == nil) {
+				t.Errorf("it is back: %v, and the next call: %v", back, err)
+			} else if err == nil {
+				_ = l.Release()
+			}
+			time.Sleep(20 * time.Millisecond)
+			if dials, _ := f.server("a:1").seen(); dials != before+1 {
+				t.Errorf("%d dials of the other server in 20ms", dials-before)
+			}
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
+	"github.com/minicaptain/multi_connection_pool/outlier"
 )
 
 var errApplication = errors.New("user 42 has no credit")
@@ -254,22 +256,44 @@ func TestCallReturnsTheValueOfTheAttemptThatCounts(t *testing.T) {
 }
 
 func TestCallThatMayBeRepeatedIsRepeatedOnTheOnlyServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newFleet(t, "a:1").pool()
-		servers, err := tries(t.Context(), p, always(errBroken), core.Attempts(3))
-		if len(servers) != 3 || !errors.Is(err, errBroken) {
-			t.Errorf("called %v, error %v; want three calls", servers, err)
-		}
-		n := 0
-		if err := p.Do(t.Context(), func(context.Context, *link) error {
-			if n++; n < 3 {
-				return errBroken
-			}
-			return nil
-		}, core.Attempts(3)); err != nil {
-			t.Errorf("the third call went well, and the error is %v", err)
-		}
-	})
+	for _, c := range []struct {
+		name          string
+		down, ejected []string
+	}{{"the only one", nil, nil}, {"others are down", []string{"b:1", "c:1"}, nil}, {"others are ejected", nil, []string{"b:1", "c:1"}}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, slices.Concat([]string{"a:1"}, c.down, c.ejected)...)
+				p := f.pool(core.WithOutlierDetection(outlier.Config{EvidenceThreshold: 1e300, MaxEjectionPercent: 99}))
+				for _, addr := range c.down {
+					f.server(addr).dialed(refuse)
+					if _, err := p.Get(t.Context(), core.WithEndpoint(addr)); err == nil {
+						t.Fatalf("%s is up", addr)
+					}
+				}
+				for _, addr := range c.ejected {
+					if err := p.Do(t.Context(), func(context.Context, *link) error { return nil }, core.WithEndpoint(addr)); err != nil {
+						t.Fatal(err)
+					}
+					if err := p.Eject(addr); err != nil {
+						t.Fatal(err)
+					}
+				}
+				servers, err := tries(t.Context(), p, always(errBroken), core.Attempts(3))
+				if len(servers) != 3 || !errors.Is(err, errBroken) {
+					t.Errorf("called %v, error %v; want three calls", servers, err)
+				}
+				n := 0
+				if err := p.Do(t.Context(), func(context.Context, *link) error {
+					if n++; n < 3 {
+						return errBroken
+					}
+					return nil
+				}, core.Attempts(3)); err != nil {
+					t.Errorf("the third call went well, and the error is %v", err)
+				}
+			})
+		})
+	}
 }
 
 // TestAnswersWithoutALatencyShowThatAServerIsAlive: most leases that End are not

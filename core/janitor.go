@@ -36,20 +36,32 @@ type janitor struct {
 // run sweeps the sub-pools about once a second, more often where a time of the
 // settings is shorter than a few seconds, and lets the picker see time pass, until
 // close stops it.
+//
+// It has one timer and not two tickers: where both are due at the same moment, which in
+// a testing/synctest bubble they often are, the race detector of Go 1.26 may crash
+// (https://go.dev/issue/78156).
 func (j *janitor) run(ctx context.Context) {
-	ticks, sweeps := time.NewTicker(tick), time.NewTicker(j.p.settings().sweepInterval())
-	defer ticks.Stop()
-	defer sweeps.Stop()
+	ticked := j.p.now()
+	swept := ticked
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	for {
+		nextTick, nextSweep := ticked+tick, swept+j.p.settings().sweepInterval()
+		timer.Reset(min(nextTick, nextSweep) - j.p.now())
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticks.C:
-			j.tick()
-		case <-j.p.resized:
-			sweeps.Reset(j.p.settings().sweepInterval())
-		case <-sweeps.C:
-			j.sweep()
+		case <-j.p.resized: // the next sweep may be due earlier or later
+		case <-timer.C:
+			now := j.p.now()
+			if now >= nextTick {
+				ticked = now
+				j.tick()
+			}
+			if now >= nextSweep {
+				swept = now
+				j.sweep()
+			}
 		}
 	}
 }

@@ -132,6 +132,28 @@ func TestPoolCountsRetriesHedgesEjectionsAndProbesPerEndpoint(t *testing.T) {
 	})
 }
 
+func TestObserverSeesTheServerThatACallNamesInEveryAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1").pool()
+		for range 2 { // the second time, the other is not available
+			var log retry.Log
+			_, err := tries(retry.WithObserver(t.Context(), &log), p, always(errBroken), core.WithEndpoint("b:1"), core.Attempts(3))
+			seen := log.Attempts()
+			if len(seen) != 3 || !errors.Is(err, errBroken) {
+				t.Fatalf("%d attempts, error %v", len(seen), err)
+			}
+			for _, a := range seen {
+				if a.Endpoint != "b:1" {
+					t.Errorf("attempt %d asked %q", a.Number, a.Endpoint)
+				}
+			}
+			if err := p.Eject("a:1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestPoolCountsHowHedgesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHedger(t)

@@ -267,7 +267,7 @@ func (s *subpool) retire(sl *slots.Slot, cause error) {
 	err := s.lastDial
 	s.mu.Unlock()
 	if down {
-		s.pool.event(Event{Kind: EventEndpointDown, Endpoint: s.addr(), Err: err})
+		s.wentDown(err)
 	}
 	if last {
 		s.close(c, k, cause)

@@ -219,6 +219,23 @@ func TestOtherLimitsChangeWhileThePoolRuns(t *testing.T) {
 	})
 }
 
+func TestSetTimeAndAgainDoesNotKeepIdleConnectionsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "a:1")
+		p := f.pool(core.IdleTimeout(time.Minute))
+		warm(t, p, 4)
+		for range 4 * 60 { // more often than there are sweeps
+			if err := p.Set(core.MaxActive(10)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second / 4)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		f.wantCounts(4, 4)
+	})
+}
+
 func TestSetChangesAllOrNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "a:1")

@@ -61,6 +61,7 @@ func (p *pool) apply(c discovery.Change) {
 		p.failing = ""
 	}
 	var added, left []*subpool
+	set := p.settings() // of those that are made now
 	changed := old.picker == nil || len(c.Added)+len(c.Updated)+len(c.Removed) > 0
 	if changed {
 		added, left = next.edit(p, c)
@@ -83,9 +84,12 @@ func (p *pool) apply(c discovery.Change) {
 		}
 		return
 	}
+	missed := p.settings() != set // Set may not have seen those that came
 	for _, s := range added {
 		p.event(Event{Kind: EventEndpointAdded, Endpoint: s.addr()})
-		s.retireAll(s.resize(nil), nil) // Set may have missed it
+		if missed || set.minIdle > 0 {
+			s.retireAll(s.resize(nil), nil)
+		}
 	}
 	for _, s := range left {
 		p.event(Event{Kind: EventEndpointRemoved, Endpoint: s.addr()})
