@@ -108,7 +108,7 @@ func (p *Pool[C]) attempt(
 		_ = l.Release()
 		return retry.Result{Verdict: retry.VerdictNoServer}, nil
 	}
-	if until := a.Until(ctx, time.Now()); !until.IsZero() && !plan.named {
+	if until := a.Until(ctx, res.Endpoint, time.Now()); !until.IsZero() && !plan.named {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, until, errLate)
 		defer cancel()

@@ -45,8 +45,8 @@ func WithoutEndpoint(addr string) CallOption { return CallOption{kind: withoutEn
 
 // Attempts lets Do and [Call] call their function up to n times in all while it
 // fails, within the pool's budget of retries: it is for calls that may be
-// executed twice. Another server is asked each time, or the only one again. The
-// default is 1. Get ignores it.
+// executed twice. Another server is asked each time, or the same if no other is
+// available. The default is 1. Get ignores it.
 func Attempts(n int) CallOption { return CallOption{kind: attempts, n: uint64(max(n, 1))} }
 
 // Hedged lets [Call] call its function a second time, with a connection to another

@@ -3,7 +3,9 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +48,15 @@ func serve(ctx context.Context, d time.Duration, hangs bool) error {
 	}
 }
 
+// hanging returns a call that servers answer after a millisecond, but for the one whose
+// address is in hung.
+func hanging() (hung *atomic.Value, call func(context.Context, *link) error) {
+	hung = new(atomic.Value)
+	return hung, func(ctx context.Context, l *link) error {
+		return serve(ctx, time.Millisecond, l.server.addr == hung.Load())
+	}
+}
+
 func TestServerThatStopsAnsweringCostsNoCallThatMayBeRepeated(t *testing.T) {
 	for name, call := range map[string]func(context.Context, *core.Pool[*link], func(context.Context, *link) error) error{
 		"Do": func(ctx context.Context, p *core.Pool[*link], fn func(context.Context, *link) error) error {
@@ -56,30 +67,40 @@ func TestServerThatStopsAnsweringCostsNoCallThatMayBeRepeated(t *testing.T) {
 			return err
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newFleet(t, "a:1", "b:1", "c:1").pool(core.MaxActive(100))
-				hung := ""
-				var mu sync.Mutex
-				answer := func(ctx context.Context) error {
-					return call(ctx, p, func(ctx context.Context, l *link) error {
-						mu.Lock()
-						hangs := l.server.addr == hung
-						mu.Unlock()
-						return serve(ctx, time.Millisecond, hangs)
-					})
-				}
-				for _, addr := range []string{"", "b:1", "", "c:1", ""} {
-					mu.Lock()
-					hung = addr
-					mu.Unlock()
-					if failed := load(t, 2*time.Second, answer); failed > 0 {
-						t.Errorf("%d of 2000 calls fail while %q hangs", failed, addr)
+		for _, servers := range [][]string{{"a:1", "b:1", "c:1"}, {"a:1", "b:1"}} {
+			t.Run(fmt.Sprintf("%s, %d servers", name, len(servers)), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := newFleet(t, servers...).pool(core.MaxActive(100))
+					hung, answer := hanging()
+					for _, addr := range []string{"", "b:1", "", "a:1", ""} {
+						hung.Store(addr)
+						if failed := load(t, 2*time.Second, func(ctx context.Context) error { return call(ctx, p, answer) }); failed > 0 { // probes of the hung one, too
+							t.Errorf("%d of 2000 calls fail while %q hangs", failed, addr)
+						}
 					}
-				}
+				})
 			})
-		})
+		}
 	}
+}
+
+// The second of two servers hangs while the first is ejected still, after an outage of
+// ten seconds: what is lost are the calls in flight until the first of them fail.
+func TestServerThatIsNeededIsTriedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFleet(t, "a:1", "b:1").pool(core.MaxActive(100))
+		hung, answer := hanging()
+		for _, phase := range []struct {
+			hung string
+			d    time.Duration
+			most int // of the calls that are lost
+		}{{"", 2 * time.Second, 0}, {"a:1", 10 * time.Second, 0}, {"", 2 * time.Second, 0}, {"b:1", 5 * time.Second, 300}} {
+			hung.Store(phase.hung)
+			if failed := load(t, phase.d, func(ctx context.Context) error { return p.Do(ctx, answer, core.Attempts(3)) }); failed > phase.most {
+				t.Errorf("%d calls fail while %q hangs, want %d at most", failed, phase.hung, phase.most)
+			}
+		}
+	})
 }
 
 func TestSlowCallsBesideFastOnesHaveTheirTime(t *testing.T) {

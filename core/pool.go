@@ -150,20 +150,20 @@ func (p *Pool[C]) Get(ctx context.Context, opts ...CallOption) (Lease[C], error)
 
 // Ready reports whether an endpoint is known that is neither down nor ejected:
 // whether a call made now would find one to go to. It does not wait.
-func (p *Pool[C]) Ready() bool { return p.of().view.Load().available(1, nil) }
+func (p *Pool[C]) Ready() bool { return p.of().view.Load().available(1, "", nil) }
 
 // Len returns the number of endpoints in the set, including those that are down
 // or ejected.
 func (p *Pool[C]) Len() int { return len(p.of().view.Load().subs) }
 
-// available reports whether at least n endpoints are neither down nor ejected, those of
-// the addresses aside not counted. As a rule it looks at no more than n.
-func (v *snapshot) available(n int, aside []string) bool {
+// available reports whether at least n endpoints are neither down nor ejected, addr and
+// those of aside not counted. As a rule it looks at no more than n.
+func (v *snapshot) available(n int, addr string, aside []string) bool {
 	for _, s := range v.subs {
 		if n == 0 {
 			break
 		}
-		if !s.Unavailable() && !slices.Contains(aside, s.addr()) {
+		if !s.Unavailable() && s.addr() != addr && !slices.Contains(aside, s.addr()) {
 			n--
 		}
 	}
@@ -286,10 +286,11 @@ type retryView struct{ p *pool }
 
 func (v retryView) Now() time.Duration     { return v.p.now() }
 func (v retryView) Latency() time.Duration { return v.p.latency.average() }
-func (v retryView) Len() int               { return len(v.p.view.Load().subs) }
 
 // Available implements [retry.Pool].
-func (v retryView) Available(n int, aside []string) bool { return v.p.view.Load().available(n, aside) }
+func (v retryView) Available(n int, addr string, aside []string) bool {
+	return v.p.view.Load().available(n, addr, aside)
+}
 
 // start begins the watch and the janitor. close stops both and waits for them.
 func (p *pool) start(w Watcher) {

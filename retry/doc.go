@@ -44,7 +44,7 @@
 //	Refused   no          preferably another   an attempt left, a token
 //	Worn      perhaps     preferably another   an attempt left, a token, Call.Repeatable
 //	Failed    perhaps     another, or the      an attempt left, a token, Call.Repeatable
-//	                      only one there is
+//	                      only available one
 //	Overload  perhaps     another only         an attempt left, a token, Call.Repeatable
 //	NoServer              not repeated
 //

@@ -70,9 +70,11 @@ func RunHedged[T any](ctx context.Context, r *Retrier, c Call, try func(context.
 			late = nil
 			// A first call without a server waits for a connection: another
 			// would too. The second must not go to the server that is late.
-			if asked := h.servers(); len(asked) > 0 && r.pool.Len() > 1 && r.gate.take() {
+			asked := h.servers()
+			if n := len(asked); n > 0 && r.pool.Available(1, asked[n-1], nil) && r.gate.take() {
 				running++
-				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: asked[len(asked)-1:], hedged: true}) // ends as the first does
+				last := []string{asked[n-1]}
+				go h.run(ctx, Attempt{retrier: r, Excluded: asked, spent: last, barred: last, hedged: true}) // ends as the first does
 			}
 		case <-outer.Done():
 			return none, ctxerr.Of(outer)

@@ -33,7 +33,7 @@ func newHedger(t *testing.T, servers int) *hedger {
 	for range 200 {
 		if _, err := h.call(t.Context(), func(context.Context, retry.Attempt) (string, retry.Result, error) {
 			time.Sleep(usual)
-			return "", retry.Result{}, nil
+			return "", retry.Result{Took: usual}, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// onOwn is a try on a server of its own, "server0" and so on, that ends as does
+// onOwn is a try on a server of its own, "a" and so on, that ends as does
 // says.
 func (c *calls) onOwn(does func(ctx context.Context, k int) (retry.Verdict, error)) try {
 	return func(ctx context.Context, a retry.Attempt) (string, retry.Result, error) {
@@ -151,6 +151,7 @@ func TestCallIsMadeOnce(t *testing.T) {
 	}{
 		{"it is in time", 3, func(*hedger) {}, true, usual},
 		{"there is no other server", 1, func(*hedger) {}, true, time.Second},
+		{"all other servers are out", 3, func(h *hedger) { h.pool.out("b", "c") }, true, time.Second},
 		{"it has no connection yet", 3, func(*hedger) {}, false, time.Second},
 		{"the pool has more calls in flight than usual", 3, func(h *hedger) { h.Tick(10) }, true, time.Second},
 		{"the pool knows too little", 3, func(h *hedger) { h.Retrier = retry.New(h.pool) }, true, time.Second},
@@ -302,8 +303,8 @@ func TestSecondCallExcludesEveryServerThatTheFirstHasAsked(t *testing.T) {
 	})
 }
 
-// All others are out of service, so that the pool offers the server again that
-// is late. It would only get more to do.
+// All others go out of service as the second call begins, so that the pool offers the
+// server again that is late. It would only get more to do.
 func TestSecondCallIsNotMadeOnTheServerOfTheFirst(t *testing.T) {
 	for _, first := range []result{done(), fails(retry.VerdictFailed)} {
 		synctest.Test(t, func(t *testing.T) {
@@ -312,21 +313,48 @@ func TestSecondCallIsNotMadeOnTheServerOfTheFirst(t *testing.T) {
 			refused := false
 			v, err := retry.RunHedged(t.Context(), h.Retrier, retry.Call{}, func(ctx context.Context, a retry.Attempt) (string, retry.Result, error) {
 				k := c.begin(a)
-				if !a.Leased("only") {
+				if k > 0 {
+					h.pool.out("b", "c")
+				}
+				if !a.Leased("a") {
 					refused = true
 					return "", retry.Result{Verdict: retry.VerdictNoServer}, nil
 				}
 				_ = sleep(ctx, time.Second)
 				if k > 0 {
-					return "second", retry.Result{Endpoint: "only"}, nil
+					return "second", retry.Result{Endpoint: "a"}, nil
 				}
-				return "first", retry.Result{Verdict: first.verdict, Endpoint: "only"}, first.err
+				return "first", retry.Result{Verdict: first.verdict, Endpoint: "a"}, first.err
 			})
 			if v != "first" || !errors.Is(err, first.err) || !refused {
 				t.Errorf("answer %q, error %v; the second was refused: %v", v, err, refused)
 			}
 		})
 	}
+}
+
+// The late server is ejected meanwhile: the other is asked, which has all the time of
+// the call, since nobody is left after it.
+func TestSecondCallGoesToTheOnlyServerThatIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHedger(t, 2)
+		var c calls
+		v, err := h.call(t.Context(), func(ctx context.Context, a retry.Attempt) (string, retry.Result, error) {
+			if k := c.begin(a); k == 0 {
+				a.Leased("a")
+				h.pool.out("a")
+				return "first", retry.Result{Endpoint: "a"}, sleep(ctx, time.Second)
+			}
+			h.pool.out()
+			if !a.Leased("b") || !a.Until(ctx, "b", time.Now()).IsZero() {
+				t.Error("b may not be asked, or not for as long as it takes")
+			}
+			return "second", retry.Result{Endpoint: "b"}, nil
+		})
+		if v != "second" || err != nil {
+			t.Errorf("answer %q, error %v", v, err)
+		}
+	})
 }
 
 // A second call that finds no server says nothing of the call; the first does.

@@ -3,7 +3,6 @@ package retry_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -21,9 +20,9 @@ type pool struct {
 	begun   time.Time
 	latency time.Duration
 	servers int
-	out     int // of the servers, down or ejected: the last ones
 
 	mu    sync.Mutex
+	gone  []string
 	notes []string
 }
 
@@ -31,15 +30,23 @@ func newPool(servers int) *pool { return &pool{begun: time.Now(), servers: serve
 
 func (p *pool) Now() time.Duration     { return time.Since(p.begun) }
 func (p *pool) Latency() time.Duration { return p.latency }
-func (p *pool) Len() int               { return p.servers }
 
-func (p *pool) Available(n int, aside []string) bool {
-	for k := range p.servers - p.out {
-		if !slices.Contains(aside, server(k)) {
+func (p *pool) Available(n int, addr string, aside []string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k := range p.servers {
+		if s := server(k); s != addr && !slices.Contains(aside, s) && !slices.Contains(p.gone, s) {
 			n--
 		}
 	}
 	return n <= 0
+}
+
+// out says which servers are down or ejected, and no others.
+func (p *pool) out(servers ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = servers
 }
 
 func (p *pool) Repeated(addr string) { p.note("repeated " + addr) }
@@ -97,8 +104,9 @@ func play(ctx context.Context, r *retry.Retrier, c retry.Call, results ...result
 	return attempts, value, err
 }
 
-// server is the address that attempt k of play asks.
-func server(k int) string { return fmt.Sprint("server", k) }
+// server is the address of a server of the pool: a, b, and so on, in the order in
+// which attempts of play ask them.
+func server(k int) string { return string(rune('a' + k)) }
 
 func name(v retry.Verdict) string {
 	return [...]string{"Done", "Stale", "Unsent", "Refused", "Worn", "Failed", "Overload", "NoServer"}[v]

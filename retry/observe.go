@@ -120,6 +120,9 @@ func observe[T any](
 	res, err = Result{Verdict: VerdictFailed}, errPanicked
 	defer func() {
 		took := time.Since(info.Began)
+		if res.Verdict == VerdictNoServer {
+			info.Endpoint = "" // leased, perhaps, and not asked
+		}
 		if info.Endpoint == "" {
 			info.Wait = took // in vain
 		}

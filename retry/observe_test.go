@@ -79,6 +79,23 @@ func TestObserverSeesEveryAttemptWithItsServerTimesAndEnd(t *testing.T) {
 	})
 }
 
+// An attempt that may not use the connection that it got has asked no server.
+func TestObserverSeesNoServerOfAnAttemptThatAskedNone(t *testing.T) {
+	r := retry.New(newPool(2))
+	var log retry.Log
+	r.Observe(&log)
+	_, err := retry.Run(t.Context(), r, retry.Call{Attempts: 2, Repeatable: true}, func(_ context.Context, a retry.Attempt) (int, retry.Result, error) {
+		if !a.Leased("a") {
+			return 0, retry.Result{Verdict: retry.VerdictNoServer}, nil
+		}
+		return 0, retry.Result{Verdict: retry.VerdictOverload, Endpoint: "a"}, errLost
+	})
+	seen := log.Attempts()
+	if !errors.Is(err, errLost) || len(seen) != 2 || seen[0].Endpoint != "a" || seen[1].Endpoint != "" {
+		t.Errorf("error %v, attempts %+v", err, seen)
+	}
+}
+
 func TestAttemptHasTheContextThatItsObserversMake(t *testing.T) {
 	r := retry.New(newPool(2))
 	var log []string

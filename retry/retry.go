@@ -86,11 +86,9 @@ type Pool interface {
 	Now() time.Duration
 	// Latency is the time that a call takes on average; 0 means unknown.
 	Latency() time.Duration
-	// Len is the number of servers.
-	Len() int
-	// Available reports whether at least n servers can be asked now, those of the
-	// given addresses aside.
-	Available(n int, aside []string) bool
+	// Available reports whether at least n servers can be asked now, beside that of
+	// addr and those of aside.
+	Available(n int, addr string, aside []string) bool
 	// Repeated is called after an attempt at the server addr that was not the first
 	// of its call.
 	Repeated(addr string)
@@ -151,22 +149,6 @@ func (r *Retrier) Allow(ctx context.Context) bool {
 	return r.budget.take(r.pool.Now())
 }
 
-// allows reports whether there may be another attempt after one that ended so.
-func (r *Retrier) allows(ctx context.Context, c Call, v Verdict) bool {
-	switch v {
-	case VerdictStale, VerdictUnsent:
-		return ctx.Err() == nil
-	case VerdictRefused:
-		return r.Allow(ctx)
-	case VerdictOverload:
-		return c.Repeatable && r.pool.Len() > 1 && r.Allow(ctx)
-	case VerdictWorn, VerdictFailed:
-		return c.Repeatable && r.Allow(ctx)
-	default:
-		return false
-	}
-}
-
 // Attempt is the parameters of one attempt.
 type Attempt struct {
 	// Excluded are the addresses of servers that the call has been to: the
@@ -181,36 +163,63 @@ type Attempt struct {
 	// others is how many attempts the call has after this one; 0 also if no
 	// other may follow one that may have been executed.
 	others int
-	// spent are servers that must not be asked again while there are others.
-	spent  []string
-	leased func(addr string)
-	hedged bool  // of the second of two hedged calls
-	info   *Info // for observers; nil: there are none
+	// spent are servers that have failed the call or are late with it, which are not
+	// asked again while another is available; barred are those of them that are not
+	// asked again in any case: overloaded, or still at work on the call.
+	spent, barred []string
+	leased        func(addr string)
+	hedged        bool  // of the second of two hedged calls
+	info          *Info // for observers; nil: there are none
 }
 
 // Leased notes that the attempt has a connection to the server addr, and reports
-// whether the attempt may use it. If not, the server has failed this call, or is
-// late with it, and no other is available: release the connection unused and end
-// the attempt with [VerdictNoServer] and a nil error.
+// whether the attempt may use it. If not, this server has too much to do or is still
+// at work on the call, or it has failed the call as all others did that are available:
+// release the connection unused and end the attempt with [VerdictNoServer] and a nil
+// error.
 func (a Attempt) Leased(addr string) bool {
-	if slices.Contains(a.spent, addr) && a.retrier.pool.Len() > 1 {
+	if a.info != nil {
+		a.info.Endpoint, a.info.Wait = addr, time.Since(a.info.Began)
+	}
+	if slices.Contains(a.barred, addr) || slices.Contains(a.spent, addr) && !a.somewhere() {
 		return false
 	}
 	if a.leased != nil {
 		a.leased(addr)
 	}
-	if a.info != nil {
-		a.info.Endpoint, a.info.Wait = addr, time.Since(a.info.Began)
-	}
 	return true
 }
 
-// Until returns the time by which the server must have answered so that the call
+// somewhere reports whether the call may go to a server yet: to one that is available
+// and not spent, or to the only one that is available and not barred.
+func (a Attempt) somewhere() bool {
+	p := a.retrier.pool
+	return p.Available(1, "", a.spent) ||
+		!p.Available(2, "", a.barred) && (len(a.barred) == 0 || p.Available(1, "", a.barred))
+}
+
+// allowed reports whether the attempt may be made after one that ended so.
+func (a Attempt) allowed(ctx context.Context, c Call, v Verdict) bool {
+	switch v {
+	case VerdictStale, VerdictUnsent:
+		return ctx.Err() == nil
+	case VerdictRefused:
+		return a.retrier.Allow(ctx)
+	case VerdictWorn:
+		return c.Repeatable && a.retrier.Allow(ctx)
+	case VerdictFailed, VerdictOverload:
+		return c.Repeatable && a.somewhere() && a.retrier.Allow(ctx)
+	default:
+		return false
+	}
+}
+
+// Until returns the time by which the server addr must have answered so that the call
 // can still be repeated, which an attempt that begins now should take as another
 // deadline. It is the zero Time, which means that the attempt has all the time of
 // the call, unless it is clear that the call may be repeated elsewhere and that
-// the server should have answered: the call is Repeatable, an attempt is left, there
-// is another server, available and not late with this call, more than half of the
+// the server should have answered: the call is Repeatable, an attempt is left, another
+// server is available that has not failed this call, more than half of the
 // budget of repeated calls is left, and at least 20 answers of the method are known.
 //
 // The time is ten times what 99 of a hundred answers of the method take, twice the
@@ -219,8 +228,8 @@ func (a Attempt) Leased(addr string) bool {
 // least three times what 99 of a hundred answers take, five quarters of the longest,
 // and 10 ms; if that leaves no time for another answer, the attempt keeps all the
 // time.
-func (a Attempt) Until(ctx context.Context, now time.Time) time.Time {
-	if a.others == 0 || a.retrier.budget.low.Load() || !a.retrier.pool.Available(2, a.spent) { // this one's server, and the next one's
+func (a Attempt) Until(ctx context.Context, addr string, now time.Time) time.Time {
+	if a.others == 0 || a.retrier.budget.low.Load() || !a.retrier.pool.Available(1, addr, a.spent) {
 		return time.Time{}
 	}
 	return a.method.until(ctx, now, a.others)
@@ -293,15 +302,19 @@ func run[T any](ctx context.Context, c Call, a Attempt, try func(context.Context
 			stale++ // if the context is done, the next attempt says so
 			continue
 		}
-		if attempts++; attempts >= c.Attempts || !a.retrier.allows(ctx, c, res.Verdict) {
+		switch res.Verdict {
+		case VerdictOverload:
+			a.spent, a.barred = append(a.spent, res.Endpoint), append(a.barred, res.Endpoint)
+		case VerdictFailed:
+			a.spent = append(a.spent, res.Endpoint)
+		default:
+		}
+		if attempts++; attempts >= c.Attempts || !a.allowed(ctx, c, res.Verdict) {
 			if err != nil && (res.Verdict != VerdictDone || res.Took <= 0) {
 				a.method.lost(late)
 			}
 			return last
 		}
 		a.Excluded = append(a.Excluded, res.Endpoint)
-		if res.Verdict == VerdictFailed || res.Verdict == VerdictOverload {
-			a.spent = append(a.spent, res.Endpoint)
-		}
 	}
 }

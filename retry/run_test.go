@@ -15,18 +15,18 @@ import (
 // TestTableOfWhatIsRepeated has the table of the package comment, row by row.
 func TestTableOfWhatIsRepeated(t *testing.T) {
 	for _, row := range []struct {
-		verdict                      retry.Verdict
-		attempt, token, repeatable   bool // what another attempt needs
-		never                        bool
-		excludes, spends, takesToken bool // what it does to the server, and to the budget
+		verdict                    retry.Verdict
+		attempt, token, repeatable bool // what another attempt needs
+		never                      bool
+		excludes, bars, takesToken bool // what it does to the server, and to the budget
 	}{
 		{verdict: retry.VerdictDone, never: true},
 		{verdict: retry.VerdictStale},
 		{verdict: retry.VerdictUnsent, attempt: true, excludes: true},
 		{verdict: retry.VerdictRefused, attempt: true, token: true, excludes: true, takesToken: true},
 		{verdict: retry.VerdictWorn, attempt: true, token: true, repeatable: true, excludes: true, takesToken: true},
-		{verdict: retry.VerdictFailed, attempt: true, token: true, repeatable: true, excludes: true, spends: true, takesToken: true},
-		{verdict: retry.VerdictOverload, attempt: true, token: true, repeatable: true, excludes: true, spends: true, takesToken: true},
+		{verdict: retry.VerdictFailed, attempt: true, token: true, repeatable: true, excludes: true, takesToken: true},
+		{verdict: retry.VerdictOverload, attempt: true, token: true, repeatable: true, excludes: true, bars: true, takesToken: true},
 		{verdict: retry.VerdictNoServer, never: true},
 	} {
 		for _, attempt := range []bool{false, true} {
@@ -34,7 +34,8 @@ func TestTableOfWhatIsRepeated(t *testing.T) {
 				for _, repeatable := range []bool{false, true} {
 					what := fmt.Sprintf("%s with an attempt left %v, a token %v, repeatable %v", name(row.verdict), attempt, token, repeatable)
 					synctest.Test(t, func(t *testing.T) {
-						r := retry.New(newPool(2))
+						p := newPool(2)
+						r := retry.New(p)
 						if !token {
 							tokens(t, r)
 						}
@@ -71,8 +72,9 @@ func TestTableOfWhatIsRepeated(t *testing.T) {
 						if got := slices.Equal(attempts[1].Excluded, []string{server(0)}); got != row.excludes || !got && attempts[1].Excluded != nil {
 							t.Errorf("%s: the next attempt excludes %q", what, attempts[1].Excluded)
 						}
-						if allowed := attempts[1].Leased(server(0)); allowed == row.spends {
-							t.Errorf("%s: the same server may be asked again while there is another: %v", what, allowed)
+						p.out("b")
+						if allowed := attempts[1].Leased("a"); allowed == row.bars {
+							t.Errorf("%s: the same server may be asked again when the other is out: %v", what, allowed)
 						}
 					})
 				}
@@ -263,35 +265,81 @@ func TestNoServerWithAnErrorEndsTheCallWithIt(t *testing.T) {
 	}
 }
 
-func TestServerThatFailedIsAskedAgainOnlyWhereThereIsNoOther(t *testing.T) {
-	p := newPool(3)
-	r := retry.New(p)
-	made, _, _ := play(t.Context(), r, retry.Call{Attempts: 3, Repeatable: true}, fails(retry.VerdictFailed), fails(retry.VerdictWorn), done())
-	for servers, want := range map[int][]bool{3: {false, true, true}, 2: {false, true, true}, 1: {true, true, true}} {
-		p.servers = servers
-		for k, allowed := range want { // the first has failed, the second was worn, the third was not asked
-			if got := made[2].Leased(server(k)); got != allowed {
-				t.Errorf("of %d servers the one of attempt %d may be asked: %v", servers, k, got)
+// Which servers may get a call that must not be lost, once others have failed it or have
+// too much to do. An attempt that could go nowhere costs no token and no connection.
+func TestServerIsAskedAgainOnlyWhereNoOtherIsLeft(t *testing.T) {
+	failed, overload := fails(retry.VerdictFailed), fails(retry.VerdictOverload)
+	for _, c := range []struct {
+		name    string
+		servers int
+		out     []string
+		before  []result // of a, b and so on
+		next    string   // which servers may get the next attempt; empty: there is none
+	}{
+		{"another has not been asked", 3, nil, []result{failed}, "abc"}, // the pool prefers it
+		{"the others are out", 3, []string{"b", "c"}, []result{failed}, "abc"},
+		{"all have failed", 2, nil, []result{failed, failed}, ""},
+		{"all that are not out have failed", 3, []string{"c"}, []result{failed, failed}, ""},
+		{"the only one has failed", 1, nil, []result{failed}, "a"},
+		{"another is not overloaded", 2, nil, []result{overload}, "b"},
+		{"the only one is overloaded", 1, nil, []result{overload}, ""},
+		{"the others are out, and it is overloaded", 3, []string{"b", "c"}, []result{overload}, ""},
+		{"all are overloaded", 2, nil, []result{overload, overload}, ""},
+		{"one is overloaded, the other failed", 2, nil, []result{overload, failed}, "b"},
+		{"one failed, the other is overloaded", 2, nil, []result{failed, overload}, "a"},
+		{"one is overloaded, two failed", 3, nil, []result{overload, failed, failed}, ""},
+		{"one is overloaded and out, the other failed", 2, []string{"a"}, []result{overload, failed}, "b"},
+	} {
+		p := newPool(c.servers)
+		p.out(c.out...)
+		r := retry.New(p)
+		made, _, _ := play(t.Context(), r, retry.Call{Attempts: len(c.before) + 1, Repeatable: true}, append(slices.Clip(c.before), done())...)
+		next := ""
+		if len(made) > len(c.before) {
+			for k := range c.servers {
+				if made[len(c.before)].Leased(server(k)) {
+					next += server(k)
+				}
 			}
+		}
+		if next != c.next {
+			t.Errorf("%s: %q may be asked, want %q", c.name, next, c.next)
+		}
+		if used := budget - tokens(t, r); used != len(made)-1 {
+			t.Errorf("%s: %d tokens for %d attempts", c.name, used, len(made))
 		}
 	}
 }
 
-// A call to the only server there is: it may be asked again.
-func TestCallIsRepeatedOnTheOnlyServer(t *testing.T) {
-	asked := 0
-	v, err := retry.Run(t.Context(), retry.New(newPool(1)), retry.Call{Attempts: 3, Repeatable: true},
-		func(_ context.Context, a retry.Attempt) (string, retry.Result, error) {
-			if !a.Leased("only") {
-				return "", retry.Result{Verdict: retry.VerdictNoServer}, nil
-			}
-			if asked++; asked < 3 {
-				return "", retry.Result{Verdict: retry.VerdictFailed, Endpoint: "only"}, errLost
-			}
-			return "answer", retry.Result{Endpoint: "only"}, nil
-		})
-	if v != "answer" || err != nil || asked != 3 {
-		t.Errorf("%q, %v after %d attempts", v, err, asked)
+// Between the end of an attempt and the lease of the next, servers come and go.
+func TestServerThatFailedIsAskedAgainRatherThanNone(t *testing.T) {
+	p := newPool(2)
+	p.out("b")
+	made, _, _ := play(t.Context(), retry.New(p), retry.Call{Attempts: 2, Repeatable: true}, fails(retry.VerdictFailed), done())
+	if p.out(); len(made) != 2 || !made[1].Leased("a") {
+		t.Error("b has come back after a was leased, and the call is lost")
+	}
+}
+
+// It is all the same to the call whether there is no other server or they are out.
+func TestCallIsRepeatedOnTheOnlyServerThatIsAvailable(t *testing.T) {
+	for out := range 3 {
+		p := newPool(1 + out)
+		p.out([]string{"b", "c"}[:out]...)
+		asked := 0
+		v, err := retry.Run(t.Context(), retry.New(p), retry.Call{Attempts: 3, Repeatable: true},
+			func(_ context.Context, a retry.Attempt) (string, retry.Result, error) {
+				if !a.Leased(server(0)) {
+					return "", retry.Result{Verdict: retry.VerdictNoServer}, nil
+				}
+				if asked++; asked < 3 {
+					return "", retry.Result{Verdict: retry.VerdictFailed, Endpoint: server(0)}, errLost
+				}
+				return "answer", retry.Result{Endpoint: server(0)}, nil
+			})
+		if v != "answer" || err != nil || asked != 3 {
+			t.Errorf("%d servers out: %q, %v after %d attempts", out, v, err, asked)
+		}
 	}
 }
 

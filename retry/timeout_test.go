@@ -37,7 +37,7 @@ func (c *caller) do(t *testing.T, answer func(k int) time.Duration) (took []time
 		k := len(took)
 		a.Leased(server(k))
 		begun := time.Now()
-		if until := a.Until(ctx, begun); !until.IsZero() {
+		if until := a.Until(ctx, server(k), begun); !until.IsZero() {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithDeadline(ctx, until)
 			defer cancel()
@@ -113,7 +113,7 @@ func TestAttemptHasAllTheTimeOfItsCall(t *testing.T) {
 		{"when the call must not be repeated", 3, func(_ *testing.T, c *caller) { c.call.Repeatable = false }},
 		{"when it is the last", 3, func(_ *testing.T, c *caller) { c.call.Attempts = 1 }},
 		{"when there is no other server", 1, func(*testing.T, *caller) {}},
-		{"when the others are down or ejected", 3, func(_ *testing.T, c *caller) { c.pool.out = 2 }},
+		{"when the others are down or ejected", 3, func(_ *testing.T, c *caller) { c.pool.out("b", "c") }},
 		{"when too few answers are known", 3, func(_ *testing.T, c *caller) { c.call.Method = 2 }},
 		{"when there is no time for another answer", 3, func(t *testing.T, c *caller) { c.learn(t, 300, 300*ms) }},
 		{"when half of the budget is used up", 3, func(t *testing.T, c *caller) {
@@ -144,6 +144,19 @@ func TestAttemptIsNotGivenUpForServersThatAreLate(t *testing.T) {
 		took, err := call.do(t, func(k int) time.Duration { return []time.Duration{never, 300 * ms, never}[k] })
 		if err != nil || len(took) != 2 || took[1] != 300*ms {
 			t.Errorf("attempts of %v, error %v; want the answer of the second after 300ms", took, err)
+		}
+	})
+}
+
+// A call that finds out whether an ejected server is back must not be lost when it is not.
+func TestAttemptAtAServerThatIsOutIsGivenUpForTheOnlyOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		call := newCaller(2)
+		call.learn(t, 200, ms)
+		call.pool.out("a")
+		took, err := call.do(t, firstHangs(ms))
+		if err != nil || len(took) != 2 || took[0] != 100*ms {
+			t.Errorf("attempts of %v, error %v; want the first of 100ms, and a second", took, err)
 		}
 	})
 }

@@ -32,10 +32,9 @@ type clock struct{ *sim }
 
 func (c clock) Now() time.Duration   { return c.now }
 func (clock) Latency() time.Duration { return 0 }
-func (clock) Len() int               { return servers }
 
-// Available implements retry.Pool; no attempt is given up here.
-func (clock) Available(n int, _ []string) bool { return n <= servers }
+// Available implements retry.Pool: no server of the simulation is alone.
+func (clock) Available(n int, _ string, _ []string) bool { return n <= servers }
 
 // Repeated and Hedged are what a pool counts.
 func (clock) Repeated(string)               {}

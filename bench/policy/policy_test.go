@@ -16,13 +16,14 @@ func TestFiguresThatAreReachedAreHeld(t *testing.T) {
 	if raced {
 		t.Skip("figures are held without the race detector, which takes ten times as long over them")
 	}
+	const chance = .02 // a figure of three seeds may be that much worse than one of many
 	g := newStage(3)
 	for _, l := range goals(1e6) {
 		if l.target == none {
 			continue
 		}
 		bound := max(l.target, l.holds)
-		if got := round(g.figure(l, ours())); math.IsNaN(got) || got > bound {
+		if got := round(g.figure(l, ours())); math.IsNaN(got) || got > bound*(1+chance) {
 			t.Errorf("%s: %s: %s, want at most %s", l.scenario.name, l.name, l.format(got), l.format(bound))
 		}
 	}

@@ -81,7 +81,7 @@
 //
 // In both cases the body of the request must be untouched or available again from
 // GetBody, which http.NewRequest sets for the usual readers. The request goes to
-// another server. If there is only one, that server gets it again, unless it is
+// another server. If no other is available, the same one gets it again, unless it is
 // overloaded; but a server that closes new connections without an answer gets two
 // of them. Package retry has the rules, and the budget of the pool: repeated
 // requests are at most a fifth of all, plus ten per second; a connection that had

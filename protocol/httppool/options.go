@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// DefaultAttempts is how many servers a request is sent to at most, unless
-	// [Attempts] is given.
+	// DefaultAttempts is how often a request is sent at most, unless [Attempts] is
+	// given.
 	DefaultAttempts = 3
 
 	// DefaultMaxRetryAfter bounds the effect of a header Retry-After, unless
@@ -25,8 +25,8 @@ const (
 // Options for its host, [NewClient] for all hosts.
 type Option func(*service)
 
-// Attempts limits how many servers one request is sent to. With 1, and anything
-// below, no request is sent again. The default is [DefaultAttempts].
+// Attempts limits how often one request is sent. With 1, and anything below, no
+// request is sent again. The default is [DefaultAttempts].
 func Attempts(n int) Option { return func(s *service) { s.attempts = max(n, 1) } }
 
 // WithIdempotent sets which requests may be executed twice. The default is

@@ -250,22 +250,38 @@ func TestTheSameServerIsAskedAgainWhenAUsedConnectionDies(t *testing.T) {
 }
 
 func TestTheOnlyServerIsAskedAgainWhenItFails(t *testing.T) {
-	addr, asked := dying(t, 0)
-	c := newClient(t, Config{}, []string{addr})
-	_, _, err := get(t.Context(), c, "http://echo/")
-	var e *Error
-	if !errors.Is(err, io.EOF) || !errors.As(err, &e) || e.Attempts != 2 || asked.Load() != 2 {
-		t.Errorf("%v, asked %d times", err, asked.Load())
-	}
-	addr, asked = dying(t, 0)
-	c = newClient(t, Config{}, []string{addr})
-	if _, _, err := call(t.Context(), c, http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) || asked.Load() != 1 {
-		t.Errorf("POST: %v, asked %d times", err, asked.Load())
-	}
-	bad, asked := answering(t, "bad", http.StatusBadGateway)
-	code, got, err := get(t.Context(), newClient(t, Config{}, []string{bad}), "http://echo/")
-	if code != http.StatusBadGateway || got != "bad " || err != nil || asked.Load() != DefaultAttempts {
-		t.Errorf("%d %q, %v, asked %d times", code, got, err, asked.Load())
+	for name, others := range map[string][]string{"the only server": nil, "no other is up": {"127.0.0.1:1"}} {
+		clientFor := func(addr string) *http.Client {
+			pool := newPool(t, Config{}, append(others, addr))
+			for _, down := range others {
+				if _, err := pool.Get(t.Context(), core.WithEndpoint(down)); err == nil {
+					t.Fatalf("%s is up", down)
+				}
+			}
+			return clientOf(t, pool)
+		}
+		t.Run(name, func(t *testing.T) {
+			addr, asked := dying(t, 0)
+			_, _, err := get(t.Context(), clientFor(addr), "http://echo/")
+			var e *Error
+			if !errors.Is(err, io.EOF) || !errors.As(err, &e) || e.Attempts != 2 || asked.Load() != 2 {
+				t.Errorf("%v, asked %d times", err, asked.Load())
+			}
+			addr, asked = dying(t, 0)
+			if _, _, err := call(t.Context(), clientFor(addr), http.MethodPost, "http://echo/", "x"); !errors.Is(err, io.EOF) || asked.Load() != 1 {
+				t.Errorf("POST: %v, asked %d times", err, asked.Load())
+			}
+			bad, asked := answering(t, "bad", http.StatusBadGateway)
+			code, got, err := get(t.Context(), clientFor(bad), "http://echo/")
+			if code != http.StatusBadGateway || got != "bad " || err != nil || asked.Load() != DefaultAttempts {
+				t.Errorf("%d %q, %v, asked %d times", code, got, err, asked.Load())
+			}
+			busy, asked := answering(t, "busy", http.StatusServiceUnavailable)
+			code, got, err = get(t.Context(), clientFor(busy), "http://echo/")
+			if code != http.StatusServiceUnavailable || got != "busy " || err != nil || asked.Load() != 1 {
+				t.Errorf("overloaded: %d %q, %v, asked %d times", code, got, err, asked.Load())
+			}
+		})
 	}
 }
 

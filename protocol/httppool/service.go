@@ -149,7 +149,7 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 		return nil, retry.Result{Verdict: retry.VerdictNoServer}, noConnection(req, last, err)
 	}
 	conn := lease.Conn()
-	if !a.Leased(conn.addr) {
+	if held && conn.addr == a.Excluded[len(a.Excluded)-1] || !a.Leased(conn.addr) { // it holds the response
 		_ = lease.Release()
 		return nil, lastStands, nil
 	}
@@ -170,7 +170,7 @@ func (s *service) attempt(req *http.Request, call retry.Call, route []core.CallO
 	}
 	var within time.Duration
 	if now := time.Now(); replayable(req) {
-		if until := a.Until(ctx, now); !until.IsZero() {
+		if until := a.Until(req.Context(), conn.addr, now); !until.IsZero() {
 			within = until.Sub(now)
 		}
 	}

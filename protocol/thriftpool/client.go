@@ -73,7 +73,7 @@ func (c *client) plan(v invocation) retry.Call {
 	return retry.Call{Attempts: c.attempts, Repeatable: v.repeatable, Method: balance.Hash(v.method), Name: v.method}
 }
 
-// attempt makes one attempt of a call, on a server that has not failed it.
+// attempt makes one attempt of a call.
 func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (meta thrift.ResponseMeta, res retry.Result, err error) {
 	before, _ := a.Err.(*Error) //nolint:errorlint // it is what attempt returned
 	opts := v.opts
@@ -97,7 +97,7 @@ func (c *client) attempt(ctx context.Context, a retry.Attempt, v invocation) (me
 	if err == nil {
 		return meta, res, nil
 	}
-	if e.large && isLarge(a.Err) { // two servers closed the connection: it is the request
+	if e.large && isLarge(a.Err) { // closed twice: it is the request
 		res.Verdict, res.Took = retry.VerdictDone, 0
 	}
 	hungUpBefore := before != nil && before.hungUp

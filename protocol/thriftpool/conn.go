@@ -86,7 +86,7 @@ func (c *Conn) call(ctx context.Context, a retry.Attempt, service, method string
 	meta thrift.ResponseMeta, took time.Duration, e ending, err error,
 ) {
 	start := time.Now()
-	if e, err = c.begin(ctx, start, a.Until(ctx, start)); err == nil {
+	if e, err = c.begin(ctx, start, a.Until(ctx, c.addr, start)); err == nil {
 		meta, err = c.exchange(ctx, service, method, args, result)
 		hit := c.guard.End()
 		took = time.Since(start)

@@ -47,7 +47,7 @@
 //
 // A call that no server can have executed is sent again, preferably to another
 // server. A call that was sent and not answered is sent again if its method is
-// [Idempotent]: to another server, or to the same one if the set holds no other. A
+// [Idempotent]: to another server, or to the same one if no other is available. A
 // call whose reply has begun is never sent again. The default limit is three
 // attempts, see [Attempts]. Package retry has the rules.
 //
@@ -85,8 +85,8 @@
 // over. A request that exceeds MaxFrameSize is refused before any of it is sent, and
 // costs no connection. A server whose limit is lower closes the connection, as one
 // does that fails. So when that happens to a request of more than 64 KB, and larger
-// than any that was answered, the outcome is OutcomeNeutral, and after a second server
-// did the same the call is not sent again. [Classify] documents what each outcome means for the server; it is the
+// than any that was answered, the outcome is OutcomeNeutral, and after it happened
+// twice the call is not sent again. [Classify] documents what each outcome means for the server; it is the
 // classifier of the pool's Do, too.
 //
 // A oneway call that was sent proves nothing about its server. It is lost, as

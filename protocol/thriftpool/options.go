@@ -19,7 +19,7 @@ type Option func(*client)
 
 // Idempotent names methods that may be executed twice: a call of theirs that
 // was sent and not answered, because the connection broke or [Config.Timeout]
-// passed, is sent to another server, or again to the only one there is. "*"
+// passed, is sent to another server, or to the same if no other is available. "*"
 // means all methods; the default is none. A call that no server can have
 // executed is sent again in any case, and one whose reply has begun never is.
 //

@@ -112,6 +112,21 @@ func TestNoServerIsAskedTwiceWhileThereAreOthers(t *testing.T) {
 	}
 }
 
+// A connection breaks while the only other server is down: the call is made again
+// where it was.
+func TestACallIsSentAgainToTheOnlyServerThatIsUp(t *testing.T) {
+	const down = "127.0.0.1:1"
+	addr, requests := dying(t)
+	pool := newPool(t, Config{}, []string{down, addr})
+	if _, err := pool.Get(t.Context(), core.WithEndpoint(down)); err == nil {
+		t.Fatalf("%s is up", down)
+	}
+	_, err := echo.NewEchoClient(Client(pool, Idempotent("*"))).Echo(t.Context(), "s")
+	if n := requests.Load(); n != DefaultAttempts {
+		t.Errorf("sent %d times, want %d; %v", n, DefaultAttempts, err)
+	}
+}
+
 func TestTheBudgetEndsAStormOfRetries(t *testing.T) {
 	addr, requests := dying(t)
 	c := newClient(t, Config{}, []string{addr}, Idempotent("*"))

@@ -50,10 +50,11 @@ func framedBinary() stack {
 
 // server is a Thrift server whose connections the test can break.
 type server struct {
-	ln    net.Listener
-	stack stack
-	proc  thrift.TProcessor
-	done  sync.WaitGroup
+	ln        net.Listener
+	stack     stack
+	proc      thrift.TProcessor
+	accepting sync.WaitGroup
+	done      sync.WaitGroup // connections
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -78,7 +79,7 @@ func serveProcessor(tb testing.TB, st stack, proc thrift.TProcessor) *server {
 func serveOn(tb testing.TB, ln net.Listener, st stack, proc thrift.TProcessor) *server {
 	tb.Helper()
 	s := &server{ln: ln, stack: st, proc: proc, conns: make(map[net.Conn]bool)}
-	s.done.Go(s.accept)
+	s.accepting.Go(s.accept)
 	tb.Cleanup(func() {
 		s.kill()
 		s.done.Wait()
@@ -158,6 +159,7 @@ func (s *server) accepted() int {
 // kill ends the server as the death of its process would.
 func (s *server) kill() {
 	_ = s.ln.Close()
+	s.accepting.Wait() // or a connection that is being accepted would live on
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
