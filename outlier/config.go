@@ -33,9 +33,10 @@ type Config struct {
 	// BaseEjectionTime is the time until an ejected endpoint is probed, with
 	// one call at a time, less up to a quarter at random. The probe interval
 	// stays there for the first eight intervals, then grows with the length of
-	// the outage, with up to 50 % jitter, up to MaxEjectionTime. A probe that
-	// takes longer to fail is followed by a pause as long. The default is
-	// 400 ms.
+	// the outage, with up to 50 % jitter, up to MaxEjectionTime; but not while most
+	// endpoints in service fail, or one is broken that MaxEjectionPercent keeps
+	// there. A probe that takes longer to fail is followed by a pause as long. The
+	// default is 400 ms.
 	BaseEjectionTime time.Duration
 	// MaxEjectionTime bounds that time. The default is 30 s, as for the first
 	// ejection in gRPC (gRFC A50), or BaseEjectionTime if that is longer.

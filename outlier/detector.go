@@ -108,12 +108,15 @@ type Detector struct {
 	others atomic.Uint64
 	// failing counts the endpoints in service that fail now, serving all of them.
 	failing, serving atomic.Int64
+	// hastened is when hasten last did something.
+	hastened atomic.Int64
 	// probe is the index of the endpoint that the next call should try, plus
 	// one; zero is none.
 	probe atomic.Int64
 
-	mu     *sync.Mutex // of all detectors that share records; guards every change of a state
-	ticked time.Duration
+	mu       *sync.Mutex // of all detectors that share records; guards every change of a state
+	ticked   time.Duration
+	recorded []int // of which endpoints there are records, for Tick
 }
 
 // New returns a detector for members, which must not change. Endpoints that previous,
@@ -224,6 +227,7 @@ func (d *Detector) failed(i int, n *record, now time.Duration) {
 	}
 	if 2*failing > others { // what happens to most is nobody's own fault
 		n.evidence.Store(0)
+		d.hasten(now)
 		return
 	}
 	p0 := math.Float64frombits(n.others.Load())
@@ -397,6 +401,7 @@ func (d *Detector) eject(i int, n *record, now time.Duration) {
 	e := n.evidenceNow()
 	if d.unavailableLocked()+d.weightOf(i) > d.limit() {
 		n.evidence.Store(math.Float64bits(d.evidence)) // no more than it takes: it may recover
+		d.hastenLocked(now)
 		say := now-n.suppressed >= time.Second
 		if say {
 			n.suppressed = now
@@ -442,11 +447,47 @@ func (d *Detector) unavailableLocked() float64 {
 // backOffLocked leaves n alone until its next probe, for least or longer.
 func (d *Detector) backOffLocked(n *record, now, least time.Duration) {
 	pause := d.cfg.BaseEjectionTime - rand.N(d.cfg.BaseEjectionTime/4+1)
+	n.soonest = now + min(max(pause, least), d.cfg.MaxEjectionTime)
 	if outage := now - n.since; outage > shortOutage*d.cfg.BaseEjectionTime {
 		pause = outage + rand.N(outage/2+1)
 	}
 	n.until = now + min(max(pause, least), d.cfg.MaxEjectionTime)
 	n.successes, n.probed = 0, n.until
+}
+
+// hasten is hastenLocked, at most every tenth of a second: each call may have failed.
+func (d *Detector) hasten(now time.Duration) {
+	last := d.hastened.Load()
+	if int64(now)-last < int64(100*time.Millisecond) || !d.hastened.CompareAndSwap(last, int64(now)) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hastenLocked(now)
+}
+
+// hastenLocked has ejected endpoints probed as soon as after a short outage: most in
+// service fail, or one is broken and stays for want of others. They may have recovered.
+func (d *Detector) hastenLocked(now time.Duration) {
+	for i := range d.members {
+		if n := d.record(i); n != nil && n.is() == ejected {
+			n.until = min(n.until, n.soonest)
+			d.offerLocked(i, n, now)
+		}
+	}
+}
+
+// offerLocked gives out a probe of n, which is out of service, if one is due.
+func (d *Detector) offerLocked(i int, n *record, now time.Duration) {
+	if now >= n.until && !n.held {
+		n.state.Store(uint32(probing))
+	}
+	if n.is() == probing && d.load(i).InFlight() == 0 {
+		d.probe.CompareAndSwap(0, int64(i)+1)
+	}
+	if d.probe.Load() == int64(i)+1 { // still to be given out
+		n.probed = now
+	}
 }
 
 // probed takes the outcome of a probe.
@@ -502,7 +543,12 @@ func (d *Detector) Tick(now time.Duration) {
 	calls, fails, fresh, weight := 0.0, 0.0, 0.0, 0.0
 	healthy, cost := 0.0, 0.0 // of those that answered last
 	failing, serving := int64(0), int64(0)
+	out := 0.0 // as unavailableLocked counts, without another look at all
+	d.recorded = d.recorded[:0]
 	for i := range d.members {
+		if d.load(i).Unavailable() {
+			out += d.weightOf(i)
+		}
 		n := d.record(i)
 		if n == nil { // in service, and without a call
 			weight += d.weightOf(i)
@@ -511,6 +557,7 @@ func (d *Detector) Tick(now time.Duration) {
 			cost += d.cost(i)
 			continue
 		}
+		d.recorded = append(d.recorded, i)
 		got := float64(n.calls.Swap(0))
 		n.allCalls = keep*n.allCalls + got
 		n.allFails = keep*n.allFails + float64(n.fails.Swap(0))
@@ -536,15 +583,12 @@ func (d *Detector) Tick(now time.Duration) {
 	// what it heard of last.
 	d.failing.Store(failing)
 	d.serving.Store(serving)
-	panicking := d.unavailableLocked() > d.limit()
+	panicking := out > d.limit()
 	d.others.Store(math.Float64bits(failureRate(calls, fails)))
 	var lost []int
 	var back []Notice
-	for i := range d.members {
+	for _, i := range d.recorded {
 		n := d.record(i)
-		if n == nil {
-			continue
-		}
 		c, f := calls, fails
 		switch n.is() {
 		case inService:
@@ -561,15 +605,7 @@ func (d *Detector) Tick(now time.Duration) {
 				back = append(back, d.readmitLocked(i, n, now, errPanicking))
 				continue
 			}
-			if now >= n.until && !n.held {
-				n.state.Store(uint32(probing))
-			}
-			if n.is() == probing && d.load(i).InFlight() == 0 {
-				d.probe.CompareAndSwap(0, int64(i)+1)
-			}
-			if d.probe.Load() == int64(i)+1 { // still to be given out
-				n.probed = now
-			}
+			d.offerLocked(i, n, now)
 		}
 		n.others.Store(math.Float64bits(failureRate(c, f)))
 	}

@@ -215,3 +215,47 @@ func TestServerThatFailsAgainIsSoonEjectedAgainAndForLonger(t *testing.T) {
 		t.Errorf("it was ejected after %d calls, for %v", n, f.now-begun)
 	}
 }
+
+// The only endpoint in service breaks, while the others are left alone after a long
+// outage: they are asked at once.
+func TestEjectedServersAreProbedSoonWhereTheLastOneFails(t *testing.T) {
+	f := healthyFleet(2)
+	f.run(20*time.Second, first)
+	if !f.ejected(0) {
+		t.Fatal("not ejected")
+	}
+	f.run(time.Second, func(i int) bool { return i == 1 })
+	if f.ejected(0) || !f.ejected(1) {
+		t.Errorf("a second after the other broke: %v", f.changes)
+	}
+}
+
+// Most of those in service break, so that nobody is to blame, while the others have
+// recovered.
+func TestEjectedServersAreProbedSoonWhereMostFail(t *testing.T) {
+	f := healthyFleet(4)
+	f.run(20*time.Second, func(i int) bool { return i < 2 })
+	if f.ejections() != 2 {
+		t.Fatalf("%v", f.changes)
+	}
+	f.run(2*time.Second, func(i int) bool { return i >= 2 })
+	if f.ejected(0) || f.ejected(1) || !f.ejected(2) || !f.ejected(3) {
+		t.Errorf("two seconds after the others broke: %v", f.changes)
+	}
+}
+
+// As long as all are broken, a probe takes a call that would fail anyway, or perhaps not.
+func TestEjectedServersAreProbedNoMoreThanAfterAShortOutageWhereAllFail(t *testing.T) {
+	f := healthyFleet(2)
+	f.run(20*time.Second, first)
+	calls := f.run(10*time.Second, all)
+	if most := int(10*time.Second/(3*baseEjectionTime/4)) + 1; calls[0] < 10 || calls[0] > most {
+		t.Errorf("%d of %d calls were probes of the first, want 10 to %d", calls[0], calls[0]+calls[1], most)
+	}
+	if err := f.Eject(0, f.now); err != nil {
+		t.Fatal(err)
+	}
+	if calls := f.run(10*time.Second, func(i int) bool { return i == 1 }); calls[0] != 0 {
+		t.Errorf("%d calls to an endpoint that was ejected by hand", calls[0])
+	}
+}

@@ -45,8 +45,8 @@ type record struct {
 	// allCalls and allFails are the counts of the window, with forgetting.
 	allCalls, allFails float64
 	// since is when the outage began, back when the last one ended, until
-	// when the endpoint is to be probed.
-	since, back, until time.Duration
+	// when the endpoint is to be probed, soonest when it may be if others are needed.
+	since, back, until, soonest time.Duration
 	// probed is when the last probe was given out, to a tick, and successes how
 	// many succeeded one after the other.
 	probed     time.Duration
