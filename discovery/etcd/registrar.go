@@ -184,12 +184,17 @@ func (g *registration) put(ctx context.Context) (at position, free bool, err err
 	ctx, cancel := context.WithTimeout(ctx, g.requestTimeout())
 	defer cancel()
 	for {
-		if g.leaseID == 0 {
-			if err := g.grant(ctx); err != nil {
-				return at, false, err
-			}
+		switch {
+		case g.leaseID == 0:
+			err = g.grant(ctx)
+		case g.lapse == nil && time.Until(g.expires) < g.ttl/2:
+			// It lapsed, or the put took long, as after an outage: etcd may have it still,
+			// but not for how long it was granted.
+			err = g.renew(ctx)
 		}
-		at, free, err := g.putWithLease(ctx)
+		if err == nil {
+			at, free, err = g.putWithLease(ctx)
+		}
 		if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return at, free, err
 		}
@@ -291,7 +296,9 @@ func (g *registration) renew(ctx context.Context) error {
 	})
 	if err == nil {
 		g.expires = asked.Add(g.ttl)
-		g.lapse.Reset(time.Until(g.expires))
+		if g.lapse != nil {
+			g.lapse.Reset(time.Until(g.expires))
+		}
 	}
 	return err
 }

@@ -25,9 +25,9 @@ const addr = "10.0.0.1:80"
 
 // register keeps addr registered until the end of the test, and waits until it
 // is.
-func register(t *testing.T, r discovery.Registrar) *discovery.Registration {
+func register(t *testing.T, r discovery.Registrar, opts ...discovery.RegisterOption) *discovery.Registration {
 	t.Helper()
-	g, err := discovery.Register(r, discovery.Endpoint{Addr: addr})
+	g, err := discovery.Register(r, discovery.Endpoint{Addr: addr}, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,6 +232,38 @@ func TestRegistrationSurvivesTheWipeOfTheRegistry(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	f.Await(addr)
+}
+
+// TestRegistrationThatIsBackAfterAnOutageStays has an outage that is longer than the TTL,
+// after which etcd still has the lease: it grants all anew when it starts.
+func TestRegistrationThatIsBackAfterAnOutageStays(t *testing.T) {
+	const ttl = 4 * time.Second
+	c := startCluster(t, 1)
+	states := make(chan discovery.State, 1000)
+	g := register(t, etcd.Registrar(c.addrs(), "/x/", etcd.TTL(ttl)), discovery.OnChange(func(s discovery.State, _ error) { states <- s }))
+	m := c.members[0]
+	m.kill()
+	_ = awaitState(t, g, discovery.StateLost)
+	c.start(m)
+	late, stays := time.After(timeout), (<-chan time.Time)(nil)
+	for lost := 0; ; {
+		select {
+		case s := <-states:
+			switch {
+			case s == discovery.StateRegistered && lost > 0:
+				stays = time.After(time.Second)
+			case s == discovery.StateLost:
+				lost++
+			}
+			if lost > 1 {
+				t.Fatal("it is back, and lost again")
+			}
+		case <-stays:
+			return
+		case <-late:
+			t.Fatalf("it is not back after %v", timeout)
+		}
+	}
 }
 
 // TestHungServerCostsNoRegistration has each server of three fall silent in
