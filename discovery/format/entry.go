@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -269,6 +270,14 @@ func wrap(name string, decode discovery.Decoder, encode Encoder) Format {
 		Name: name,
 		Decode: func(key string, value []byte) ([]discovery.Endpoint, error) {
 			eps, err := decode(key, value)
+			// Zones and attributes are taken as they are: they may be anything.
+			eps = slices.DeleteFunc(eps, func(e discovery.Endpoint) bool {
+				wrong := e.Validate()
+				if wrong != nil {
+					err = wrong
+				}
+				return wrong != nil
+			})
 			if err != nil {
 				return eps, fmt.Errorf("format: %s: %w", name, err)
 			}

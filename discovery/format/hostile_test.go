@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -319,4 +320,33 @@ func putServer(t *testing.T, f format.Format, s *discovery.Set) {
 		value = registered(t, value)
 	}
 	s.Put(key, value)
+}
+
+// TestDecodersReturnNoEndpointThatIsNotValid gives what programs write a zone of too many
+// bytes, and one that is not plain text.
+func TestDecodersReturnNoEndpointThatIsNotValid(t *testing.T) {
+	tried := map[string]bool{}
+	for _, family := range format.Names() {
+		for _, g := range load(t, family) {
+			if g.Error != "" || len(g.Want) == 0 || g.Want[0].Zone == "" {
+				continue
+			}
+			for _, zone := range []string{strings.Repeat("z", 257), "\u200b"} {
+				key, value := g.Key, bytes.ReplaceAll(g.Value, []byte(g.Want[0].Zone), []byte(zone))
+				if len(value) == 0 { // as Dubbo's
+					key = strings.ReplaceAll(key, g.Want[0].Zone, url.QueryEscape(zone))
+				}
+				tried[family] = true
+				if eps, err := named(t, g.Format).Decode(key, value); len(eps) > 0 || err == nil {
+					t.Errorf("%s: a zone of %d bytes: %d endpoints, error %v", g.Format, len(zone), len(eps), err)
+				}
+			}
+		}
+	}
+	for _, family := range []string{"rpcx", "kafka", "naming", "consul"} { // among others
+		if !tried[family] {
+			t.Errorf("%s has no golden entry with a zone", family)
+		}
+	}
+	t.Logf("%d formats", len(tried))
 }

@@ -69,9 +69,6 @@ func decodeKafka(key string, value []byte) ([]discovery.Endpoint, error) {
 			continue
 		}
 		e.Zone = rack
-		if err := e.Validate(); err != nil {
-			return nil, err
-		}
 		attrs := texts{}
 		if id := last(key); id != "" && len(id) <= len("2147483647") {
 			attrs["id"] = id
