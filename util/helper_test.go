@@ -21,9 +21,10 @@ type server struct {
 	ln       net.Listener
 	accepted atomic.Int64
 
-	mu    sync.Mutex
-	conns []net.Conn
-	all   sync.WaitGroup
+	mu        sync.Mutex
+	conns     []net.Conn
+	accepting sync.WaitGroup
+	all       sync.WaitGroup // connections
 }
 
 // serve starts a server on loopback that stops when the test ends.
@@ -44,7 +45,7 @@ func (s *server) listen(ln net.Listener) {
 	s.mu.Lock()
 	s.ln = ln
 	s.mu.Unlock()
-	s.all.Go(func() {
+	s.accepting.Go(func() {
 		for {
 			nc, err := ln.Accept()
 			if err != nil {
@@ -68,6 +69,9 @@ func (s *server) listen(ln net.Listener) {
 func (s *server) stop() {
 	s.mu.Lock()
 	_ = s.ln.Close()
+	s.mu.Unlock()
+	s.accepting.Wait() // or a connection that is being accepted would live on
+	s.mu.Lock()
 	for _, nc := range s.conns {
 		_ = nc.Close()
 	}

@@ -98,6 +98,18 @@ func startZooKeeper(t *testing.T) string {
 	conf := filepath.Join(dir, "zoo.cfg")
 	write(t, conf, fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", filepath.Join(dir, "zk"), port))
 	launch(t, addr, "java", "-Xmx128m", "-cp", "/etc/zookeeper/conf:/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain", conf)
+	// It listens before it serves, and hangs up on who comes in between.
+	until(t, "ZooKeeper to serve", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(timeout))
+		_, _ = io.WriteString(c, "srvr")
+		stat, _ := io.ReadAll(c)
+		return strings.Contains(string(stat), "Mode:")
+	})
 	return addr
 }
 

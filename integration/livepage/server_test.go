@@ -19,10 +19,11 @@ type server struct {
 	addr  string
 	pause time.Duration
 
-	mu    sync.Mutex
-	ln    net.Listener
-	conns []net.Conn
-	ended sync.WaitGroup
+	mu        sync.Mutex
+	ln        net.Listener
+	conns     []net.Conn
+	accepting sync.WaitGroup
+	ended     sync.WaitGroup // connections
 }
 
 func listen(t *testing.T, pause time.Duration) *server {
@@ -32,7 +33,7 @@ func listen(t *testing.T, pause time.Duration) *server {
 		t.Fatal(err)
 	}
 	s := &server{addr: ln.Addr().String(), pause: pause, ln: ln}
-	s.ended.Go(s.accept) // ends with kill
+	s.accepting.Go(s.accept) // ends with kill
 	t.Cleanup(s.kill)
 	return s
 }
@@ -64,6 +65,7 @@ func (s *server) accept() {
 // kill closes everything, as the end of a process does.
 func (s *server) kill() {
 	_ = s.ln.Close()
+	s.accepting.Wait() // or a connection that is being accepted would live on
 	s.mu.Lock()
 	for _, c := range s.conns {
 		if tcp, ok := c.(*net.TCPConn); ok {

@@ -17,8 +17,9 @@ type speak func(nc net.Conn)
 
 // server is a server on the loopback interface.
 type server struct {
-	ln      net.Listener
-	running sync.WaitGroup
+	ln        net.Listener
+	accepting sync.WaitGroup
+	running   sync.WaitGroup // connections
 
 	mu      sync.Mutex
 	conns   []net.Conn
@@ -31,7 +32,7 @@ func listen(s speak) (*server, error) {
 		return nil, err
 	}
 	srv := &server{ln: ln}
-	srv.running.Go(func() { srv.accept(s) })
+	srv.accepting.Go(func() { srv.accept(s) })
 	return srv, nil
 }
 
@@ -87,6 +88,7 @@ func (s *server) left(timeout time.Duration) error {
 // close ends everything.
 func (s *server) close() error {
 	err := s.ln.Close()
+	s.accepting.Wait() // or a connection that is being accepted would live on
 	s.mu.Lock()
 	for _, nc := range s.conns {
 		_ = nc.Close()

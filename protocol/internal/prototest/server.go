@@ -24,10 +24,10 @@ func Listen(tb testing.TB, speak func(nc net.Conn)) (addr string) {
 // Serve is [Listen] with a listener, which it closes when the test ends.
 func Serve(tb testing.TB, ln net.Listener, speak func(nc net.Conn)) {
 	tb.Helper()
-	var running sync.WaitGroup
+	var accepting, running sync.WaitGroup
 	var mu sync.Mutex
 	var conns []net.Conn
-	running.Go(func() {
+	accepting.Go(func() {
 		for {
 			nc, err := ln.Accept()
 			if err != nil {
@@ -44,6 +44,7 @@ func Serve(tb testing.TB, ln net.Listener, speak func(nc net.Conn)) {
 	})
 	tb.Cleanup(func() {
 		_ = ln.Close()
+		accepting.Wait() // or a connection that is being accepted would live on
 		mu.Lock()
 		for _, nc := range conns {
 			_ = nc.Close()
