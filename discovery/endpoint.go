@@ -121,7 +121,7 @@ func validAddr(addr string) error {
 // up as a name, again and again.
 func validEndpointHost(host string) error {
 	if strings.Contains(host, ":") {
-		if _, err := netip.ParseAddr(host); err != nil || !printable(host) {
+		if _, err := netip.ParseAddr(host); err != nil || !printable(host) || strings.Contains(host, "/") {
 			return fmt.Errorf("host %q is not an IPv6 address", host)
 		}
 		return nil

@@ -56,6 +56,7 @@ func TestEndpointThatCanBeDialedIsValid(t *testing.T) {
 		{addr: "*:80", want: "has a character"},
 		{addr: "[tcp@::1]:80", want: "is not an IPv6 address"},
 		{addr: "[::1%eth\n0]:80", want: "is not an IPv6 address"},
+		{addr: "[::1%a/b]:80", want: "is not an IPv6 address"},
 		{addr: "unix:", want: "empty socket path"},
 		{addr: "unix:/s\nlevel=INFO", want: "the socket path is not plain text"},
 		{addr: "unix:/\u202es", want: "the socket path is not plain text"},

@@ -230,6 +230,22 @@ func TestWhatIsWrittenIsReadBackAsItWas(t *testing.T) {
 	}
 }
 
+// An interface of Windows is a number or may have any name; what looks like an escape is none.
+func TestScopesOfIPv6AreReadBackAsTheyWere(t *testing.T) {
+	scopes := []string{"eth0", "12", "25", "25x", "2F", "41", "0700", "Ethernet 2"}
+	for c := byte(' '); c <= '~'; c++ {
+		scopes = append(scopes, string(c), "a"+string(c)+"b")
+	}
+	for _, name := range variants() {
+		for _, scope := range scopes {
+			e := discovery.Endpoint{Addr: "[fe80::1%" + scope + "]:80"}
+			if e.Validate() == nil {
+				wantRoundTrip(t, named(t, name), e)
+			}
+		}
+	}
+}
+
 func TestEncodersRefuseWhatCannotBeDialed(t *testing.T) {
 	for _, name := range variants() {
 		if readOnly(name) {

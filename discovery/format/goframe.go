@@ -29,7 +29,7 @@ const (
 func GoframeEtcd() Format {
 	encode := func(p string, e discovery.Endpoint) (string, []byte, error) {
 		metadata, err := goframeMetadata(p, e)
-		return keyOf(e), metadata, err
+		return e.Addr, metadata, err // as it is: GoFrame reads no escapes
 	}
 	return wrap("goframe-etcd", decodeGoframe, encode)
 }
@@ -93,7 +93,7 @@ func decodeGoframe(key string, value []byte) ([]discovery.Endpoint, error) {
 	}
 	var eps []discovery.Endpoint
 	var wrong brief.Errors
-	for addr := range strings.SplitSeq(addrOf(last(key)), ",") {
+	for addr := range strings.SplitSeq(last(key), ",") {
 		e, err := at(addr)
 		if err != nil {
 			wrong.Add(err)
@@ -117,6 +117,9 @@ func goframeMetadata(p string, e discovery.Endpoint) ([]byte, error) {
 	}
 	if _, _, err := splitAddr(e); err != nil {
 		return nil, err
+	}
+	if strings.Contains(e.Addr, ",") {
+		return nil, lacks("an address with a comma: " + brief.Clip(e.Addr))
 	}
 	version, ok := attrs["version"]
 	if want := path.Base(p); version != want && (ok || want != goframeLatest) {

@@ -32,10 +32,11 @@ func encodeName(_ string, e discovery.Endpoint) (string, []byte, error) {
 	return keyOf(e), nil, nil
 }
 
-// addrOf is the reverse of keyOf. A percent sign stands for itself in an
-// address with a port (a scope of IPv6), unless it is escaped.
+// addrOf is the reverse of keyOf. A percent sign stands for itself where another program
+// wrote a scope of IPv6 as it is, which may read like an escape: [fe80::1%41]:80.
 func addrOf(key string) string {
-	if !strings.Contains(key, "%") {
+	i := strings.IndexByte(key, '%')
+	if i < 0 || key[0] == '[' && !strings.HasPrefix(key[i:], "%25") {
 		return key
 	}
 	if addr, err := url.PathUnescape(key); err == nil {
