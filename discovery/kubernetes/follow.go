@@ -89,7 +89,7 @@ func (f *follower) follow(ctx context.Context, healthy func()) error {
 	for {
 		begun := time.Now()
 		err := f.run(ctx, healthy)
-		if ctx.Err() != nil || !f.watched || time.Since(begun) < longWatch {
+		if ctx.Err() != nil || !errors.Is(err, errEnded) || time.Since(begun) < longWatch {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -120,6 +122,73 @@ func TestSlicesThatAWatchAddsAreBounded(t *testing.T) {
 	got.loses("the slices of the Service shop/echo have more than 33554432 bytes")
 }
 
+// A watch that has lasted long and ends as planned is followed by another and nobody is
+// told. A set that is in doubt must not pass for that.
+func TestDoubtAtTheEndOfALongWatchIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile()
+		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
+			t.Fatal(err)
+		}
+		lie := h.while(func(w http.ResponseWriter, r *http.Request, n int64) {
+			h.stream(w, r, func(send func(string, *discoveryv1.EndpointSlice) error) {
+				if n == 1 {
+					time.Sleep(5 * time.Minute)
+					s := h.named("s0") // which has another port now
+					other := "q"
+					s.ResourceVersion, s.Ports[0].Name, s.Endpoints = "11", &other, []discoveryv1.Endpoint{endpoint("10.0.0.1")}
+					if send("MODIFIED", s) == nil {
+						w.(http.Flusher).Flush()
+					}
+				}
+				<-r.Context().Done()
+			})
+		})
+		if _, err := lie(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		listener := pipes{make(chan net.Conn), make(chan struct{})}
+		server := &http.Server{Handler: h}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = server.Serve(listener) })
+		t.Cleanup(func() { _ = server.Close(); serving.Wait() })
+		got := follow(t, kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: "http://api.example", Dial: listener.dial})))
+		got.is("10.0.0.1:9090")
+		time.Sleep(4 * time.Minute)
+		got.loses("none is named p")
+	})
+}
+
+// pipes is a network of one server.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error   { close(p.closed); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
+
 // hostile answers as an API server does, until it lies.
 type hostile struct {
 	server   *httptest.Server
@@ -134,26 +203,30 @@ type hostile struct {
 	closed  bool
 }
 
+func newHostile() *hostile { return &hostile{version: 10, changed: make(chan struct{})} }
+
 func startHostile() *hostile {
-	h := &hostile{version: 10, changed: make(chan struct{})}
-	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n := h.requests.Add(1)
-		w.Header().Set("Content-Type", "application/json")
-		h.mu.Lock()
-		lie, changed := h.lie, h.changed
-		h.mu.Unlock()
-		if lie != nil {
-			lie(w, r, n)
-			return
-		}
-		h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) {
-			select {
-			case <-changed:
-			case <-r.Context().Done():
-			}
-		})
-	}))
+	h := newHostile()
+	h.server = httptest.NewServer(h)
 	return h
+}
+
+func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n := h.requests.Add(1)
+	w.Header().Set("Content-Type", "application/json")
+	h.mu.Lock()
+	lie, changed := h.lie, h.changed
+	h.mu.Unlock()
+	if lie != nil {
+		lie(w, r, n)
+		return
+	}
+	h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) {
+		select {
+		case <-changed:
+		case <-r.Context().Done():
+		}
+	})
 }
 
 func (h *hostile) change(f func()) {
