@@ -51,6 +51,7 @@ func pickRules() []rule {
 		{
 			name:        "ExtremeWeights",
 			description: "Build and Pick accept weights of any ratio",
+			long:        true,
 			check:       checkExtremeWeights,
 		},
 	}

@@ -57,8 +57,8 @@ type rule struct {
 	// property is the field of Properties that the rule tests. Empty means that
 	// the rule holds for all balancers.
 	property string
-	// long rules simulate seconds of calls in one goroutine. They take minutes
-	// under the race detector, and it cannot find anything in them.
+	// long rules have one goroutine, and much to do. They take minutes under the
+	// race detector, and it cannot find anything in them.
 	long bool
 	// check returns what broke the rule. It has no testing.T, so that the
 	// suite's own tests can watch it fail.
