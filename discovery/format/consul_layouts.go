@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
+	"github.com/minicaptain/multi_connection_pool/internal/brief"
 )
 
 // consulLayout is how a framework uses an instance of Consul.
@@ -289,6 +290,9 @@ func goframeConsul() consulLayout {
 				return err
 			}
 			version := cmp.Or(attrs.take("version"), goframeLatest)
+			if strings.Contains(version, "/") { // it would be a part of the ID's path
+				return lacks("a version with a slash: " + brief.Clip(version))
+			}
 			nested, err := json.Marshal(attrs)
 			if err != nil {
 				return err

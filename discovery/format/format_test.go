@@ -246,6 +246,17 @@ func TestScopesOfIPv6AreReadBackAsTheyWere(t *testing.T) {
 	}
 }
 
+// An attribute may be a part of the key.
+func TestKeysHaveOnePartWhateverTheAttributesAre(t *testing.T) {
+	for _, name := range variants() {
+		for _, k := range []string{"version", "group", "protocol", "scheme", "path", "id", "name", "service", "network", "tags", "zone", "namespace"} {
+			for _, v := range []string{"/", "a/b", "..", "%2F", "@", "-", ","} {
+				wantRoundTrip(t, named(t, name), discovery.Endpoint{Addr: "10.0.0.1:80", Attrs: map[string]string{k: v}})
+			}
+		}
+	}
+}
+
 func TestEncodersRefuseWhatCannotBeDialed(t *testing.T) {
 	for _, name := range variants() {
 		if readOnly(name) {
