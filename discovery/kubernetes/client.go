@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/util/connrotation"
 )
 
-// maxAnswer bounds what the API server may send for one list, in bytes: slices of a
-// hundred thousand endpoints have that many.
+// maxAnswer bounds what the API server may send for one list or event, in bytes: slices
+// of a hundred thousand endpoints have that many.
 const maxAnswer = 32 << 20
 
 // load returns the configuration of the connection. It connects to nothing.
@@ -169,7 +169,7 @@ func (c *client) list(ctx context.Context, opts metav1.ListOptions) (*discoveryv
 }
 
 // watch opens a watch, whose answer may have as many bytes as the budget until that
-// is lifted.
+// is renewed.
 func (c *client) watch(ctx context.Context, opts metav1.ListOptions, b *budget) (watch.Interface, error) {
 	opts.Watch = true
 	return c.request(&opts).Watch(withBudget(ctx, b))
@@ -180,12 +180,12 @@ type budget struct{ left atomic.Int64 }
 
 func newBudget() *budget {
 	b := &budget{}
-	b.left.Store(maxAnswer)
+	b.renew()
 	return b
 }
 
-// lift ends the bound.
-func (b *budget) lift() { b.left.Store(1 << 62) }
+// renew is called when what was read is done with.
+func (b *budget) renew() { b.left.Store(maxAnswer) }
 
 type budgetKey struct{}
 

@@ -38,6 +38,7 @@ type try struct {
 	healthy   func()
 	budget    *budget
 	late      *time.Timer // ends a streaming list that is not complete in time
+	overdue   *time.Timer // ends a watch that the API server has not ended as it was asked to; nil: there is none
 	streams   int         // streaming lists that were begun
 	streaming bool        // what is listed comes from the last of them
 	watched   bool        // the slices are listed, and watched
@@ -99,9 +100,12 @@ func (f *follower) run(ctx context.Context, healthy func()) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	late := time.AfterFunc(f.timeout, func() { stop(fmt.Errorf("the list is not complete after %v", f.timeout)) })
 	f.ctx, f.stop, f.healthy, f.budget, f.late = ctx, stop, healthy, newBudget(), late
-	f.streams, f.streaming, f.watched, f.failure = 0, false, false, nil
+	f.streams, f.streaming, f.watched, f.failure, f.overdue = 0, false, false, nil, nil
 	err := f.reflector.ListAndWatchWithContext(ctx)
 	late.Stop()
+	if f.overdue != nil {
+		f.overdue.Stop()
+	}
 	stop(nil)
 	f.listing.wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -152,10 +156,23 @@ func (f *follower) watch(ctx context.Context, opts metav1.ListOptions) (watch.In
 		return nil, f.failed(err)
 	}
 	f.failure, f.streaming = nil, streaming
+	f.endBy(opts.TimeoutSeconds)
 	if !streaming {
 		f.healed()
 	}
 	return w, nil
+}
+
+// endBy ends the try if the API server does not end the watch after the seconds that it
+// was asked for: over HTTP/1.1 nothing else shows that it hangs.
+func (f *follower) endBy(seconds *int64) {
+	if f.overdue != nil { // of the streaming list before
+		f.overdue.Stop()
+	}
+	if seconds != nil {
+		stop := f.stop
+		f.overdue = time.AfterFunc(time.Duration(*seconds)*time.Second+f.timeout, func() { stop(errEnded) })
+	}
 }
 
 func (f *follower) ofService(opts *metav1.ListOptions) {
@@ -181,7 +198,7 @@ func (f *follower) healed() {
 // Replace implements [cache.ReflectorStore], as do the following.
 func (f *follower) Replace(all []any, _ string) error {
 	f.late.Stop()
-	f.budget.lift()
+	f.budget.renew()
 	slices := make(map[string]*slice, len(all))
 	for _, o := range all {
 		if s, ok := o.(*discoveryv1.EndpointSlice); ok {
@@ -216,6 +233,10 @@ func (f *follower) Delete(o any) error {
 	}
 	return nil
 }
+
+// UpdateResourceVersion implements [cache.ResourceVersionUpdater]: it is called behind
+// each event of a watch, bookmarks too.
+func (f *follower) UpdateResourceVersion(string) { f.budget.renew() }
 
 // Resync does nothing.
 func (*follower) Resync() error { return nil }

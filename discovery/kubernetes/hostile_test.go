@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -147,16 +148,84 @@ func TestDoubtAtTheEndOfALongWatchIsTold(t *testing.T) {
 		if _, err := lie(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		listener := pipes{make(chan net.Conn), make(chan struct{})}
-		server := &http.Server{Handler: h}
-		var serving sync.WaitGroup
-		serving.Go(func() { _ = server.Serve(listener) })
-		t.Cleanup(func() { _ = server.Close(); serving.Wait() })
-		got := follow(t, kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: "http://api.example", Dial: listener.dial})))
+		got := follow(t, h.inMemory(t))
 		got.is("10.0.0.1:9090")
 		time.Sleep(4 * time.Minute)
 		got.loses("none is named p")
 	})
+}
+
+// Over HTTP/1.1 nothing asks whether the API server is alive, but it was asked to end the watch.
+func TestAnAPIServerThatHangsIsLeftAfterTheTimeOfItsWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHostile()
+		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
+			t.Fatal(err)
+		}
+		hang := h.while(func(w http.ResponseWriter, r *http.Request, _ int64) {
+			h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) { <-r.Context().Done() })
+		})
+		if _, err := hang(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := follow(t, h.inMemory(t))
+		got.is("10.0.0.1:9090")
+		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.2:9090"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Minute)
+		got.is("10.0.0.2:9090")
+		time.Sleep(24 * time.Hour)
+		if n := h.requests.Load(); n < 24*60/11 || n > 24*60/5+2 {
+			t.Errorf("%d requests in a day", n)
+		}
+		if len(got.retries)+len(got.lost) > 0 {
+			t.Errorf("retries %v, losses %v", got.retries, got.lost)
+		}
+	})
+}
+
+// One event has a bound of its own.
+func TestAnEventThatDoesNotEndIsNotRead(t *testing.T) {
+	h := startHostile()
+	t.Cleanup(h.server.Close) // behind the watch
+	if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan int, 1)
+	begin := h.while(func(w http.ResponseWriter, r *http.Request, n int64) {
+		h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) {
+			if n > 1 {
+				<-r.Context().Done()
+				return
+			}
+			text := []byte(strings.Repeat("x", 1<<20))
+			_, err := io.WriteString(w, `{"type":"ADDED","object":{"metadata":{"name":"`)
+			size := 0
+			for ; err == nil && size < 256<<20; size += len(text) {
+				_, err = w.Write(text)
+			}
+			sent <- size
+		})
+	})
+	if _, err := begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := follow(t, kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: h.server.URL})))
+	got.is("10.0.0.1:9090")
+	if size := <-sent; size > 64<<20 {
+		t.Errorf("%d bytes of one event were read", size)
+	}
+}
+
+// inMemory serves within a bubble, and returns a watcher that finds the server.
+func (h *hostile) inMemory(t *testing.T) discovery.Watcher {
+	listener := pipes{make(chan net.Conn), make(chan struct{})}
+	server := &http.Server{Handler: h}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
+	t.Cleanup(func() { _ = server.Close(); serving.Wait() })
+	return kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: "http://api.example", Dial: listener.dial}))
 }
 
 // pipes is a network of one server.

@@ -71,7 +71,8 @@ func Deny(rules ...string) Option { return func(c *config) { c.admission.Deny(ru
 func OnSkipped(f func(key string, err error)) Option { return func(c *config) { c.onSkipped = f } }
 
 // Timeout sets how long the API server may take to answer, connecting included, and
-// to send the slices. A silent connection is checked at the same interval. The timeout
+// to send the slices. A silent connection is checked at the same interval if it is of
+// HTTP/2, as API servers have it; one of HTTP/1.1 ends after ten minutes. The timeout
 // is from 100 ms to 1 min, and 5 s by default.
 func Timeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 

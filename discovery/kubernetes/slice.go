@@ -32,16 +32,20 @@ type slice struct {
 	size    int // in bytes, of the whole EndpointSlice
 	ready   []discovery.Endpoint
 	ending  []discovery.Endpoint // terminating, and still serving
-	total   int                  // endpoints in any state
+	total   int                  // endpoints in any state, of the families that count
+	other   int                  // those of a family that does not
 	noPort  error                // why none of its ports counts
 	err     error                // what else is malformed
 }
 
 // read reads an EndpointSlice.
 func (c *config) read(s *discoveryv1.EndpointSlice) *slice {
-	got := &slice{version: string(s.UID) + "/" + s.ResourceVersion, size: s.Size(), total: len(s.Endpoints)}
-	v6 := s.AddressType == discoveryv1.AddressTypeIPv6
-	if got.total == 0 || !c.counts(v6) {
+	got := &slice{version: string(s.UID) + "/" + s.ResourceVersion, size: s.Size()}
+	if !c.counts(s.AddressType == discoveryv1.AddressTypeIPv6) {
+		got.other = len(s.Endpoints)
+		return got
+	}
+	if got.total = len(s.Endpoints); got.total == 0 {
 		return got // slices without endpoints have no ports either
 	}
 	var port string

@@ -202,6 +202,21 @@ func TestMalformedSliceCostsItselfAlone(t *testing.T) {
 	}
 }
 
+// A Service that has lost its port is in doubt whichever family counts.
+func TestAPortThatNoSliceHasIsAnErrorWhateverTheFamily(t *testing.T) {
+	other := []discoveryv1.EndpointPort{port("other", 91)}
+	for _, family := range []string{"any", "both", "ipv4", "ipv6"} {
+		_, set, _, err := join(t, "shop/echo:p", []*discoveryv1.EndpointSlice{of(v4, other, at("10.0.0.1")), of(v6, other, at("fd00::1"))}, WithFamily(family))
+		if err == nil || set != nil {
+			t.Errorf("%s: the set is %v, the error %v", family, set, err)
+		}
+	}
+	_, set, _, err := join(t, "shop/echo:p", []*discoveryv1.EndpointSlice{of(v4, other, at("10.0.0.1"))}, WithFamily("ipv6"))
+	if err != nil || set == nil || len(set) > 0 {
+		t.Errorf("of another family alone: the set is %v, the error %v", set, err)
+	}
+}
+
 func TestAttributesAndHintsAreThoseOfTheSlices(t *testing.T) {
 	p := []discoveryv1.EndpointPort{port("p", 90)}
 	pod := at("10.0.0.1", func(e *discoveryv1.Endpoint) {

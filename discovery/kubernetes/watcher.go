@@ -190,14 +190,17 @@ func (v *view) warn(ctx context.Context) {
 
 // emptiness returns why there is no server, or none that is ready.
 func (v *view) emptiness(ctx context.Context) error {
-	total, ready := 0, 0
+	total, other, ready := 0, 0, 0
 	for _, s := range v.slices {
 		total += s.total
+		other += s.other
 		ready += len(s.ready)
 	}
 	switch {
 	case len(v.slices) == 0:
 		return v.missing(ctx)
+	case total == 0 && other > 0:
+		return fmt.Errorf("all %d endpoints of the Service %s/%s are of another family than %s", other, v.namespace, v.service, v.family)
 	case total == 0:
 		return fmt.Errorf("the Service %s/%s has no endpoints: its selector matches no pod", v.namespace, v.service)
 	case v.served == 0 && ready == 0:
