@@ -222,6 +222,32 @@ func TestAControlPlaneThatRestartsIsFollowed(t *testing.T) {
 	f.Stop()
 }
 
+// The control plane in use restarts, and the next one does not have the cluster: its silence
+// does not mean that nothing is new.
+func TestAControlPlaneThatNeverHadTheClusterIsLeft(t *testing.T) {
+	p, ignorant := newPlane(t, "127.0.0.1:0", "a-"), newPlane(t, "127.0.0.1:0", "b-")
+	update := func(p *plane, addr string) {
+		cla, err := assignmentOf("echo", []discovery.Endpoint{{Addr: addr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cache.UpdateResource("echo", cla); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(p, "10.0.0.1:1")
+	f := discoverytest.Follow(t, xds.Watcher([]string{p.addr, ignorant.addr}, "echo", xds.Timeout(300*time.Millisecond)))
+	f.Await("10.0.0.1:1")
+	p.close()
+	q := newPlane(t, p.addr, "c-")
+	update(q, "10.0.0.2:1")
+	f.Await("10.0.0.2:1")
+	if r := ignorant.requests(); len(r) > 0 && r[0].GetVersionInfo() != "" {
+		t.Errorf("another control plane was asked with the version of the first: %v", r[0])
+	}
+	f.Stop()
+}
+
 // A snapshot cache answers only if it has nothing that was not asked for.
 func TestASnapshotIsFollowed(t *testing.T) {
 	c := cache.NewSnapshotCache(true, cache.IDHash{}, nil)

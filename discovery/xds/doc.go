@@ -36,9 +36,10 @@
 // failure is reported, see [discovery.ReportFailure]. A response without the cluster
 // says nothing about it. A response has at most 16 MiB.
 //
-// When a stream breaks, the next control plane is asked, with the last version that was
-// accepted, as the protocol has it: a control plane that restarts must not use a version
-// again for something else. A control plane that sends nothing of a cluster does not
+// When a stream breaks, the next control plane is asked. If it is the one that sent the
+// cluster last, it is with the last version that was accepted, as the protocol has it: a
+// control plane that restarts must not use a version again for something else. One that
+// refuses the program ends Watch, and the next Watch begins at another. A control plane that sends nothing of a cluster does not
 // have it, or hangs; EDS cannot tell. Watch returns an error then. A connection that is
 // silent later is asked for a sign of life every 5 minutes.
 //

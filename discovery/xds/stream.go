@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ type answer struct {
 }
 
 // open opens a stream, whose goroutine ends with ctx, and asks for the cluster. version
-// is the last one that was accepted, empty if none was.
+// is the last one that this control plane sent and that was accepted, empty if none was.
 func (c *config) open(ctx context.Context, conn *grpc.ClientConn, version string) (*stream, error) {
 	if token, err := c.credentials.Value(); err != nil {
 		return nil, err
@@ -134,7 +135,15 @@ func (s *stream) request(version, nonce string, why error) error {
 		text := why.Error()
 		r.ErrorDetail = &statuspb.Status{Code: int32(codes.InvalidArgument), Message: text[:min(len(text), 1024)]}
 	}
-	return s.ads.Send(r)
+	err := s.ads.Send(r)
+	if errors.Is(err, io.EOF) { // the control plane has ended the stream, and what Recv returns says why
+		for a := range s.answers {
+			if a.err != nil {
+				return a.err
+			}
+		}
+	}
+	return err
 }
 
 // read finds the cluster in a response: nil if the response does not have it, which

@@ -1,6 +1,7 @@
 package xds_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -190,6 +191,60 @@ func TestWhatTheControlPlaneRefusesIsAnErrorAtOnce(t *testing.T) {
 			t.Errorf("%v: %v", code, err)
 		}
 	}
+}
+
+// quitter is a control plane that ends each stream after one response.
+type quitter struct {
+	discoverypb.UnimplementedAggregatedDiscoveryServiceServer
+	why error
+}
+
+func (q *quitter) StreamAggregatedResources(s discoverypb.AggregatedDiscoveryService_StreamAggregatedResourcesServer) error {
+	if _, err := s.Recv(); err != nil {
+		return err
+	}
+	r := response("1", echo("10.0.0.1:1"))
+	r.Nonce = "1"
+	return cmp.Or(s.Send(r), q.why)
+}
+
+// What ends the stream may be noticed by a request on it first, which does not know why.
+func TestTheReasonForTheEndOfAStreamIsTold(t *testing.T) {
+	for range 20 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := grpc.NewServer()
+		discoverypb.RegisterAggregatedDiscoveryServiceServer(server, &quitter{why: status.Error(codes.PermissionDenied, "your token has expired")})
+		go func() { _ = server.Serve(ln) }() // ends with the test
+		t.Cleanup(server.Stop)
+		if err := discoverytest.Follow(t, xds.Watcher([]string{ln.Addr().String()}, "echo")).Fails(); !contains(err, "your token has expired") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+func TestTheNextControlPlaneIsAskedAfterOneThatRefuses(t *testing.T) {
+	bad, good := newLiar(t), newLiar(t)
+	bad.refuse = status.Error(codes.PermissionDenied, "not you")
+	good.send(response("1", echo("10.0.0.1:1")))
+	ctx, cancel := context.WithCancel(t.Context())
+	found := make(chan struct{})
+	var once sync.Once
+	var following sync.WaitGroup
+	following.Go(func() {
+		discovery.Follow(ctx, xds.Watcher([]string{bad.addr, good.addr}, "echo"), discovery.Follower{
+			Reported: func([]discovery.Endpoint) { once.Do(func() { close(found) }) },
+		})
+	})
+	select {
+	case <-found:
+	case <-time.After(30 * time.Second):
+		t.Error("the good one was never asked")
+	}
+	cancel()
+	following.Wait()
 }
 
 func TestTheTokenIsSent(t *testing.T) {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	endpointpb "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/minicaptain/multi_connection_pool/discovery"
 )
@@ -23,7 +26,10 @@ func Watcher(servers []string, cluster string, opts ...Option) discovery.Watcher
 	return &watcher{config: newConfig(servers, cluster, opts)}
 }
 
-type watcher struct{ *config }
+type watcher struct {
+	*config
+	next atomic.Int64 // the control plane at which the next Watch begins
+}
 
 // Validate reports every mistake in the arguments and options.
 func (w *watcher) Validate() error { return w.validate() }
@@ -41,11 +47,11 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	v := &view{config: w.config, report: report, assignment: &assignment{}, warned: "of an earlier Watch, perhaps"}
 	v.set = discovery.NewSet(func(key string, _ []byte) ([]discovery.Endpoint, error) { return v.assignment.decode(key) }, w.onSkipped)
 	v.set.Admit(w.admission)
-	next := 0
+	next := int(w.next.Load())
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
-		server := w.servers[next%len(w.servers)]
+		server := w.servers[next]
 		err := v.follow(ctx, server, healthy)
-		next++
+		next = (next + 1) % len(w.servers)
 		if hopeless(err) {
 			err = discovery.Permanent(err)
 		}
@@ -54,6 +60,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	w.next.Store(int64(next)) // one that refuses is not the first to be asked again
 	return fmt.Errorf("xds: watching %s: %w", w.cluster, err)
 }
 
@@ -63,9 +70,10 @@ type view struct {
 	report     func([]discovery.Endpoint)
 	set        *discovery.Set
 	assignment *assignment
-	version    string // the last one that was accepted
-	known      bool   // there was one
-	warned     string
+	// from is the control plane that sent the cluster last, and version the last one that
+	// it sent and that was accepted.
+	from, version string
+	warned        string
 }
 
 // follow follows the cluster at one control plane until that fails.
@@ -75,8 +83,16 @@ func (v *view) follow(ctx context.Context, server string, healthy func()) error 
 		return discovery.Permanent(err) // a certificate that cannot be read, for one
 	}
 	defer func() { _ = conn.Close() }()
+	// A control plane that sends nothing does not know the cluster, or hangs; unless it
+	// has sent it before, and has nothing new behind a stream that broke. Another one may
+	// have the same versions of other sets, and never have had the cluster.
+	has := v.from == server
+	version := ""
+	if has {
+		version = v.version
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	s, err := v.open(ctx, conn, v.version)
+	s, err := v.open(ctx, conn, version)
 	if s != nil {
 		defer s.drain()
 	}
@@ -84,8 +100,6 @@ func (v *view) follow(ctx context.Context, server string, healthy func()) error 
 	if err != nil {
 		return err
 	}
-	// A control plane that sends nothing does not know the cluster, or hangs; unless it
-	// has nothing new, behind a stream that broke.
 	silence := time.NewTimer(v.timeout)
 	defer silence.Stop()
 	for {
@@ -94,15 +108,26 @@ func (v *view) follow(ctx context.Context, server string, healthy func()) error 
 			if a.err != nil {
 				return a.err
 			}
-			if err := v.take(ctx, s, a); err != nil {
+			cla, err := v.read(a.response)
+			if err != nil { // the last set stays
+				discovery.ReportFailure(ctx, fmt.Errorf("xds: %s: refused version %.100q: %w", v.cluster, a.response.GetVersionInfo(), err))
+			} else {
+				version = a.response.GetVersionInfo()
+				has = has || cla != nil
+			}
+			if has {
+				v.from, v.version = server, version
+			}
+			v.take(ctx, cla)
+			if err := s.request(version, a.response.GetNonce(), err); err != nil {
 				return err
 			}
-			if v.known {
+			if has {
 				silence.Stop()
 				healthy()
 			}
 		case <-silence.C:
-			if !v.known {
+			if !has {
 				return fmt.Errorf("no endpoints of cluster %q within %v: the control plane has none of that name for node %q, or hangs", v.cluster, v.timeout, v.node)
 			}
 			healthy()
@@ -112,22 +137,15 @@ func (v *view) follow(ctx context.Context, server string, healthy func()) error 
 	}
 }
 
-// take accepts a response or refuses it.
-func (v *view) take(ctx context.Context, s *stream, a answer) error {
-	cla, err := v.read(a.response)
-	if err != nil { // the last set stays
-		discovery.ReportFailure(ctx, fmt.Errorf("xds: %s: refused version %.100q: %w", v.cluster, a.response.GetVersionInfo(), err))
-		return s.request(v.version, a.response.GetNonce(), err)
+// take reports the cluster, unless it is nil.
+func (v *view) take(ctx context.Context, cla *endpointpb.ClusterLoadAssignment) {
+	if cla == nil {
+		return
 	}
-	v.version = a.response.GetVersionInfo()
-	if cla != nil {
-		v.known = true
-		v.assignment = assign(cla, v.allPriorities)
-		v.set.Replace(v.assignment.entries())
-		v.set.Report(v.report)
-		v.warn(ctx)
-	}
-	return s.request(v.version, a.response.GetNonce(), nil)
+	v.assignment = assign(cla, v.allPriorities)
+	v.set.Replace(v.assignment.entries())
+	v.set.Report(v.report)
+	v.warn(ctx)
 }
 
 // warn reports what a user should know, if that has changed.
