@@ -72,6 +72,9 @@ func (c *client) ask(ctx context.Context, name string, kind dnsmessage.Type) (an
 		case a.cut: // another server would have to cut it too
 			return a, discovery.Permanent(fmt.Errorf("%s: the answer for %s %s is cut, even over TCP: there are more records than fit into one answer of 64 KiB; "+
 				"divide them over several names", server, kindName(kind), name))
+		case a.lame:
+			f.answered = true
+			err = errors.New("referred to other servers: it neither has the zone nor looks elsewhere")
 		case a.code == dnsmessage.RCodeSuccess, a.code == dnsmessage.RCodeNameError:
 			c.good = at
 			return a, nil

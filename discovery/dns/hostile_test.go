@@ -3,9 +3,11 @@ package dns_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +78,87 @@ type hostileDNS struct {
 	set      []netip.Addr
 	lie      func(nc net.Conn, q dnsmessage.Message, n int)
 	requests int
+}
+
+// zone answers as a server would that has the records of some names and types, and fails for others.
+func zone(h *hostileDNS, fails func(name string) bool, records func(name string, kind dnsmessage.Type) []dnsmessage.ResourceBody) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lie = func(nc net.Conn, q dnsmessage.Message, _ int) {
+		m := dnsmessage.Message{Header: q.Header, Questions: q.Questions}
+		m.Response, m.Authoritative = true, true
+		name := strings.ToLower(q.Questions[0].Name.String())
+		if fails(name) {
+			m.RCode = dnsmessage.RCodeServerFailure
+		} else {
+			for _, body := range records(name, q.Questions[0].Type) {
+				m.Answers = append(m.Answers, dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: q.Questions[0].Name, Class: dnsmessage.ClassINET}, Body: body})
+			}
+		}
+		if b, err := m.Pack(); err == nil {
+			_ = send(nc, b)
+		}
+	}
+}
+
+// A target whose servers fail keeps its addresses, also where all servers failed for so long that the watch was lost.
+func TestTargetKeepsItsAddressesBeyondAWatch(t *testing.T) {
+	h := startHostileDNS(t)
+	records := func(name string, kind dnsmessage.Type) (all []dnsmessage.ResourceBody) {
+		switch {
+		case kind == dnsmessage.TypeSRV:
+			for _, target := range []string{"a.test.", "b.test."} {
+				all = append(all, &dnsmessage.SRVResource{Priority: 1, Weight: 1, Port: 80, Target: dnsmessage.MustNewName(target)})
+			}
+		case kind == dnsmessage.TypeA:
+			all = append(all, &dnsmessage.AResource{A: [4]byte{10, 0, 0, name[0]}})
+		}
+		return all
+	}
+	zone(h, func(string) bool { return false }, records)
+	s := follow(t, []string{h.listener.Addr().String()}, "_s._tcp.test")
+	s.is("10.0.0.97:80*1", "10.0.0.98:80*1")
+	zone(h, func(string) bool { return true }, records)
+	s.until("a loss", func() bool { return len(s.lost) > 0 })
+	before := 0
+	s.note(func() { before = s.reports })
+	zone(h, func(name string) bool { return name == "b.test." }, records)
+	s.until("a report", func() bool { return s.reports > before })
+	s.is("10.0.0.97:80*1", "10.0.0.98:80*1")
+}
+
+// A server that has no longer the zone is passed over, and if all have not, the set stays.
+func TestServerThatRefersToOthersIsPassedOver(t *testing.T) {
+	lame, good := startHostileDNS(t), startHostileDNS(t)
+	set := []discovery.Endpoint{{Addr: "10.0.0.1:80"}}
+	if err := errors.Join(lame.put(t.Context(), set), good.put(t.Context(), set)); err != nil {
+		t.Fatal(err)
+	}
+	s := follow(t, []string{lame.listener.Addr().String(), good.listener.Addr().String()}, "echo.test:80", dns.WithFamily("ipv4"))
+	s.is("10.0.0.1:80")
+	refer := func(nc net.Conn, q dnsmessage.Message, _ int) {
+		m := dnsmessage.Message{Header: q.Header, Questions: q.Questions}
+		m.Response = true
+		m.Authorities = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("."), Class: dnsmessage.ClassINET},
+			Body:   &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.example.")},
+		}}
+		if b, err := m.Pack(); err == nil {
+			_ = send(nc, b)
+		}
+	}
+	if _, err := lame.while(refer)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := good.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.2:80"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.is("10.0.0.2:80")
+	if _, err := good.while(refer)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.says("referred to other servers")
+	s.is("10.0.0.2:80")
 }
 
 func startHostileDNS(t *testing.T) *hostileDNS {

@@ -32,8 +32,7 @@ const maxAliases = 8
 type look struct {
 	*config
 	*client
-	// known are the addresses of targets in the last look, and those of this one
-	// from then on.
+	// known are the addresses of targets in the last look. They outlive a Watch, too.
 	known map[string][]netip.Addr
 	found map[string][]netip.Addr
 	// answering is the name, of those that the search domains make, that had records

@@ -57,6 +57,7 @@ func newQuestion(name string, kind dnsmessage.Type, edns bool) (question, error)
 type answer struct {
 	code dnsmessage.RCode
 	cut  bool // records are missing, and it says so
+	lame bool // the server refers to others: it neither has the zone nor looks elsewhere
 	// records are of the type and the name in question, or of the name that it is
 	// an alias of. alias is that name, or the name in question.
 	records []record
@@ -112,9 +113,12 @@ func (q question) parse(msg []byte) (answer, error) {
 	if a.cut {
 		return a, nil
 	}
-	if err := a.authorities(&p); err != nil {
+	certain, err := a.authorities(&p)
+	if err != nil {
 		return a, fmt.Errorf("the authority section: %w", err)
 	}
+	// As in Go's resolver, but that an SOA record is a sign of one that knows.
+	a.lame = a.code == dnsmessage.RCodeSuccess && !h.Authoritative && !h.RecursionAvailable && len(a.records)+len(a.bad) == 0 && a.alias == q.name && !certain
 	if q.kind == typeSRV {
 		if err := a.additionals(&p); err != nil {
 			return a, fmt.Errorf("the additional section: %w", err)
@@ -198,24 +202,25 @@ func read(p dnsmessage.Parser, kind dnsmessage.Type) (record, error) {
 }
 
 // authorities takes the time for which a name or its records do not exist
-// (RFC 2308, 5).
-func (a *answer) authorities(p *dnsmessage.Parser) error {
+// (RFC 2308, 5), and reports whether there was one.
+func (a *answer) authorities(p *dnsmessage.Parser) (certain bool, err error) {
 	for {
 		h, err := p.AuthorityHeader()
 		if errors.Is(err, dnsmessage.ErrSectionDone) {
-			return nil
+			return certain, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if h.Type == dnsmessage.TypeSOA && len(a.records) == 0 {
 			if soa, err := p.SOAResource(); err == nil {
 				a.mind(min(h.TTL, soa.MinTTL))
+				certain = true
 				continue
 			}
 		}
 		if err := p.SkipAuthority(); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -115,6 +115,35 @@ func TestAliasesInACircleEnd(t *testing.T) {
 	}
 }
 
+// A server that lost the zone, or has it delegated, refers to others; one that knows that there
+// is nothing is authoritative, looks elsewhere itself, or has the zone's SOA record.
+func TestAReferralIsNoAnswer(t *testing.T) {
+	q := ask(t, "a.test", typeA)
+	up := resource(".", 5, &dnsmessage.NSResource{NS: dnsmessage.MustNewName("ns.example.")})
+	soa := resource("test.", 5, &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns."), MBox: dnsmessage.MustNewName("m.")})
+	for name, c := range map[string]struct {
+		change func(*dnsmessage.Message)
+		lame   bool
+	}{
+		"a referral":     {func(m *dnsmessage.Message) { m.Authorities = []dnsmessage.Resource{up} }, true},
+		"nothing at all": {func(*dnsmessage.Message) {}, true},
+		"authoritative":  {func(m *dnsmessage.Message) { m.Authoritative = true }, false},
+		"recursive":      {func(m *dnsmessage.Message) { m.RecursionAvailable = true }, false},
+		"with the SOA":   {func(m *dnsmessage.Message) { m.Authorities = []dnsmessage.Resource{soa} }, false},
+		"no such name":   {func(m *dnsmessage.Message) { m.RCode = dnsmessage.RCodeNameError }, false},
+		"an answer": {func(m *dnsmessage.Message) {
+			m.Answers = []dnsmessage.Resource{resource("a.test.", 5, &dnsmessage.AResource{})}
+		}, false},
+		"an alias elsewhere": {func(m *dnsmessage.Message) {
+			m.Answers = []dnsmessage.Resource{resource("a.test.", 5, &dnsmessage.CNAMEResource{CNAME: dnsmessage.MustNewName("b.example.")})}
+		}, false},
+	} {
+		if a, err := q.parse(reply(t, q, c.change)); err != nil || a.lame != c.lame {
+			t.Errorf("%s: lame %t, error %v", name, a.lame, err)
+		}
+	}
+}
+
 func TestTTLOfNothingIsThatOfTheZone(t *testing.T) {
 	q := ask(t, "a.test", typeA)
 	soa := &dnsmessage.SOAResource{NS: dnsmessage.MustNewName("ns."), MBox: dnsmessage.MustNewName("m."), MinTTL: 30}

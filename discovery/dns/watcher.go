@@ -32,7 +32,8 @@ func Watcher(servers []string, name string, opts ...Option) discovery.Watcher {
 
 type watcher struct {
 	*config
-	answering atomic.Pointer[string] // see look
+	answering atomic.Pointer[string]                  // see look
+	known     atomic.Pointer[map[string][]netip.Addr] // the same
 }
 
 // Validate reports every mistake in the arguments and options.
@@ -52,6 +53,9 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		return err
 	}
 	l := &look{config: w.config, client: &client{timeout: w.timeout, udp: w.transport == transportUDP}, answering: &w.answering}
+	if known := w.known.Load(); known != nil {
+		l.known = *known
+	}
 	set := discovery.NewSet(func(key string, _ []byte) ([]discovery.Endpoint, error) {
 		if e, ok := l.endpoints[key]; ok {
 			return []discovery.Endpoint{e}, nil
@@ -74,6 +78,8 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 				}
 				return err
 			}
+			known := l.known
+			w.known.Store(&known)
 			healthy()
 			set.Replace(l.entries())
 			set.Report(report)
