@@ -6,8 +6,8 @@
 //
 // All of them keep the contract of [discovery.Watcher], given watchers that do,
 // and are safe for concurrent use. They run their watchers by [discovery.Follow]:
-// a watch that is lost is begun again with back-off, and its last set counts
-// meanwhile. They compare no sets, and may repeat one.
+// a watch that is lost is begun again with back-off, its last set counts
+// meanwhile, and the loss is reported, see [discovery.ReportFailure]. They compare no sets, and may repeat one.
 //
 // A set counts as the program's own decision if the watcher that it comes from
 // says so, see [discovery.Watcher].
@@ -55,6 +55,7 @@ type status struct {
 
 // follow begins to run w. It ends with ctx or with stop; g.running waits.
 func (g *group) follow(ctx context.Context, w discovery.Watcher) *follower {
+	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{stop: cancel, now: status{since: time.Now()}}
 	change := func(how func(s *status)) {
@@ -81,6 +82,7 @@ func (g *group) follow(ctx context.Context, w discovery.Watcher) *follower {
 					}
 					s.live, s.err = false, err
 				})
+				discovery.ReportFailure(outer, err) // the others may go on without it
 			},
 		})
 	})

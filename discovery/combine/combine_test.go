@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,6 +237,55 @@ func TestUnionWithARegistryThatIsDownFromTheStartIsAnError(t *testing.T) {
 		x.after(time.Second)
 		x.ended(errDown)
 	})
+}
+
+// refused is a registry that, after its first watch, refuses the program for good.
+type refused struct {
+	*registry
+	seen atomic.Bool
+}
+
+func (r *refused) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	if r.seen.Swap(true) {
+		return discovery.Permanent(errDown)
+	}
+	return r.registry.Watch(ctx, report)
+}
+
+func TestTheLossOfOneOfSeveralIsTold(t *testing.T) {
+	for name, combined := range map[string]func(member, other discovery.Watcher) discovery.Watcher{
+		"union": func(member, other discovery.Watcher) discovery.Watcher { return combine.Union(other, member) },
+		"failover": func(member, other discovery.Watcher) discovery.Watcher {
+			return combine.Failover(member, other, time.Second)
+		},
+		"swap": func(member, other discovery.Watcher) discovery.Watcher {
+			s := combine.NewSwap(other)
+			time.AfterFunc(time.Second, func() { _ = s.Set(member) })
+			_ = member.(*refused).seen.Swap(true) // it is refused from the beginning
+			return s
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				member, other := &refused{registry: newRegistry("10.0.0.1:1")}, newRegistry("10.0.0.2:1")
+				var told []error
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go discovery.Follow(ctx, combined(member, other), discovery.Follower{
+					Changed:  func(discovery.Change) {},
+					Retrying: func(err error) { told = append(told, err) },
+				})
+				time.Sleep(time.Minute)
+				member.fall()
+				time.Sleep(time.Hour)
+				cancel()
+				synctest.Wait()
+				if len(told) < 50 || !errors.Is(told[len(told)-1], errDown) {
+					t.Errorf("told %d times", len(told))
+				}
+			})
+		})
+	}
 }
 
 func TestFailoverUsesTheSecondaryAfterItsTime(t *testing.T) {
