@@ -178,6 +178,17 @@ func TestWhatFollowsTheInstancesIsPassedOver(t *testing.T) {
 	}
 }
 
+// An agent that refuses ends the watch; the next one begins at another agent.
+func TestAgentThatRefusesDoesNotKeepTheOthersFromBeingAsked(t *testing.T) {
+	refuses := newScriptedAgent(t, body(http.StatusForbidden, "Permission denied"), body(http.StatusForbidden, "Permission denied"))
+	serves := newScriptedAgent(t, with(6, "a"))
+	w := consul.Watcher([]string{refuses.Listener.Addr().String(), serves.Listener.Addr().String()}, "echo")
+	if err := discoverytest.Follow(t, w).Fails(); !strings.Contains(err.Error(), "Permission denied") {
+		t.Errorf("error %v", err)
+	}
+	discoverytest.Follow(t, w).Await("a:80")
+}
+
 func TestBodyOfAnAnswerThatIsAnErrorIsItsText(t *testing.T) {
 	a := newScriptedAgent(t, body(http.StatusForbidden, "Permission denied: [{}"))
 	if err := a.watch(t).Fails(); !strings.Contains(err.Error(), "Permission denied: [{}") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -17,7 +18,7 @@ import (
 // Watcher returns a watcher of the instances of a service or, with [WithPrefix], of
 // the servers in the key-value store. agents are those to ask, each "host", "host:port" or "unix:/path"; the default port is 8500. It is
 // usually one, on the same machine. When a request fails, Watch asks the next
-// agent in the list.
+// agent in the list, and the next Watch begins there.
 //
 // Watcher connects to nothing. The watcher's Validate reports every mistake in the
 // arguments and options. Its Watch survives a failure of Consul that lasts less
@@ -31,6 +32,7 @@ func Watcher(agents []string, service string, opts ...Option) discovery.Watcher 
 type watcher struct {
 	*config
 	known known
+	next  atomic.Int64 // the agent at which the next Watch begins
 }
 
 // Validate reports every mistake in the arguments and options.
@@ -69,11 +71,11 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 		}
 	}
 	rate := &limiter{interval: 100 * time.Millisecond, burst: 10}
-	attempts, servers := 0, 0
+	next, servers := int(w.next.Load()), 0
 	var warner survey.Warner
 	err := discovery.Retry(ctx, func(ctx context.Context, healthy func()) error {
-		agent := w.agents[attempts%len(w.agents)]
-		attempts++
+		agent := w.agents[next]
+		next = (next + 1) % len(w.agents)
 		c, err := newOwnClient(w.config, agent)
 		if err == nil {
 			defer c.close()
@@ -97,6 +99,7 @@ func (w *watcher) Watch(ctx context.Context, report func([]discovery.Endpoint)) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	w.next.Store(int64(next)) // one that refuses is not the first to be asked again
 	return fmt.Errorf("consul: watching %s %w", w.place(), err)
 }
 
