@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -107,7 +108,28 @@ func zkServer(ctx context.Context, children *sync.WaitGroup, dir string) (addr, 
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return "", "", err
 	}
-	return addr, "ZooKeeper 3.8.0", launch(ctx, children, addr, "java", "-cp", zkClasspath, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+	if err := launch(ctx, children, addr, "java", "-cp", zkClasspath, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file); err != nil {
+		return "", "", err
+	}
+	return addr, "ZooKeeper 3.8.0", zkServes(ctx, addr)
+}
+
+// zkServes returns when the ZooKeeper at addr serves: it listens before, and hangs up on
+// who comes in between.
+func zkServes(ctx context.Context, addr string) error {
+	for range 600 {
+		if c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr); err == nil {
+			_ = c.SetDeadline(time.Now().Add(time.Second))
+			_, _ = io.WriteString(c, "srvr")
+			answer, _ := io.ReadAll(c)
+			_ = c.Close()
+			if strings.Contains(string(answer), "Mode:") {
+				return nil
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("ZooKeeper does not serve at %s", addr)
 }
 
 // zkClasspath and curatorClasspath are Debian's.
