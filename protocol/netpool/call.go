@@ -151,7 +151,7 @@ func (c *Conn) examine(ctx context.Context, returned error, hit bool, deadline t
 // examineSync is examine for a connection on which no reading or writing failed.
 func (c *Conn) examineSync(returned error) (own bool, err error) {
 	if c.Writer.Buffered() > 0 && c.stream.sent == 0 { // as if nothing had been written
-		c.Writer.Reset(&c.stream)
+		c.Writer.Reset(sending{c})
 	}
 	nested := returned != nil && errors.As(returned, new(*Error)) // of a call to another server
 	declared := errors.Is(returned, ErrOutOfSync) && !nested

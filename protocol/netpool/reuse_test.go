@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/minicaptain/multi_connection_pool/balance"
 	"github.com/minicaptain/multi_connection_pool/core"
@@ -162,5 +163,35 @@ func TestAProtocolWithRequestsWithoutAnswersKeepsItsConnections(t *testing.T) {
 	}
 	if st := pool.Stats().Endpoints[0]; st.Dials != 1 {
 		t.Errorf("%d dials", st.Dials)
+	}
+}
+
+// What a function wrote and took back, by its own error, leaves the connection as it was:
+// also the look before the first bytes of a call that is slow to send them.
+func TestACallAfterOneThatSentNothingTakesNoAnswerThatIsNotItsOwn(t *testing.T) {
+	late := make(chan struct{})
+	conn := dialed(t, netpool.Config{}, prototest.Listen(t, func(nc net.Conn) {
+		<-late
+		write(nc, "late\n")
+		prototest.Silent(nc)
+	}))
+	own := errors.New("own")
+	if err := conn.Call(t.Context(), func(c *netpool.Conn) error {
+		_, _ = c.WriteString("half")
+		return own
+	}); !errors.Is(err, own) {
+		t.Fatal(err)
+	}
+	var got string
+	err := conn.Call(t.Context(), func(c *netpool.Conn) (err error) {
+		close(late)
+		prototest.Until(t, "what nobody asked for", func() bool { return c.Peek() != nil })
+		time.Sleep(2 * time.Millisecond) // the function's own work
+		_, _ = c.WriteString("question\n")
+		got, err = c.ReadString('\n')
+		return err
+	})
+	if !errors.Is(err, netpool.ErrOutOfSync) {
+		t.Errorf("got %q, error %v", got, err)
 	}
 }
