@@ -101,6 +101,10 @@ func parseRule(text string) (r rule, err error) {
 		if prefix != prefix.Masked() {
 			return r, fmt.Errorf("has bits behind its prefix; %v has none", prefix.Masked())
 		}
+		const mapped = 96 // bits of an IPv6 address before the IPv4 address that it stands for
+		if ip := prefix.Addr(); ip.Is4In6() && prefix.Bits() >= mapped {
+			prefix = netip.PrefixFrom(ip.Unmap(), prefix.Bits()-mapped) // as addresses are compared
+		}
 		r.prefix = prefix
 		return r, nil
 	}

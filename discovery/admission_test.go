@@ -22,6 +22,7 @@ func TestRulesDecideWhatARegistryMayName(t *testing.T) {
 		{"*.Example", "", "a.example:1 a.b.EXAMPLE:1 a.example.:1", "example:1 aexample:1 a.example.org:1"},
 		{"db.example.", "", "db.example:1 DB.example:1", "a.db.example:1"},
 		{"", "127.0.0.0/8 ::1 169.254.0.0/16 *:22", "10.0.0.1:80 localhost:80", "127.0.0.1:80 [::1]:80 [::ffff:127.0.0.1]:80 169.254.169.254:80 h:22"},
+		{"::ffff:10.0.0.0/104", "::ffff:10.0.0.0/120", "10.1.0.1:80 [::ffff:10.1.0.1]:80", "10.0.0.1:80 [::ffff:10.0.0.1]:80 11.0.0.1:80"},
 		{"10.0.0.0/8", "10.0.0.1", "10.0.0.2:80", "10.0.0.1:80"},
 		{"unix:", "", "unix:/run/a unix:@a", "h:1"},
 		{"unix: *", "", "unix:/run/a h:1 10.0.0.1:1", ""},

@@ -137,20 +137,28 @@ func reachable(addr string) error {
 
 func (g *Registration) run(ctx context.Context, r Registrar, e Endpoint) {
 	defer close(g.ended)
+	has := false     // the registry may have the endpoint: it had, and no other registration since
+	var failed error // of the last Register, until the next one
 	err := rerun(ctx, "the registrar", func(ctx context.Context, a *attempt) error {
+		failed = nil
 		// The value does not change what ctx.Done returns, by which registrars know
 		// the registration.
 		ctx = withRetrying(ctx, func(err error) { a.do(func() { g.explain(e, err) }) })
 		return r.Register(ctx, e, func() {
-			a.do(func() { g.enter(StateRegistered, nil) })
+			a.do(func() { has = true; g.enter(StateRegistered, nil) })
 		})
 	}, func(err error, pause time.Duration) {
+		failed = err
 		next := fmt.Sprintf("trying again in %v", pause.Round(time.Millisecond))
 		if errors.Is(err, ErrConflict) {
+			has = false
 			next = "waiting until the address is free"
 		}
 		g.enter(StateLost, fmt.Errorf("discovery: registering %s, %s: %w", e.Addr, next, err))
 	}, func(end <-chan error) error { return <-end })
+	if err == nil && has && failed != nil { // ctx ended in the pause before another Register
+		err = fmt.Errorf("it may still be there, for the registrar has failed: %w", failed)
+	}
 	if err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, ErrConflict) { // the entry is another registration's
 			err = nil

@@ -193,6 +193,35 @@ func TestCloseWaitsForTheRemovalAndReturnsItsFailure(t *testing.T) {
 	}
 }
 
+// Close ends a registration in the pause behind a Register that failed: nobody has removed the entry.
+func TestCloseInThePauseBehindAFailureSaysThatTheEntryMayStay(t *testing.T) {
+	for name, c := range map[string]struct {
+		registered bool
+		failure    error
+		fails      bool
+	}{
+		"it was registered":      {true, errors.New("permission denied"), true},
+		"it never was":           {false, errors.New("permission denied"), false},
+		"another has taken over": {true, discovery.ErrConflict, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			g := register(t, func(_ context.Context, _ discovery.Endpoint, registered func()) error {
+				if calls++; calls == 1 && c.registered {
+					registered()
+				}
+				return c.failure
+			})
+			time.Sleep(time.Hour) // pauses are long by now
+			before := calls
+			err := g.Close(t.Context())
+			if calls != before || (err != nil) != c.fails || err != nil && !errors.Is(err, c.failure) {
+				t.Errorf("%s: Close returned %v", name, err)
+			}
+		})
+	}
+}
+
 func TestNothingIsRegisteredAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := false
