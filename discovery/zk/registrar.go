@@ -51,6 +51,7 @@ type registrar struct {
 type past struct {
 	order    int64   // of the registrations of this process
 	sessions []int64 // the last ones in which it has written its node
+	left     bool    // its node may exist, of a session that could not end well
 	held     bool    // it has had the node
 	conflict bool    // it has reported that another registration has the node
 }
@@ -115,6 +116,7 @@ func (r *registrar) Register(ctx context.Context, e discovery.Endpoint, register
 	err = wait.First(ctx, g.awaitExpiry, func(ctx context.Context) error { return discovery.Retry(ctx, g.hold) })
 	if ctx.Err() == nil {
 		g.conflict = errors.Is(err, discovery.ErrConflict)
+		g.left = !g.conflict && (g.left || g.mustRemove())
 		r.memo.Leave(ctx, node, g.past)
 		g.abandon()
 		return fmt.Errorf("zk: registering %s: %w", node, err)
@@ -152,7 +154,7 @@ func (g *registration) hold(ctx context.Context, healthy func()) error {
 		if c := g.takeChanges(); c != (changes{}) {
 			switch err := g.ensure(ctx); {
 			case err == nil:
-				g.held, g.conflict = true, false
+				g.held, g.conflict, g.left = true, false, false
 				g.holds.Store(true)
 				g.registered()
 			case !g.conflict || !errors.Is(err, discovery.ErrConflict):
@@ -319,14 +321,14 @@ func (g *registration) get(ctx context.Context) (node, error) {
 
 // remove removes the node, when the context of Register has ended.
 func (g *registration) remove() error {
-	if !g.mustRemove() {
+	if !g.mustRemove() && (!g.left || g.hasNewer()) {
 		return nil
 	}
 	removed := make(chan struct{})
 	var err error
 	g.s.calls.Go(func() { // ends with the removal, or with the session
 		g.writes.Wait() // a write that is under way could create the node again
-		err = g.s.removeNode(g.path)
+		err = g.s.removeNode(g.path, g.sessions...)
 		close(removed)
 	})
 	if !within(removalTimeout, removed) {
@@ -351,13 +353,13 @@ func (g *registration) abandon() {
 	})
 }
 
-// removeNode deletes a node of the session. Without a connection, it retries
+// removeNode deletes a node of the session, or of an earlier one of older. Without a connection, it retries
 // for as long as the session has other users, because nothing else would
 // delete the node.
-func (s *session) removeNode(path string) error {
+func (s *session) removeNode(path string, older ...int64) error {
 	for {
 		_, stat, err := s.conn.Exists(path)
-		if err == nil && stat.EphemeralOwner == s.conn.SessionID() {
+		if err == nil && (stat.EphemeralOwner == s.conn.SessionID() || slices.Contains(older, stat.EphemeralOwner)) {
 			err = s.conn.Delete(path, stat.Version)
 		}
 		switch {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -318,6 +319,36 @@ func TestEntryIsRemovedAfterAnOutageInWhichItsRegistrationWasClosed(t *testing.T
 		t.Fatal(err)
 	}
 	stays.await()
+}
+
+// counted counts the calls of Register.
+type counted struct {
+	discovery.Registrar
+	calls atomic.Int32
+}
+
+func (c *counted) Register(ctx context.Context, e discovery.Endpoint, registered func()) error {
+	c.calls.Add(1)
+	return c.Registrar.Register(ctx, e, registered)
+}
+
+// A long outage ends the session of a registration, and nobody can tell the ensemble.
+func TestCloseInALongOutageSaysThatTheEntryMayStay(t *testing.T) {
+	list := servers(t)
+	conn := admin(t, list)
+	root := newRoot(t, conn)
+	proxy, addrs := proxies(t, list[0])
+	c := &counted{Registrar: zk.Registrar(addrs, root, zk.SessionTimeout(time.Minute))}
+	g := register(t, c, self)
+	registered(t, g)
+	proxy[0].Cut()
+	poll(t, "another Register", func() bool { return c.calls.Load() > 1 })
+	if err := g.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "may stay") {
+		t.Errorf("Close during an outage: %v", err)
+	}
+	if owner(t, conn, root+"/"+self.Addr) == 0 {
+		t.Error("it is gone: the test shows nothing")
+	}
 }
 
 func TestProcessThatDiesDisappears(t *testing.T) {
