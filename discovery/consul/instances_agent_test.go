@@ -1,6 +1,7 @@
 package consul_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/minicaptain/multi_connection_pool/discovery"
 	"github.com/minicaptain/multi_connection_pool/discovery/consul"
 	"github.com/minicaptain/multi_connection_pool/discovery/discoverytest"
 )
@@ -193,5 +195,72 @@ func TestBodyOfAnAnswerThatIsAnErrorIsItsText(t *testing.T) {
 	a := newScriptedAgent(t, body(http.StatusForbidden, "Permission denied: [{}"))
 	if err := a.watch(t).Fails(); !strings.Contains(err.Error(), "Permission denied: [{}") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// takenOver is an agent whose instance another program has taken over. It refuses the
+// first question whose instance it is since then.
+type takenOver struct {
+	mu              sync.Mutex
+	notes           string
+	taken, refused  bool
+	deregistrations int
+}
+
+func (a *takenOver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch p := r.URL.Path; {
+	case p == "/v1/agent/service/register":
+		var service struct{ Check struct{ Notes string } }
+		_ = json.NewDecoder(r.Body).Decode(&service)
+		a.notes = service.Check.Notes
+	case strings.HasPrefix(p, "/v1/agent/check/update"):
+	case strings.HasPrefix(p, "/v1/agent/health/service/id/"):
+		notes := a.notes
+		if a.taken {
+			if !a.refused {
+				a.refused = true
+				http.Error(w, "rate limit exceeded", http.StatusInternalServerError)
+				return
+			}
+			notes = "multipool registration another 1"
+		}
+		_, _ = fmt.Fprintf(w, `{"Checks":[{"Node":"n","CheckID":"service:echo-10.0.0.1:80","Status":"passing","Notes":%q}]}`, notes)
+	case p == "/v1/txn":
+		_, _ = io.WriteString(w, `{"Results":[],"Errors":null}`)
+	case strings.HasPrefix(p, "/v1/agent/service/deregister"):
+		a.deregistrations++
+	default: // a change of the instance, which the agent is slow to report
+		a.mu.Unlock()
+		<-r.Context().Done()
+		a.mu.Lock()
+	}
+}
+
+func TestCloseLeavesTheInstanceOfAnotherAlsoIfTheAgentIsAskedTwice(t *testing.T) {
+	a := &takenOver{}
+	s := httptest.NewServer(a)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	g, err := discovery.Register(consul.Registrar([]string{s.Listener.Addr().String()}, "echo"), discovery.Endpoint{Addr: "10.0.0.1:80"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.taken = true
+	a.mu.Unlock()
+	if err := g.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.refused || a.deregistrations > 0 {
+		t.Errorf("the agent was asked in vain: %t, deregistrations: %d", a.refused, a.deregistrations)
 	}
 }

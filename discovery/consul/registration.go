@@ -433,10 +433,15 @@ func (g *registration) deregister(ctx context.Context) error {
 	return discovery.Deregister(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, discovery.DeregisterTimeout/2, errTimeout)
 		defer cancel()
-		if owner, _, err := g.look(ctx, g.client); err == nil && (owner == other || owner == lapsed) {
+		owner, _, err := g.look(ctx, g.client)
+		status, ok := errors.AsType[api.StatusError](err)
+		switch {
+		case err == nil && (owner == other || owner == lapsed):
 			return nil
+		case err != nil && (!ok || status.Code != http.StatusForbidden): // it may be another's
+			return classify(ctx, err)
 		}
-		err := classify(ctx, g.Agent().ServiceDeregisterOpts(g.service.ID, g.options(ctx)))
+		err = classify(ctx, g.Agent().ServiceDeregisterOpts(g.service.ID, g.options(ctx)))
 		if status, ok := errors.AsType[api.StatusError](err); ok && (status.Code == http.StatusNotFound || strings.HasPrefix(status.Body, "Unknown service")) {
 			return nil // old agents answer with status 500
 		}
