@@ -59,7 +59,8 @@ func RemovalGrace(d time.Duration) Option { return func(b *builder) { b.grace = 
 
 // OnError sets a function that is called with each error of a resolver: a watch that was
 // lost, an entry that is dropped, a set that the balancing policy cannot use. Resolvers
-// of several ClientConns call it at a time; it holds the resolver up.
+// of several ClientConns call it at a time; it holds the resolver up, and must not close
+// the ClientConn, which waits for the resolver.
 func OnError(f func(err error)) Option { return func(b *builder) { b.onError = f } }
 
 type builder struct {

@@ -198,7 +198,7 @@ func (c *Conn) outgoing(req *http.Request, body io.ReadCloser, host string, with
 	case !c.http2 && inMemory(req, body):
 		o.req.Body, o.req.GetBody = body, nil
 	default:
-		o.body = &requestBody{timeout: o.timeout, body: body, want: req.ContentLength}
+		o.body = &requestBody{ctx: req.Context(), timeout: o.timeout, body: body, want: req.ContentLength}
 		o.req.Body, o.req.GetBody = o.body, nil // net/http must not send the request again by itself
 	}
 	return o
@@ -306,6 +306,8 @@ func (c *Conn) judge(ctx context.Context, body *requestBody, sent bool, err erro
 	switch ended := ctx.Err(); {
 	case errors.Is(ended, context.Canceled):
 		return balance.OutcomeCanceled, retry.VerdictDone
+	case ended != nil && body != nil && body.isLate():
+		return balance.OutcomeNeutral, retry.VerdictDone
 	case ended != nil:
 		return balance.OutcomeFailure, retry.VerdictDone
 	case body != nil && body.err() != nil: // the body is at fault

@@ -63,7 +63,8 @@
 // # Time
 //
 // The context of a request, or the Timeout of an http.Client, ends the request at
-// any stage. [Config.Timeout] bounds how long each server may do nothing before
+// any stage; but where the reader of its body blocks, over HTTP/1.1 only when that
+// returns, as with net/http. [Config.Timeout] bounds how long each server may do nothing before
 // its response begins. A request that may be repeated is given up earlier, in time
 // to go to another server, by how long responses to its method and path take: see
 // [retry.Attempt.Until].

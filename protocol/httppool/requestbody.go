@@ -3,6 +3,7 @@
 package httppool
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -12,6 +13,7 @@ import (
 // net/http had not read from it by then and nothing was sent, the caller's body
 // can be taken back and given to another attempt.
 type requestBody struct {
+	ctx     context.Context //nolint:containedctx // of the request
 	timeout *headerTimeout
 	want    int64 // the announced length; 0 or less = unknown
 
@@ -20,6 +22,8 @@ type requestBody struct {
 	begun   bool          // net/http has read from it
 	closed  bool          // net/http has closed it
 	settled bool          // it can no longer be taken back
+	reading bool          // a read is under way
+	late    bool          // the deadline of the request passed during a read
 	got     int64         // bytes read
 	broken  error         // the error of a read, or errLength
 }
@@ -28,6 +32,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	body := b.body
 	b.begun = true
+	b.reading = body != nil
+	before := b.ctx.Err() != nil
 	b.mu.Unlock()
 	if body == nil {
 		return 0, errGone
@@ -37,6 +43,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.timeout.resume()
 	b.mu.Lock()
 	b.got += int64(n)
+	b.reading = false
+	b.late = b.late || b.ctx.Err() != nil && !before
 	switch {
 	case err == nil:
 	case err != io.EOF:
@@ -93,6 +101,14 @@ func (b *requestBody) failed(unprocessed bool) io.ReadCloser {
 		_ = body.Close() // as above
 	}
 	return nil
+}
+
+// isLate reports whether the deadline of the request passed while the caller's reader had
+// nothing yet.
+func (b *requestBody) isLate() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.late || b.reading
 }
 
 // err returns the error that broke the body off, or nil.

@@ -137,6 +137,7 @@ func (c *Conn) examine(ctx context.Context, returned error, hit bool, deadline t
 	}
 	c.broken.Store(true)
 	e := c.failed(c.stream.err)
+	e.idled = c.stream.idled
 	if errors.Is(returned, c.stream.err) {
 		e.Err = returned
 	} else {

@@ -224,3 +224,39 @@ func TestClassifyReadsErrorsOfAnyLayer(t *testing.T) {
 		}
 	}
 }
+
+// A function that lets its time pass before it sends anything is no fault of the server's.
+func TestAFunctionThatIsSlowItselfBlamesNoServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		conf    netpool.Config
+		timeout time.Duration
+	}{
+		"by the context": {netpool.Config{}, 10 * time.Millisecond},
+		"by the timeout": {netpool.Config{Timeout: 10 * time.Millisecond}, prototest.Patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := dialed(t, c.conf, prototest.Listen(t, echo))
+			ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
+			defer cancel()
+			err := conn.Call(ctx, func(c *netpool.Conn) error {
+				time.Sleep(30 * time.Millisecond) // its own work
+				_, _ = c.WriteString("question\n")
+				_, err := c.ReadString('\n')
+				return err
+			})
+			if got := netpool.Classify(err); err == nil || got != balance.OutcomeNeutral {
+				t.Errorf("error %v is %v", err, got)
+			}
+			conn = dialed(t, c.conf, prototest.Listen(t, prototest.Silent))
+			ctx, cancel = context.WithTimeout(t.Context(), c.timeout)
+			defer cancel()
+			err = conn.Call(ctx, func(c *netpool.Conn) error { // that waits for the server to begin
+				_, err := c.ReadString('\n')
+				return err
+			})
+			if got := netpool.Classify(err); err == nil || got != balance.OutcomeFailure {
+				t.Errorf("a server that does not speak: error %v is %v", err, got)
+			}
+		})
+	}
+}

@@ -133,6 +133,7 @@ type stream struct {
 	left     int64     // bytes that this call may read; below 0 = any number
 	received bool      // a byte at least
 	awaiting bool      // nothing was received since the last was sent
+	idled    bool      // the time was over before the function sent or read anything
 }
 
 // begin begins a call, which may read so many bytes.
@@ -146,7 +147,7 @@ func (s *stream) begin(now, deadline time.Time, maxRead int64) {
 }
 
 // forget forgets the last call.
-func (s *stream) forget() { s.sent, s.received, s.awaiting = 0, false, false }
+func (s *stream) forget() { s.sent, s.received, s.awaiting, s.idled = 0, false, false, false }
 
 // end ends a call, whose deadlines end with it.
 func (s *stream) end(hit bool) {
@@ -207,6 +208,7 @@ func (s *stream) Write(b []byte) (int, error) {
 	if n > 0 {
 		s.awaiting = true
 	}
+	s.idled = s.idled || s.err == nil && isTimeout(err) && s.sent+n == 0 && !s.received
 	s.sent += n
 	s.note(err)
 	return n, err

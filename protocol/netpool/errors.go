@@ -43,6 +43,8 @@ type Error struct {
 	// Ctx is the context's error if that ended the call, else nil. It matches the
 	// context's cause too, see [context.Cause].
 	Ctx error
+
+	idled bool // the function had let the time pass before it sent anything
 }
 
 // Error names the server, the cause, and what the function returned, each in at most
@@ -80,7 +82,7 @@ func (e *Error) outcome() balance.Outcome {
 	switch {
 	case errors.Is(e.Ctx, context.Canceled), errors.Is(e.Err, context.Canceled):
 		return balance.OutcomeCanceled
-	case errors.Is(e.Err, ErrMaxRead), e.stopped(), e.Ctx == nil && errors.Is(e.Err, context.DeadlineExceeded): // that was before the call
+	case errors.Is(e.Err, ErrMaxRead), e.stopped(), e.idled, e.Ctx == nil && errors.Is(e.Err, context.DeadlineExceeded): // that was before the call
 		return balance.OutcomeNeutral
 	default:
 		return balance.OutcomeFailure
@@ -95,8 +97,8 @@ func (e *Error) outcome() balance.Outcome {
 //     after the server had sent something; if it had not, the error is
 //     OutcomeNeutral.
 //   - An [*Error] is OutcomeCanceled if the caller gave up. It is OutcomeNeutral
-//     if the context had expired before the call, if the answer was larger than
-//     [Config.MaxRead], or if the function stopped with an error of its own in the
+//     if the time was over before the call, or before it sent anything, if the answer was
+//     larger than [Config.MaxRead], or if the function stopped with an error of its own in the
 //     middle of an exchange. All others are
 //     OutcomeFailure: broken connections, timeouts, answers that the function did
 //     not understand or did not expect.
