@@ -96,6 +96,10 @@ func (p *Page) Panel(name string) *Panel {
 func (p *Page) shown() []*Panel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.shownLocked()
+}
+
+func (p *Page) shownLocked() []*Panel {
 	return slices.DeleteFunc(slices.Clone(p.panels), func(o *Panel) bool { return o.source() == nil })
 }
 

@@ -73,10 +73,9 @@ func (p *Page) sample() {
 
 // over reports whether there is nothing to sample any more, and ends the sampling then.
 func (p *Page) over() bool {
-	shown := p.shown()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sampling = len(shown) > 0
+	p.sampling = len(p.shownLocked()) > 0 // in one look: a pool that comes now begins the sampling anew, or is seen
 	return !p.sampling
 }
 

@@ -208,7 +208,9 @@ func (s *stream) Write(b []byte) (int, error) {
 	if n > 0 {
 		s.awaiting = true
 	}
-	s.idled = s.idled || s.err == nil && isTimeout(err) && s.sent+n == 0 && !s.received
+	if err != nil && s.err == nil && s.sent+n == 0 && !s.received {
+		s.idled = isTimeout(err)
+	}
 	s.sent += n
 	s.note(err)
 	return n, err
