@@ -157,7 +157,11 @@ func (g *registration) hold(ctx context.Context, healthy, lapsed func()) error {
 	g.held, g.conflict = true, false
 	g.registered()
 	healthy()
-	return wait.First(ctx, g.keepAlive, func(ctx context.Context) error { return g.watchKey(ctx, put, func() {}) })
+	err = wait.First(ctx, g.keepAlive, func(ctx context.Context) error { return g.watchKey(ctx, put, func() {}) })
+	if errors.Is(err, errLapsed) {
+		g.leaseID = 0 // which both have read
+	}
+	return err
 }
 
 // take puts the key. The first time, it takes an existing key over; later, the
@@ -259,7 +263,6 @@ func (g *registration) keepAlive(ctx context.Context) error {
 			failed = 0
 			err = wait.For(ctx, g.ttl/4)
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
-			g.leaseID = 0
 			return errLapsed
 		default:
 			failed++
