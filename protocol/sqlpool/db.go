@@ -40,10 +40,10 @@ type Option func(*connector)
 
 // Idempotent says that every statement of the database may be executed twice, as
 // those of replicas may: one that failed because of its server is sent to another
-// one, up to three times in all, within the pool's budget of repeated calls. A
-// statement of a transaction or of a [sql.Conn] never is, and neither is a query
-// that fails behind its second row. The default is that nothing is repeated which the
-// server may have executed.
+// one, or to the same if no other is available, up to three times in all, within the
+// pool's budget of repeated calls. A statement of a transaction never is, and neither
+// is one behind the first of a [sql.Conn], or a query that fails behind its second
+// row. The default is that nothing is repeated which the server may have executed.
 func Idempotent() Option {
 	return WithIdempotent(func(context.Context, string) bool { return true })
 }
@@ -61,9 +61,10 @@ func WithRoute(f func(ctx context.Context) []core.CallOption) Option {
 }
 
 // WithClassifier lets f decide the outcome of each operation, by its error, which
-// may be nil, and the outcome that [Classify] has for it: drivers whose errors have
-// no method SQLState need one that knows which of them are answers. f must be safe
-// for concurrent use. [core.WithClassifier] is for calls that are made through the
+// may be nil, and the outcome that [Classify] has for it, or OutcomeFailure if that is
+// OutcomeNeutral and the driver no longer takes its connection for valid: drivers
+// whose errors have no method SQLState need one that knows which of them are answers.
+// f must be safe for concurrent use. [core.WithClassifier] is for calls that are made through the
 // pool's Do.
 func WithClassifier(f func(err error, outcome balance.Outcome) balance.Outcome) Option {
 	return func(c *connector) { c.reclassify = f }
@@ -77,32 +78,20 @@ type connector struct {
 	reclassify func(err error, outcome balance.Outcome) balance.Outcome
 }
 
-// maxStale is how many connections in a row may turn out to have ended.
-const maxStale = 16
+const (
+	// maxStale is how many connections in a row may turn out to have ended.
+	maxStale = 16
+	// maxAttempts is how often an operation is made.
+	maxAttempts = 3
+)
 
 // Connect implements [driver.Connector].
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
-	var opts []core.CallOption
-	if c.route != nil {
-		opts = c.route(ctx)
+	s := &session{connector: c}
+	if err := s.open(ctx, nil); err != nil {
+		return nil, err
 	}
-	for range maxStale {
-		lease, err := c.pool.Get(ctx, opts...)
-		if err != nil {
-			return nil, err
-		}
-		s := &session{connector: c, lease: lease, conn: lease.Conn(), reused: lease.Conn().used}
-		s.conn.used = true
-		if !s.reused {
-			return s.asDriver(), nil
-		}
-		err = s.ResetSession(ctx)
-		if !errors.Is(err, driver.ErrBadConn) { // any other error database/sql ignores too
-			return s.asDriver(), nil
-		}
-		_ = s.Close()
-	}
-	return nil, driver.ErrBadConn
+	return s.asDriver(), nil
 }
 
 // Driver implements [driver.Connector].

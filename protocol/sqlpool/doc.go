@@ -30,11 +30,20 @@
 // is an [*Error], closes the connection, and counts against the server. See
 // [Classify].
 //
-// database/sql repeats what the driver reports as [driver.ErrBadConn]: the server has
-// not seen it. It repeats beginning a transaction and preparing a statement too. What
-// the server may have executed is repeated only if [Idempotent] allows it. Nothing is
-// repeated in a transaction, in a [database/sql.Conn], or behind the second row of a
-// result: a result of one row arrives whole, a longer one may break off. A commit whose answer is lost may or may not have been executed.
+// What the driver reports as [driver.ErrBadConn] is repeated: the server has not seen
+// it. So is beginning a transaction or preparing a statement that fails. What the
+// server may have executed is repeated only if [Idempotent] allows it. A repeat goes
+// to another server, or to the same one if no other is available. Nothing is repeated
+// in a transaction, behind the first statement of a [database/sql.Conn], or behind the
+// second row of a result: a result of one row arrives whole, a longer one may break
+// off. A commit whose answer is lost may or may not have been executed.
+//
+// What fails after its context has ended in the program, between two statements of a
+// transaction or two rows, costs the connection but does not count against the server.
+//
+// Observers of package retry see each operation of the driver, under the name "query",
+// "exec", "prepare", "begin", "commit", "rollback" or "ping": the rows behind the first
+// ones, and the wait for the first connection, are not part of it.
 //
 // A statement ends at the deadline of its context: this package sets none. A server
 // that hangs costs those callers their time that it has, until outlier detection

@@ -14,17 +14,14 @@ import (
 // Error is an operation that failed because of its connection. What the server
 // answers, such as an error of SQL, is returned as the driver made it.
 //
-// With errors.Is it matches [driver.ErrBadConn] where the driver says so, and where
-// the operation may be made again: database/sql does that, on another connection,
-// up to three times in all, unless the operation belongs to a transaction or to a
-// [database/sql.Conn].
+// It matches [driver.ErrBadConn] where the driver says so only in a transaction or a
+// [database/sql.Conn]: elsewhere the operation has been made again already, and
+// database/sql must not.
 type Error struct {
 	// Endpoint is the address of the server.
 	Endpoint string
 	// Err is the error of the driver.
 	Err error
-
-	repeat bool // database/sql may make the operation again, whatever Err is
 }
 
 // Error names the server and the cause, which is cut above 4 KiB.
@@ -33,10 +30,15 @@ func (e *Error) Error() string { return "sqlpool: " + e.Endpoint + ": " + brief.
 // Unwrap returns the error of the driver.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches [driver.ErrBadConn] where database/sql may repeat the operation.
-func (e *Error) Is(target error) bool {
-	return e.repeat && target == driver.ErrBadConn
+// settled is an error after all attempts. It does not match [driver.ErrBadConn], or
+// database/sql would make as many again.
+type settled struct{ error }
+
+func (e settled) Is(target error) bool {
+	return target != driver.ErrBadConn && errors.Is(e.error, target)
 }
+
+func (e settled) As(target any) bool { return errors.As(e.error, target) }
 
 // errCut is the error of an operation whose connection the pool has closed.
 var errCut = errors.New("the pool has closed the connection: its server left the set, or the pool is closed")

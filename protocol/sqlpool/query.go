@@ -46,7 +46,7 @@ type execer struct{ of *session }
 
 func (e execer) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (res driver.Result, err error) {
 	s := e.of
-	stop, err := s.run(ctx, s.repeatable(ctx, query), func(ctx context.Context) (err error) {
+	stop, err := s.run(ctx, call{name: "exec", repeatable: s.repeatable(ctx, query)}, func(ctx context.Context) (err error) {
 		if x, ok := s.conn.raw.(driver.ExecerContext); ok {
 			res, err = x.ExecContext(ctx, query, args)
 			return err
@@ -83,7 +83,8 @@ func (q queryer) QueryContext(ctx context.Context, query string, args []driver.N
 // for its first rows: drivers may return before the server has said anything.
 func (s *session) query(ctx context.Context, repeatable bool, op func(context.Context) (driver.Rows, error)) (driver.Rows, error) {
 	r := &rows{s: s, ctx: ctx}
-	stop, err := s.run(ctx, repeatable, func(ctx context.Context) (err error) {
+	stop, err := s.run(ctx, call{name: "query", repeatable: repeatable}, func(ctx context.Context) (err error) {
+		r.ahead = nil // of the attempt before
 		if r.raw, err = op(ctx); err != nil {
 			return err
 		}

@@ -74,20 +74,23 @@ func (r *rows) Next(dest []driver.Value) error {
 		copy(dest, f.row)
 		return f.err
 	}
-	return r.judge(r.s.guarded(func() error { return r.raw.Next(dest) }))
+	return r.judge(func() error { return r.raw.Next(dest) })
 }
 
 func (r *rows) Close() error {
 	defer r.stop()
-	return r.judge(r.s.guarded(r.raw.Close))
+	return r.judge(r.raw.Close)
 }
 
-// judge returns err as database/sql is to see it.
-func (r *rows) judge(err error) error {
+// judge lets the driver work, and returns its error as database/sql is to see it.
+func (r *rows) judge(f func() error) error {
+	late := r.ctx.Err() != nil
+	err := r.s.guarded(f)
 	if err == nil || err == io.EOF { //nolint:errorlint // as database/sql compares it
 		return err
 	}
-	return r.s.ended(r.ctx, 0, err, false)
+	_, err = r.s.ended(r.ctx, 0, err, late)
+	return err
 }
 
 // The rest passes on what the driver has. database/sql takes the zero results for a
@@ -104,7 +107,7 @@ func (r *rows) NextResultSet() error {
 		return io.EOF
 	}
 	r.ahead = nil
-	return r.judge(r.s.guarded(n.NextResultSet))
+	return r.judge(n.NextResultSet)
 }
 
 func (r *rows) ColumnTypeScanType(index int) reflect.Type {

@@ -15,7 +15,7 @@ func (s *session) Prepare(query string) (driver.Stmt, error) {
 func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	raw := s.conn.statements.take(query)
 	if raw == nil {
-		stop, err := s.run(ctx, true, func(ctx context.Context) (err error) {
+		stop, err := s.run(ctx, call{name: "prepare", repeatable: true, passing: true}, func(ctx context.Context) (err error) {
 			raw, err = s.prepare(ctx, query)
 			return err
 		})
@@ -24,7 +24,7 @@ func (s *session) PrepareContext(ctx context.Context, query string) (driver.Stmt
 			return nil, err
 		}
 	}
-	st := &stmt{s: s, query: query, raw: raw}
+	st := &stmt{s: s, query: query, raw: raw, on: s.conn}
 	if c, ok := raw.(driver.ColumnConverter); ok { //nolint:staticcheck // drivers have it
 		return convertingStmt{st, c}, nil
 	}
@@ -49,10 +49,29 @@ type stmt struct {
 	s      *session
 	query  string
 	raw    driver.Stmt
-	failed bool // it may be why: the next session prepares another one
+	on     *Conn // of raw
+	failed bool  // it may be why: the next session prepares another one
+}
+
+// follow prepares the statement where its session has moved to.
+func (st *stmt) follow(ctx context.Context) (err error) {
+	if st.on == st.s.conn {
+		return nil
+	}
+	raw := st.s.conn.statements.take(st.query)
+	if raw == nil {
+		if raw, err = st.s.prepare(ctx, st.query); err != nil {
+			return err
+		}
+	}
+	st.raw, st.on = raw, st.s.conn
+	return nil
 }
 
 func (st *stmt) Close() error {
+	if st.s.gone || st.on != st.s.conn {
+		return nil // it ended with its connection
+	}
 	if st.s.broken != nil || st.failed {
 		return st.s.guarded(st.raw.Close)
 	}
@@ -83,7 +102,10 @@ func (st *stmt) Query(args []driver.Value) (driver.Rows, error) {
 }
 
 func (st *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res driver.Result, err error) {
-	stop, err := st.s.run(ctx, st.s.repeatable(ctx, st.query), func(ctx context.Context) (err error) {
+	stop, err := st.s.run(ctx, call{name: "exec", repeatable: st.s.repeatable(ctx, st.query)}, func(ctx context.Context) (err error) {
+		if err := st.follow(ctx); err != nil {
+			return err
+		}
 		if x, ok := st.raw.(driver.StmtExecContext); ok {
 			res, err = x.ExecContext(ctx, args)
 			return err
@@ -102,6 +124,9 @@ func (st *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (res 
 
 func (st *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	r, err := st.s.query(ctx, st.s.repeatable(ctx, st.query), func(ctx context.Context) (driver.Rows, error) {
+		if err := st.follow(ctx); err != nil {
+			return nil, err
+		}
 		if x, ok := st.raw.(driver.StmtQueryContext); ok {
 			return x.QueryContext(ctx, args)
 		}

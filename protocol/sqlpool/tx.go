@@ -11,7 +11,7 @@ import (
 // repeated.
 func (s *session) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	t := &tx{s: s, ctx: ctx}
-	stop, err := s.run(ctx, true, func(ctx context.Context) (err error) {
+	stop, err := s.run(ctx, call{name: "begin", repeatable: true}, func(ctx context.Context) (err error) {
 		t.raw, err = s.begin(ctx, opts)
 		return err
 	})
@@ -55,22 +55,22 @@ type tx struct {
 	stop func()
 }
 
-func (t *tx) Commit() error { return t.end(t.raw.Commit) }
+func (t *tx) Commit() error { return t.end("commit", t.raw.Commit) }
 
 func (t *tx) Rollback() error {
-	err := t.end(t.raw.Rollback)
+	err := t.end("rollback", t.raw.Rollback)
 	if t.ctx.Err() != nil && !t.s.resets() && t.s.broken == nil {
 		t.s.broken = errRolledBack
 	}
 	return err
 }
 
-func (t *tx) end(f func() error) error {
+func (t *tx) end(name string, f func() error) error {
 	defer func() {
 		t.s.inTx = false
 		t.stop()
 	}()
-	stop, err := t.s.run(t.ctx, false, func(context.Context) error { return f() })
+	stop, err := t.s.run(t.ctx, call{name: name}, func(context.Context) error { return f() })
 	stop()
 	return err
 }
