@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,17 +206,17 @@ func TestCloseInThePauseBehindAFailureSaysThatTheEntryMayStay(t *testing.T) {
 		"another has taken over": {true, discovery.ErrConflict, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			calls := 0
+			var calls atomic.Int32
 			g := register(t, func(_ context.Context, _ discovery.Endpoint, registered func()) error {
-				if calls++; calls == 1 && c.registered {
+				if calls.Add(1) == 1 && c.registered {
 					registered()
 				}
 				return c.failure
 			})
 			time.Sleep(time.Hour) // pauses are long by now
-			before := calls
+			before := calls.Load()
 			err := g.Close(t.Context())
-			if calls != before || (err != nil) != c.fails || err != nil && !errors.Is(err, c.failure) {
+			if calls.Load() != before || (err != nil) != c.fails || err != nil && !errors.Is(err, c.failure) {
 				t.Errorf("%s: Close returned %v", name, err)
 			}
 		})

@@ -56,7 +56,8 @@ type Set struct {
 	byKey   map[string]*entry
 	sorted  []*entry // by key
 	bad     int      // entries with malformed set
-	lastBad error    // of the last that was skipped
+	last    *entry   // the last that was skipped, nil if it is gone or mended
+	lastBad error    // why
 
 	// claims counts the endpoints of each address, and shared the addresses with
 	// more than one.
@@ -182,12 +183,17 @@ func (s *Set) Len() int { return len(s.byKey) }
 func (s *Set) Malformed() int { return s.bad }
 
 // Warning returns how many entries are skipped, wholly or in part, and why the last one
-// was; nil if none is. It is for [ReportWarning].
+// was, or which one still is if that is gone; nil if none is. It is for [ReportWarning].
 func (s *Set) Warning() error {
 	if s.bad == 0 {
 		return nil
 	}
-	return fmt.Errorf("discovery: %d of %d entries are skipped; the last one, %w", s.bad, len(s.byKey), s.lastBad)
+	if s.last != nil {
+		return fmt.Errorf("discovery: %d of %d entries are skipped; the last one, %w", s.bad, len(s.byKey), s.lastBad)
+	}
+	// Errors are not kept for each entry: who writes to a registry decides how many are malformed.
+	i := slices.IndexFunc(s.sorted, func(e *entry) bool { return e.malformed })
+	return fmt.Errorf("discovery: %d of %d entries are skipped, such as %q", s.bad, len(s.byKey), brief.Clip(s.sorted[i].key))
 }
 
 // Report calls report with the complete set, if an endpoint of an entry has
@@ -244,7 +250,7 @@ func (s *Set) set(e *entry, value []byte, hash uint64) {
 	eps, err := s.decodeEntry(e.key, value)
 	s.mark(e, err != nil)
 	if err != nil {
-		s.lastBad = fmt.Errorf("%q: %w", brief.Clip(e.key), err)
+		s.last, s.lastBad = e, fmt.Errorf("%q: %w", brief.Clip(e.key), err)
 		s.skipped(e.key, err)
 	}
 	if slices.EqualFunc(eps, e.eps, Endpoint.Equal) {
@@ -313,6 +319,9 @@ func (s *Set) mark(e *entry, malformed bool) {
 		s.bad--
 	}
 	e.malformed = malformed
+	if !malformed && e == s.last {
+		s.last, s.lastBad = nil, nil
+	}
 }
 
 // claim adds n to the claims of each of the addresses.

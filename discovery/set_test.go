@@ -395,3 +395,29 @@ func TestSetAsksOverTheWholeSetWhichEndpointsCount(t *testing.T) {
 		t.Errorf("without it got %s", got)
 	}
 }
+
+func TestWarningOfASetNamesNoEntryThatIsGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*discovery.Set)
+		want   string
+	}{
+		"deleted":       {func(s *discovery.Set) { s.Delete("3") }, `discovery: 1 of 2 entries are skipped, such as "2"`},
+		"mended":        {func(s *discovery.Set) { s.Put("3", []byte("c:1")) }, `discovery: 1 of 3 entries are skipped, such as "2"`},
+		"not retained":  {func(s *discovery.Set) { s.Retain([]string{"2"}) }, `discovery: 1 of 1 entries are skipped, such as "2"`},
+		"another":       {func(s *discovery.Set) { s.Delete("2") }, `discovery: 1 of 2 entries are skipped; the last one, "3": malformed`},
+		"still skipped": {func(s *discovery.Set) { s.Put("3", []byte("panic")) }, `discovery: 2 of 3 entries are skipped; the last one, "3": discovery: the decoder panicked: a bug`},
+		"a later one": {func(s *discovery.Set) {
+			s.Delete("3")
+			s.Put("4", []byte("!"))
+		}, `discovery: 2 of 3 entries are skipped; the last one, "4": malformed`},
+	} {
+		var n int
+		s := discovery.NewSet(words(&n), nil)
+		s.Put("1", []byte("a:1"))
+		s.Put("2", []byte("!"))
+		s.Put("3", []byte("!"))
+		if c.change(s); s.Warning() == nil || s.Warning().Error() != c.want {
+			t.Errorf("%s: the warning is %v, want %s", name, s.Warning(), c.want)
+		}
+	}
+}

@@ -85,7 +85,7 @@ func (f *filtered) Watch(ctx context.Context, report func([]Endpoint)) error {
 		ReportWarning(ctx, errors.Join(theirs, ours))
 	}
 	inner := withWarned(ctx, func(err error) { warn(func() { theirs = err }) })
-	warned := false // of ours
+	warned := true // of ours; by an earlier Watch, perhaps
 	return f.w.Watch(inner, func(set []Endpoint) {
 		matching := make([]Endpoint, 0, len(set))
 		for _, e := range set {

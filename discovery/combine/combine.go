@@ -7,7 +7,8 @@
 // All of them keep the contract of [discovery.Watcher], given watchers that do,
 // and are safe for concurrent use. They run their watchers by [discovery.Follow]:
 // a watch that is lost is begun again with back-off, its last set counts
-// meanwhile, and the loss is reported, see [discovery.ReportFailure]. They compare no sets, and may repeat one.
+// meanwhile, and the loss is reported, see [discovery.ReportFailure]. Of several watchers,
+// the warnings are reported together, see [discovery.ReportWarning]. They compare no sets, and may repeat one.
 //
 // A set counts as the program's own decision if the watcher that it comes from
 // says so, see [discovery.Watcher].
@@ -29,13 +30,48 @@ type group struct {
 	running sync.WaitGroup
 	// news holds a token when the status of a follower has changed.
 	news chan struct{}
+
+	mu       sync.Mutex
+	warnings []*warning // of the followers, in the order in which they began
+}
+
+// warning is what a user should know of one watcher; nil for nothing.
+type warning struct{ err error }
+
+// warn reports the warnings of all with this one of a follower, unless that was stopped.
+func (g *group) warn(ctx, follower context.Context, w *warning, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if follower.Err() != nil {
+		return
+	}
+	w.err = err
+	g.reportWarningsLocked(ctx)
+}
+
+// unwarn takes back the warning of a follower that was stopped.
+func (g *group) unwarn(ctx context.Context, w *warning) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.warnings = slices.DeleteFunc(g.warnings, func(o *warning) bool { return o == w })
+	if w.err != nil {
+		g.reportWarningsLocked(ctx)
+	}
+}
+
+func (g *group) reportWarningsLocked(ctx context.Context) {
+	var all []error
+	for _, w := range g.warnings {
+		all = append(all, w.err)
+	}
+	discovery.ReportWarning(ctx, errors.Join(all...))
 }
 
 func newGroup() *group { return &group{news: make(chan struct{}, 1)} }
 
 // follower runs one watcher until it is stopped, and has its last set.
 type follower struct {
-	stop context.CancelFunc
+	stop func()
 
 	mu  sync.Mutex
 	now status
@@ -57,7 +93,11 @@ type status struct {
 func (g *group) follow(ctx context.Context, w discovery.Watcher) *follower {
 	outer := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{stop: cancel, now: status{since: time.Now()}}
+	note := &warning{}
+	g.mu.Lock()
+	g.warnings = append(g.warnings, note)
+	g.mu.Unlock()
+	f := &follower{now: status{since: time.Now()}, stop: func() { cancel(); g.unwarn(outer, note) }}
 	change := func(how func(s *status)) {
 		f.mu.Lock()
 		how(&f.now)
@@ -75,6 +115,7 @@ func (g *group) follow(ctx context.Context, w discovery.Watcher) *follower {
 					s.set, s.known, s.live, s.fresh, s.own, s.err = set, true, true, true, own, nil
 				})
 			},
+			Warned: func(err error) { g.warn(outer, ctx, note, err) },
 			Lost: func(err error, _ time.Duration) {
 				change(func(s *status) {
 					if s.live {

@@ -3,6 +3,7 @@ package combine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -286,6 +287,52 @@ func TestTheLossOfOneOfSeveralIsTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// odd is a registry that warns, with each watch.
+type odd struct {
+	*registry
+	warning error
+}
+
+func (o odd) Watch(ctx context.Context, report func([]discovery.Endpoint)) error {
+	discovery.ReportWarning(ctx, o.warning)
+	return o.registry.Watch(ctx, report)
+}
+
+func TestWarningsOfSeveralAreReportedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told atomic.Value
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		follow := func(w discovery.Watcher) {
+			go discovery.Follow(ctx, w, discovery.Follower{
+				Changed: func(discovery.Change) {},
+				Warned:  func(err error) { told.Store(fmt.Sprint(err)) },
+			})
+			time.Sleep(time.Second)
+		}
+		is := func(what, want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := told.Load(); got != want {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+		of := func(warning error) odd { return odd{newRegistry("10.0.0.1:1"), warning} }
+		follow(combine.Union(of(errors.New("a")), of(nil), of(errors.New("c"))))
+		is("a union", "a\nc")
+		primary := of(nil)
+		follow(combine.Failover(primary, of(errors.New("secondary")), time.Second))
+		is("a failover with its primary", "<nil>")
+		primary.fall()
+		time.Sleep(time.Minute)
+		is("with its secondary", "secondary")
+		primary.rise()
+		time.Sleep(time.Minute)
+		is("with its primary again", "<nil>")
+		cancel()
+	})
 }
 
 func TestFailoverUsesTheSecondaryAfterItsTime(t *testing.T) {

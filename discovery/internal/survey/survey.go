@@ -27,10 +27,11 @@ type Entry struct {
 type Warner struct {
 	seen   string // what the set was at the last look
 	warned string // the text of the last warning
+	told   bool   // there was a report; before, a warning of an earlier Watch may stand
 }
 
-// Look reports what a user should know of the set, if that has changed since the last
-// look: entries that are skipped and, if there is no server, what explain returns, which
+// Look reports what a user should know of the set, with the first look and whenever that
+// has changed: entries that are skipped and, if there is no server, what explain returns, which
 // asks the registry and may return nil. servers is the length of the last report.
 func (w *Warner) Look(ctx context.Context, set *discovery.Set, servers int, explain func(context.Context) error) {
 	err := set.Warning()
@@ -50,8 +51,8 @@ func (w *Warner) Look(ctx context.Context, set *discovery.Set, servers int, expl
 	if err != nil {
 		text = err.Error()
 	}
-	if text != w.warned && ctx.Err() == nil {
-		w.warned = text
+	if (!w.told || text != w.warned) && ctx.Err() == nil {
+		w.told, w.warned = true, text
 		discovery.ReportWarning(ctx, err)
 	}
 }
