@@ -41,7 +41,7 @@ snapshot to fall back to.`,
 			return exit(exitFailed, fmt.Errorf("%w\n(multipool doctor URL looks for the cause)", l.err))
 		}
 		if l.warning != nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", l.warning)
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", printableLines(l.warning.Error()))
 		}
 		if *out == asJSON {
 			err = printJSON(cmd.OutOrStdout(), toServers(l.set))
@@ -104,7 +104,8 @@ func list(ctx context.Context, w discovery.Watcher, timeout time.Duration) (l li
 		},
 		Rejected: func(_ discovery.Endpoint, err error) { rejected = errors.Join(rejected, err) },
 		Warned: func(err error) {
-			if l.warning = err; known {
+			// nil may be of the condition where alone, and the plugin's own comes behind it.
+			if l.warning = err; known && err != nil {
 				cancel()
 			}
 		},

@@ -61,7 +61,7 @@ func run(ctx context.Context, cmd *cobra.Command) int {
 	e := &exitError{exitUsage, err}
 	_ = errors.As(err, &e)
 	if e.err != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "multipool: %v\n", e.err)
+		fmt.Fprintf(cmd.ErrOrStderr(), "multipool: %s\n", printableLines(e.err.Error()))
 	}
 	return e.code
 }

@@ -140,11 +140,21 @@ func brief(d time.Duration) string {
 }
 
 // printableOnly replaces what could steer a terminal.
-func printableOnly(s string) string {
+func printableOnly(s string) string { return strings.Map(printable, s) }
+
+// printableLines is printableOnly for text of several lines, which tabs indent.
+func printableLines(s string) string {
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
+		if r == '\n' || r == '\t' {
+			return r
 		}
-		return r
+		return printable(r)
 	}, s)
+}
+
+func printable(r rune) rune {
+	if !unicode.IsPrint(r) {
+		return '?'
+	}
+	return r
 }

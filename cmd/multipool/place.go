@@ -90,6 +90,10 @@ func (p *place) resolve(ctx context.Context, s *step) {
 
 // connect connects to each host.
 func (p *place) connect(ctx context.Context, s *step) {
+	if p.query().Get("transport") == "udp" { // of DNS
+		s.Verdict, s.Result = skipped, "the URL asks over UDP, which has no connections"
+		return
+	}
 	var advice string
 	for _, addr := range p.addrs {
 		limit, cancel := context.WithTimeout(ctx, p.timeout)
@@ -114,10 +118,16 @@ func (p *place) connect(ctx context.Context, s *step) {
 	}
 }
 
-// settings are the parameters of the URL that doctor needs itself. None is a secret.
-func (p *place) settings() discovery.TLS {
+// query are the parameters of the URL.
+func (p *place) query() url.Values {
 	_, query, _ := strings.Cut(p.raw, "?")
 	q, _ := url.ParseQuery(query) // Open has parsed it
+	return q
+}
+
+// settings are the parameters of the URL that doctor needs itself. None is a secret.
+func (p *place) settings() discovery.TLS {
+	q := p.query()
 	return discovery.TLS{
 		Enabled: q.Get("tls") == "true", CA: q.Get("tls_ca"), Cert: q.Get("tls_cert"), Key: q.Get("tls_key"), ServerName: q.Get("tls_server_name"),
 	}

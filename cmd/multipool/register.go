@@ -25,7 +25,7 @@ import (
 type registering struct {
 	weight   float64
 	zone     string
-	attrs    map[string]string
+	attrs    []string // NAME=VALUE
 	httpPath string
 	check    string
 	interval time.Duration
@@ -65,7 +65,8 @@ is wrong. What happens is on stderr; stdout is the command's own.`,
 	f := cmd.Flags()
 	f.Float64Var(&r.weight, "weight", 0, "relative capacity of the server; 0 means the registry's default, 1")
 	f.StringVar(&r.zone, "zone", "", "availability zone of the server")
-	f.StringToStringVar(&r.attrs, "attr", nil, "attribute NAME=VALUE; may be repeated")
+	// StringToString would read the value as CSV.
+	f.StringArrayVar(&r.attrs, "attr", nil, "attribute `NAME=VALUE`; may be repeated")
 	f.StringVar(&r.httpPath, "http", "", "path that must answer GET with 2xx for the server to be healthy; by default a TCP connection is enough")
 	f.StringVar(&r.check, "check", "", "address to check, if it is not ADDR, such as 127.0.0.1:9090")
 	f.DurationVar(&r.interval, "interval", time.Second, "time between two checks, and the time that each may take")
@@ -77,10 +78,29 @@ is wrong. What happens is on stderr; stdout is the command's own.`,
 		if err != nil {
 			return err
 		}
-		e := discovery.Endpoint{Addr: args[1], Weight: r.weight, Zone: r.zone, Attrs: r.attrs}
+		e := discovery.Endpoint{Addr: args[1], Weight: r.weight, Zone: r.zone}
+		if e.Attrs, err = parseAttrs(r.attrs); err != nil {
+			return exit(exitUsage, err)
+		}
 		return r.run(cmd.Context(), registrar, e, args[2:], cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
+}
+
+// parseAttrs returns attributes, of which of the same name the last counts; nil for none.
+func parseAttrs(given []string) (map[string]string, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	attrs := make(map[string]string, len(given))
+	for _, a := range given {
+		name, value, ok := strings.Cut(a, "=")
+		if !ok {
+			return nil, fmt.Errorf("--attr %q is not NAME=VALUE", a)
+		}
+		attrs[name] = value
+	}
+	return attrs, nil
 }
 
 func (r *registering) run(ctx context.Context, registrar discovery.Registrar, e discovery.Endpoint, args []string, stdout, stderr io.Writer) error {

@@ -154,51 +154,92 @@ const (
 	yellow      = "\x1b[33m"
 )
 
-// liveTable draws the set into a terminal whenever something changes. Follow calls its
-// callbacks one at a time.
+// liveTable draws the set into a terminal whenever something changes.
 type liveTable struct {
 	f     *os.File
 	title string
 
+	mu      sync.Mutex // of everything below, and held while the screen is drawn
 	last    discovery.Change
 	at      time.Time // of the last change
-	state   string
+	state   string    // why there is no news from the registry
+	failure string    // the last that the watch has outlasted, until it fades
+	failed  time.Time // when that was
+	fading  *time.Timer
 	warning string
 }
 
 func (t *liveTable) open() {
 	fmt.Fprint(t.f, enterScreen)
-	t.state = "waiting for the registry"
-	t.draw()
+	t.change(func() { t.state = "waiting for the registry" })
 }
 
-func (t *liveTable) close() { fmt.Fprint(t.f, leaveScreen) }
+func (t *liveTable) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.setFailureLocked("")
+	fmt.Fprint(t.f, leaveScreen)
+}
 
 func (t *liveTable) follower() discovery.Follower {
 	return discovery.Follower{
 		Changed: func(c discovery.Change) {
-			t.last, t.at, t.state = c, time.Now(), ""
-			t.draw()
+			t.change(func() {
+				t.last, t.at, t.state = c, time.Now(), ""
+				t.setFailureLocked("")
+			})
 		},
 		Warned: func(err error) {
-			t.warning = ""
-			if err != nil {
-				t.warning = oneLine(err.Error())
-			}
-			t.draw()
+			t.change(func() {
+				t.warning = ""
+				if err != nil {
+					t.warning = oneLine(err.Error())
+				}
+			})
 		},
 		Retrying: func(err error) {
-			t.state = "not connected: " + oneLine(err.Error())
-			t.draw()
+			t.change(func() { t.setFailureLocked(oneLine(err.Error())) })
 		},
 		Lost: func(err error, pause time.Duration) {
-			t.state = fmt.Sprintf("lost, trying again in %s: %s", brief(pause), oneLine(err.Error()))
-			t.draw()
+			t.change(func() {
+				t.state = fmt.Sprintf("lost, trying again in %s: %s", brief(pause), oneLine(err.Error()))
+				t.setFailureLocked("")
+			})
 		},
 	}
 }
 
-func (t *liveTable) draw() {
+// change changes what is shown.
+func (t *liveTable) change(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f()
+	t.drawLocked()
+}
+
+// setFailureLocked sets the failure, empty for none. It fades: that the registry is back with
+// the same set is not told, and one that is not is lost by then.
+func (t *liveTable) setFailureLocked(text string) {
+	if t.fading != nil {
+		t.fading.Stop()
+	}
+	t.failure, t.failed = text, time.Now()
+	if text != "" {
+		t.fading = time.AfterFunc(discovery.RetryWindow, t.fade)
+	}
+}
+
+// fade is also called late, when another failure has come, or the screen is closed.
+func (t *liveTable) fade() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failure != "" && time.Since(t.failed) >= discovery.RetryWindow {
+		t.failure = ""
+		t.drawLocked()
+	}
+}
+
+func (t *liveTable) drawLocked() {
 	_, height := size(t.f)
 	draw(t.f, t.lines(height-1))
 }
@@ -244,7 +285,10 @@ func (t *liveTable) lines(height int) []row {
 		head += ", changed " + t.at.Format(time.TimeOnly)
 	}
 	rows := []row{{head + ", " + t.title, bold}} // what does not fit is cut off
-	if t.state != "" {
+	switch {
+	case t.failure != "":
+		rows = append(rows, row{fmt.Sprintf("not connected at %s: %s", t.failed.Format(time.TimeOnly), t.failure), red})
+	case t.state != "":
 		rows = append(rows, row{t.state, red})
 	}
 	if t.warning != "" {
