@@ -374,7 +374,7 @@ func TestAConnectionThatIsNoLongerValidHasFailed(t *testing.T) {
 // deadline is a context whose deadline passes when end is called, for those derived
 // from it first, in their order.
 type deadline struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 
 	done chan struct{}
 
