@@ -105,12 +105,13 @@ func zone(h *hostileDNS, fails func(name string) bool, records func(name string,
 func TestTargetKeepsItsAddressesBeyondAWatch(t *testing.T) {
 	h := startHostileDNS(t)
 	records := func(name string, kind dnsmessage.Type) (all []dnsmessage.ResourceBody) {
-		switch kind {
-		case dnsmessage.TypeSRV:
+		if kind == dnsmessage.TypeSRV {
 			for _, target := range []string{"a.test.", "b.test."} {
 				all = append(all, &dnsmessage.SRVResource{Priority: 1, Weight: 1, Port: 80, Target: dnsmessage.MustNewName(target)})
 			}
-		case dnsmessage.TypeA:
+			return all
+		}
+		if kind == dnsmessage.TypeA {
 			all = append(all, &dnsmessage.AResource{A: [4]byte{10, 0, 0, name[0]}})
 		}
 		return all
