@@ -60,6 +60,11 @@ func registerAndFollow(t *testing.T, r discovery.Registrar) (*discovery.Registra
 	}
 	t.Cleanup(func() { _ = g.Close(context.Background()) })
 	wait(t, g)
+	eventually(t, "what is told of that", func() bool { // Wait may be faster
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.all) > 0
+	})
 	return g, s
 }
 
