@@ -7,8 +7,9 @@
 // All of them keep the contract of [discovery.Watcher], given watchers that do,
 // and are safe for concurrent use. They run their watchers by [discovery.Follow]:
 // a watch that is lost is begun again with back-off, its last set counts
-// meanwhile, and the loss is reported, see [discovery.ReportFailure]. Of several watchers,
-// the warnings are reported together, see [discovery.ReportWarning]. They compare no sets, and may repeat one.
+// meanwhile, and the loss is reported, see [discovery.ReportFailure]. Of several
+// watchers, the warnings are reported together, see [discovery.ReportWarning]. They
+// compare no sets, and may repeat one.
 //
 // A set counts as the program's own decision if the watcher that it comes from
 // says so, see [discovery.Watcher].

@@ -128,10 +128,7 @@ func TestSlicesThatAWatchAddsAreBounded(t *testing.T) {
 func TestDoubtAtTheEndOfALongWatchIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHostile()
-		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
-			t.Fatal(err)
-		}
-		lie := h.while(func(w http.ResponseWriter, r *http.Request, n int64) {
+		got := h.followed(t, func(w http.ResponseWriter, r *http.Request, n int64) {
 			h.stream(w, r, func(send func(string, *discoveryv1.EndpointSlice) error) {
 				if n == 1 {
 					time.Sleep(5 * time.Minute)
@@ -145,11 +142,6 @@ func TestDoubtAtTheEndOfALongWatchIsTold(t *testing.T) {
 				<-r.Context().Done()
 			})
 		})
-		if _, err := lie(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got := follow(t, h.inMemory(t))
-		got.is("10.0.0.1:9090")
 		time.Sleep(4 * time.Minute)
 		got.loses("none is named p")
 	})
@@ -159,17 +151,9 @@ func TestDoubtAtTheEndOfALongWatchIsTold(t *testing.T) {
 func TestAnAPIServerThatHangsIsLeftAfterTheTimeOfItsWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHostile()
-		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
-			t.Fatal(err)
-		}
-		hang := h.while(func(w http.ResponseWriter, r *http.Request, _ int64) {
+		got := h.followed(t, func(w http.ResponseWriter, r *http.Request, _ int64) {
 			h.stream(w, r, func(func(string, *discoveryv1.EndpointSlice) error) { <-r.Context().Done() })
 		})
-		if _, err := hang(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got := follow(t, h.inMemory(t))
-		got.is("10.0.0.1:9090")
 		if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.2:9090"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -218,14 +202,24 @@ func TestAnEventThatDoesNotEndIsNotRead(t *testing.T) {
 	}
 }
 
-// inMemory serves within a bubble, and returns a watcher that finds the server.
-func (h *hostile) inMemory(t *testing.T) discovery.Watcher {
+// followed serves 10.0.0.1:9090 and the lie within a bubble, and returns who follows that and
+// has the first set.
+func (h *hostile) followed(t *testing.T, lie func(http.ResponseWriter, *http.Request, int64)) *seen {
+	t.Helper()
+	if err := h.put(t.Context(), []discovery.Endpoint{{Addr: "10.0.0.1:9090"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.while(lie)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	listener := pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: h}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() { _ = server.Close(); serving.Wait() })
-	return kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: "http://api.example", Dial: listener.dial}))
+	got := follow(t, kubernetes.Watcher("shop/echo:p", kubernetes.WithConfig(&rest.Config{Host: "http://api.example", Dial: listener.dial})))
+	got.is("10.0.0.1:9090")
+	return got
 }
 
 // pipes is a network of one server.

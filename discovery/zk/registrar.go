@@ -353,9 +353,9 @@ func (g *registration) abandon() {
 	})
 }
 
-// removeNode deletes a node of the session, or of an earlier one of older. Without a connection, it retries
-// for as long as the session has other users, because nothing else would
-// delete the node.
+// removeNode deletes a node of the session, or of one of the older ones. Without a
+// connection, it retries for as long as the session has other users, because nothing
+// else would delete the node.
 func (s *session) removeNode(path string, older ...int64) error {
 	for {
 		_, stat, err := s.conn.Exists(path)
